@@ -1,0 +1,291 @@
+"""The events a run yields: frozen, keyword-only, scalars only, one JSON line each, both ways.
+
+Arrays travel in `ArrayRecorded` and are kept as `arrays/NAME.npz`; its line holds the name and a digest, so that
+two runs whose events are equal have equal arrays too. Nothing here depends on the clock.
+"""
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from esacl.errors import RunUnreadable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """Something slow is being read or imported before there is anything to show."""
+
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted:
+    """The network and the stream exist; training is about to begin."""
+
+    tasks: int
+    classes: int
+    network: str
+    parameters: int
+    prunable: int
+    device: str  # "cpu", "cuda:0", "mps"
+    device_name: str  # as the vendor calls it
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskStarted:
+    """Training on a task begins. `steps` counts all optimiser steps of the task."""
+
+    task: int
+    class_names: tuple[str, ...]
+    train_examples: int
+    evaluation_examples: int
+    epochs: int
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stepped:
+    """Training after `step` of `steps` optimiser steps: means since the previous event of this kind."""
+
+    task: int
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    ramp: float  # 0..1, how far SDP's pull has grown; 0 for dense methods
+    density: float  # kept fraction of the prunable weights in today's mask; 1 for dense methods
+    flips: int  # mask entries that changed at the last update of the mask
+    doomed_share: float  # share of theta^2 that the cut would remove now
+    selection_ratio: float | None  # second moment under IDS over that of random selection; null where not measured
+    selection_open: bool  # whether the variance gate lets IDS choose the training instances
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysing:
+    """A stage between training steps that takes a while: `done` of `total` units of `stage` are over."""
+
+    task: int
+    stage: str  # "landscape" | "curvature" | "sparsity" | "anchors" | ...
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selected:
+    """IDS chose `kept` of `pool` instances; the details are in the array `array`."""
+
+    task: int
+    purpose: str  # "landscape"
+    score: str
+    fraction: float
+    pool: int
+    kept: int
+    array: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvatureMeasured:
+    """Top Hessian eigenvalues at a point; `restricted`: of the Hessian restricted to the survivors."""
+
+    task: int
+    point: str  # "dense" | "pruned"
+    restricted: bool
+    engine: str  # "lanczos" | "pyhessian"
+    top_eigenvalues: tuple[float, ...]  # descending
+    residuals: tuple[float, ...]  # |Hv - lambda v| of each
+    products: int  # Hessian-vector products spent
+    converged: bool
+    network_norm: float  # |theta| over the prunable weights
+    relative_sharpness: float  # lambda_max * |theta|^2
+    examples: int  # how many instances the mean loss is over
+    fraction: float  # share of the pool that IDS kept; 1 = the whole pool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """The one-shot cut of a task: what it removed, and the loss rise four ways (nats, mean over the pool)."""
+
+    task: int
+    sparsity: float
+    dense_accuracy: float
+    pruned_accuracy: float
+    actual_rise: float
+    taylor: float | None  # g'd + d'Hd / 2
+    path_integral: float | None  # 4 Gauss-Legendre nodes
+    lambda_bound: float | None  # g'd + sup lambda_max |d|^2 / 2
+    displacement_norm: float
+    network_norm: float
+    removed_share: float  # share of theta^2
+    flips: int  # mask flips over the whole task
+    estimate_taylor: float | None  # the same from the instances that IDS chose
+    estimate_lambda_max: float | None
+    full_lambda_max: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """Accuracy and loss on task `on` after learning task `after`; `after=-1` is the untrained network."""
+
+    after: int
+    on: int
+    accuracy: float
+    loss: float
+    accuracy_task: float | None  # class-IL: the same logits with the task known; null elsewhere
+    examples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostCounted:
+    """Cumulative costs after a task: counted FLOPs, examples, bytes of what is kept."""
+
+    task: int
+    train_flops: float
+    train_flops_dense_sgd: float
+    train_flops_published_rule: float
+    analysis_flops: float
+    examples_forward: int
+    examples_backward: int
+    weights_bytes: int
+    masks_bytes: int
+    anchors_bytes: int
+    buffer_bytes: int
+    optimiser_bytes: int
+    activations_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskFinished:
+    """A task is learned, pruned, consolidated and evaluated."""
+
+    task: int
+    density: float  # of the network after the cut, over the prunable weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayRecorded:
+    """Named arrays, kept as `arrays/NAME.npz`; equality is by name and digest."""
+
+    name: str
+    digest: str = ""
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.digest:
+            object.__setattr__(self, "digest", _digest(self.arrays))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointReady:
+    """The state to go on from, after `epoch` epochs of task `task`; consumed by the store, never a line.
+
+    `tensors` maps names to numpy arrays; `counters` is what JSON can hold.
+    """
+
+    task: int
+    epoch: int
+    tensors: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+    counters: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancelled:
+    """The user stopped the run; what was done is kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """The run cannot go on: one line for the reader, with what to do."""
+
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFinished:
+    """The last event of a run that did all it was asked for."""
+
+
+Event = (
+    Loading | RunStarted | TaskStarted | Stepped | Analysing | Selected | CurvatureMeasured | Pruned | Evaluated
+    | CostCounted | TaskFinished | ArrayRecorded | CheckpointReady | Cancelled | Failed | RunFinished
+)
+EVENTS: dict[str, type] = {kind.__name__: kind for kind in typing.get_args(Event)}
+_NOT_A_LINE = {"arrays", "tensors", "counters"}
+
+
+def to_line(event: Event) -> str:
+    """One JSON line without the newline; NaN and infinity are refused (undefined is null)."""
+    fields = {f.name: getattr(event, f.name) for f in dataclasses.fields(event) if f.name not in _NOT_A_LINE}
+    return json.dumps({"event": type(event).__name__, **fields}, allow_nan=False, separators=(",", ":"))
+
+
+def from_line(line: str | bytes) -> Event:
+    """The event of a JSON line.
+
+    Raises:
+        RunUnreadable: not JSON, an unknown event, a missing, unknown or wrongly typed field.
+    """
+    try:
+        fields = json.loads(line, parse_constant=_refuse_constant, object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as error:
+        raise RunUnreadable(f"not an event line ({error})") from None
+    kind = EVENTS.get(fields.pop("event", "")) if isinstance(fields, dict) else None
+    if kind is None:
+        raise RunUnreadable(f"unknown event in line {line[:80]!r}; this run may come from a newer version")
+    known = _field_types(kind)
+    if fields.keys() != known.keys():
+        odd = sorted(fields.keys() ^ known.keys())
+        raise RunUnreadable(f"{kind.__name__} has missing or unknown fields: {', '.join(odd)}")
+    return kind(**{name: _checked(kind, name, value, known[name]) for name, value in fields.items()})
+
+
+def _checked(kind: type, name: str, value: Any, wanted: Any) -> Any:
+    if isinstance(value, list):
+        value = tuple(value)
+    if not _fits(value, wanted):
+        raise RunUnreadable(f"{kind.__name__}.{name}: {value!r} is not {wanted}")
+    return float(value) if wanted in (float, float | None) and value is not None else value
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, types.UnionType):
+        return any(_fits(value, option) for option in typing.get_args(wanted))
+    if typing.get_origin(wanted) is tuple:
+        return isinstance(value, tuple) and all(_fits(item, typing.get_args(wanted)[0]) for item in value)
+    if wanted is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if wanted is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return value is None if wanted is types.NoneType else isinstance(value, wanted)
+
+
+def _field_types(kind: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {f.name: hints[f.name] for f in dataclasses.fields(kind) if f.name not in _NOT_A_LINE}
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not allowed")
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return fields
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}:{array.dtype.str}:{array.shape}:".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,80 @@
+"""Mask: which prunable weights survive."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from esacl.errors import InputError
+
+
+class Mask(Mapping[str, Tensor]):
+    """Parameter name -> bool tensor of that parameter's shape; True = kept.
+
+    Immutable: every operation returns a new mask. Numbers other than 0 and 1 are refused.
+
+    Raises:
+        InputError: an entry that is neither bool nor exactly 0/1.
+    """
+
+    def __init__(self, entries: Mapping[str, Tensor]) -> None:
+        self._entries = {name: _as_bool(name, entry) for name, entry in entries.items()}
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def kept(self) -> int:
+        """How many weights survive."""
+        return sum(int(entry.sum()) for entry in self.values())
+
+    @property
+    def total(self) -> int:
+        """How many weights the mask covers."""
+        return sum(entry.numel() for entry in self.values())
+
+    @property
+    def density(self) -> float:
+        """Kept fraction; sparsity is 1 - density. An empty mask has density 1."""
+        return self.kept / self.total if self.total else 1.0
+
+    def layer_densities(self) -> dict[str, float]:
+        """Kept fraction of each parameter."""
+        return {name: float(entry.float().mean()) for name, entry in self.items()}
+
+    def union(self, other: "Mask") -> "Mask":
+        """Kept in either."""
+        return Mask({name: entry | other[name] for name, entry in self.items()})
+
+    def flips(self, other: "Mask") -> int:
+        """How many entries differ."""
+        return sum(int((entry ^ other[name]).sum()) for name, entry in self.items())
+
+    @torch.no_grad()
+    def apply(self, network: nn.Module) -> None:
+        """Set every removed weight of the network to exactly zero, in place."""
+        parameters = dict(network.named_parameters())
+        for name, entry in self.items():
+            parameters[name].mul_(entry)
+
+    def to(self, device: torch.device | str) -> "Mask":
+        """The same mask on another device."""
+        return Mask({name: entry.to(device) for name, entry in self.items()})
+
+    @classmethod
+    def full(cls, network: nn.Module, names: tuple[str, ...]) -> "Mask":
+        """The mask that keeps every weight of the named parameters."""
+        parameters = dict(network.named_parameters())
+        return cls({name: torch.ones_like(parameters[name], dtype=torch.bool) for name in names})
+
+
+def _as_bool(name: str, entry: Tensor) -> Tensor:
+    if entry.dtype != torch.bool and not bool(((entry == 0) | (entry == 1)).all()):
+        raise InputError(f"mask of {name!r} holds values other than 0 and 1; a mask is a bool tensor")
+    return entry.detach().to(torch.bool)
