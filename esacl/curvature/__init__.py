@@ -1,0 +1,6 @@
+"""Curvature of the loss: the Hessian as an operator, its top eigenpairs, the loss rise of a displacement."""
+
+from esacl.curvature.lanczos import Eigenpairs, top_eigenpairs
+from esacl.curvature.operator import Hessian, hessian
+
+__all__ = ["Eigenpairs", "Hessian", "hessian", "top_eigenpairs"]
