@@ -1,0 +1,234 @@
+"""Costs: FLOPs counted on one real dense step and scaled by densities; bytes measured.
+
+A FLOP is half a multiply-accumulate. `torch.utils.flop_counter.FlopCounterMode` counts matrix products and
+convolutions exactly and is blind to masks; what it does not count (activations, biases, pooling, the update)
+is linear in the number of activations and weights, and left out here as it is in published tables.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
+
+Loss = Callable[[Tensor], Tensor]
+
+_COUNTS = (
+    "train_flops", "train_flops_dense_sgd", "train_flops_published_rule", "analysis_flops",
+    "examples_forward", "examples_backward",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LayerFlops:
+    """FLOPs of one layer for one example: 2 x multiply-accumulates each."""
+
+    forward: int
+    input_gradient: int  # 0 in the first layer: nothing needs the gradient of the data
+    weight_gradient: int
+
+
+def count_layers(network: nn.Module, inputs: Tensor, loss: Loss | None = None) -> dict[str, LayerFlops]:
+    """The dense FLOPs of each layer by the name of its weight, from real steps on `inputs` (b, ...).
+
+    `loss` maps the outputs (b, outputs) to a scalar; which one it is does not change the count. Three steps
+    tell the two gradients of a layer apart: the usual one, one that also asks for the gradient of the inputs,
+    and one that asks for nothing else. The network's weights, gradients and buffers are left as they were.
+    """
+    usual = _count_step(network, inputs, loss, of_inputs=False)
+    whole = _count_step(network, inputs, loss, of_inputs=True)
+    inputs_only = _count_step(network, inputs, loss, of_weights=False, of_inputs=True)
+    forward = _count_forward(network, inputs)
+    layers = {}
+    for name, module in _weighted_modules(network).items():
+        of_weight = whole[module] - inputs_only[module]
+        of_input = usual[module] - of_weight - forward[module]
+        layers[name] = LayerFlops(*(n // len(inputs) for n in (forward[module], of_input, of_weight)))
+    return layers
+
+
+def count_product(network: nn.Module, inputs: Tensor, loss: Loss | None = None) -> int:
+    """The FLOPs for one example of one Hessian-vector product by double backward, its gradient included.
+
+    Pearlmutter, "Fast exact multiplication by the Hessian", 1994.
+    """
+    weights = _detached(network, requires_grad=True)
+    with FlopCounterMode(display=False) as counter:
+        value = (loss or _some_loss)(functional_call(network, weights, (inputs,)))
+        gradient = torch.autograd.grad(value, list(weights.values()), create_graph=True)
+        torch.autograd.grad(gradient, list(weights.values()), [w.detach() for w in weights.values()])
+    return counter.get_total_flops() // len(inputs)
+
+
+class Ledger:
+    """The running costs of a run; its attributes are the fields of `events.CostCounted`.
+
+    `layers` are the dense FLOPs of `count_layers`, `product` those of `count_product` (None: three gradients'
+    worth, which is what double backward costs). `densities` map names of weights to the fraction kept; a
+    weight that they do not name is dense.
+    """
+
+    def __init__(self, layers: Mapping[str, LayerFlops], product: int | None = None) -> None:
+        self._layers = dict(layers)
+        self._product = 3 * self._gradient_flops(None) if product is None else product
+        self.train_flops = 0.0
+        self.train_flops_dense_sgd = 0.0
+        self.train_flops_published_rule = 0.0
+        self.analysis_flops = 0.0
+        self.examples_forward = 0
+        self.examples_backward = 0
+
+    def forward(self, examples: int, densities: Mapping[str, float] | None = None) -> None:
+        """A forward pass that training needs beside its steps: the scoring pass of IDS."""
+        self.train_flops += examples * self._forward_flops(densities)
+        self.examples_forward += examples
+
+    def gradient(self, examples: int, densities: Mapping[str, float] | None = None) -> None:
+        """A gradient that training needs beside its steps: a Fisher batch, the second gradient of SAM."""
+        self.train_flops += examples * self._gradient_flops(densities)
+        self.examples_forward += examples
+        self.examples_backward += examples
+
+    def products(self, examples: int) -> None:
+        """A Hessian-vector product that training needs, over `examples`."""
+        self.train_flops += examples * self._product
+        self.examples_forward += examples
+        self.examples_backward += examples
+
+    def step(
+        self,
+        forward_examples: int,
+        backward_examples: int | None = None,
+        densities: Mapping[str, float] | None = None,
+        survivors_only: bool = False,
+        replayed: int = 0,
+    ) -> None:
+        """One training step: forward on some examples, backward on them or on fewer.
+
+        The forward pass and the gradient of the inputs scale with the density of each layer; the gradient of
+        the weights does so only where nothing but survivors is updated. `replayed` of the forward examples
+        come from the rehearsal buffer. They cost what fresh ones do; the rule of published tables bills a
+        fresh example 3F and a replayed one F.
+        """
+        back = forward_examples if backward_examples is None else backward_examples
+        forward = self._forward_flops(densities)
+        backward = self._backward_flops(densities, densities if survivors_only else None)
+        self.train_flops += forward_examples * forward + back * backward
+        fresh = (forward_examples - replayed) / forward_examples if forward_examples else 0.0
+        self.train_flops_published_rule += forward * (fresh * (forward_examples + 2 * back) + replayed)
+        self.examples_forward += forward_examples
+        self.examples_backward += back
+
+    def dense_step(self, examples: int) -> None:
+        """What the same step would have cost dense SGD, for reference."""
+        self.train_flops_dense_sgd += examples * self._gradient_flops(None)
+
+    def analysis(self, forward_examples: int = 0, gradients: int = 0, products: int = 0) -> None:
+        """What is computed only to be shown: examples of forward passes, of gradients, of HVPs, all dense."""
+        self.analysis_flops += (
+            forward_examples * self._forward_flops(None)
+            + gradients * self._gradient_flops(None)
+            + products * self._product
+        )
+
+    def state(self) -> dict[str, float]:
+        """The counts by name, as JSON can hold them."""
+        return {name: getattr(self, name) for name in _COUNTS}
+
+    def load(self, state: Mapping[str, float]) -> None:
+        """Go on from the counts of `state()`."""
+        for name in _COUNTS:
+            setattr(self, name, type(getattr(self, name))(state[name]))
+
+    def _forward_flops(self, densities: Mapping[str, float] | None) -> float:
+        return sum(_density(densities, name) * layer.forward for name, layer in self._layers.items())
+
+    def _backward_flops(
+        self, densities: Mapping[str, float] | None, of_weights: Mapping[str, float] | None
+    ) -> float:
+        return sum(
+            _density(densities, name) * layer.input_gradient
+            + _density(of_weights, name) * layer.weight_gradient
+            for name, layer in self._layers.items()
+        )
+
+    def _gradient_flops(self, densities: Mapping[str, float] | None) -> float:
+        return self._forward_flops(densities) + self._backward_flops(densities, None)
+
+
+def peak_bytes(device: torch.device | str) -> int:
+    """The most memory the process has held: allocated on a CUDA device, else resident in main memory."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def activation_bytes(network: nn.Module, inputs: Tensor) -> int:
+    """The bytes that a forward pass on `inputs` (b, ...) keeps for its backward pass, without the parameters.
+
+    What is kept twice under two shapes counts once.
+    """
+    parameters = {p.untyped_storage().data_ptr() for p in network.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}  # holding the storages keeps their addresses from being reused
+
+    def note(saved: Tensor) -> Tensor:
+        storage = saved.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda saved: saved):
+        outputs = network(inputs)
+    del outputs
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+def _count_step(
+    network: nn.Module, inputs: Tensor, loss: Loss | None, *, of_weights: bool = True, of_inputs: bool
+) -> dict[str, int]:
+    weights = _detached(network, requires_grad=of_weights)
+    inputs = inputs.detach().clone().requires_grad_(of_inputs)
+    with FlopCounterMode(display=False) as counter:
+        value = (loss or _some_loss)(functional_call(network, weights, (inputs,)))
+        value.backward()
+    return _by_module(network, counter)
+
+
+def _count_forward(network: nn.Module, inputs: Tensor) -> dict[str, int]:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(inputs)
+    return _by_module(network, counter)
+
+
+def _by_module(network: nn.Module, counter: FlopCounterMode) -> dict[str, int]:
+    root = type(network).__name__
+    counts = counter.get_flop_counts()
+    names = [name for name, _ in network.named_modules()]
+    return {name: sum(counts.get(f"{root}.{name}" if name else root, {}).values()) for name in names}
+
+
+def _weighted_modules(network: nn.Module) -> dict[str, str]:
+    """Name of a weight with two or more dimensions -> name of the module that owns it."""
+    return {name: name.rpartition(".")[0] for name, p in network.named_parameters() if p.ndim >= 2}
+
+
+def _detached(network: nn.Module, *, requires_grad: bool) -> dict[str, Tensor]:
+    return {name: p.detach().clone().requires_grad_(requires_grad) for name, p in network.named_parameters()}
+
+
+def _some_loss(outputs: Tensor) -> Tensor:
+    return outputs.logsumexp(dim=1).mean()
+
+
+def _density(densities: Mapping[str, float] | None, name: str) -> float:
+    return 1.0 if densities is None else densities.get(name, 1.0)
