@@ -2,5 +2,6 @@
 
 from esacl.curvature.lanczos import Eigenpairs, top_eigenpairs
 from esacl.curvature.operator import Hessian, hessian
+from esacl.curvature.rise import LossRise, loss_rise
 
-__all__ = ["Eigenpairs", "Hessian", "hessian", "top_eigenpairs"]
+__all__ = ["Eigenpairs", "Hessian", "LossRise", "hessian", "loss_rise", "top_eigenpairs"]

@@ -48,13 +48,12 @@ class Objective:
         data: Data,
         *,
         names: Iterable[str] | None = None,
-        at: Mapping[str, Tensor] | None = None,
         chunk: int | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         refuse_stochastic(network)
         self._network, self._loss = network, loss
-        self.parameters = _values(network, at, dtype)
+        self.parameters = {name: _cast(p.detach(), dtype) for name, p in network.named_parameters()}
         self.names = _chosen(network, names)
         kinds = {(self.parameters[name].dtype, self.parameters[name].device) for name in self.names}
         if len(kinds) > 1:
@@ -90,6 +89,19 @@ class Objective:
     def value(self, parameters: Mapping[str, Tensor] | None = None) -> float:
         """L at these parameters, added up in float64."""
         return sum(self.share(b) * float(self.batch_loss(parameters or {}, b)) for b in self.batches)
+
+    def displaced(self, along: Mapping[str, Tensor], step: float = 1.0) -> dict[str, Tensor]:
+        """Values of the parameters at theta + step * along, for the parameters that `along` names.
+
+        Raises:
+            InputError: a name that is no parameter, or another shape.
+        """
+        for name, direction in along.items():
+            check_like(name, direction, self.parameters)
+        return {
+            name: self.parameters[name] + step * direction.detach().to(self.parameters[name])
+            for name, direction in along.items()
+        }
 
     def leaves(self, parameters: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Fresh leaves of the chosen parameters; no copy, so never change them in place."""
@@ -156,16 +168,6 @@ def refuse_stochastic(network: nn.Module) -> None:
         dropout = isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0
         if module.training and (dropout or (isinstance(module, nn.RNNBase) and module.dropout > 0)):
             raise InputError(f"{what} is in training mode: the loss depends on chance; call .eval()")
-
-
-def _values(
-    network: nn.Module, at: Mapping[str, Tensor] | None, dtype: torch.dtype | None
-) -> dict[str, Tensor]:
-    values = {name: _cast(p.detach(), dtype) for name, p in network.named_parameters()}
-    for name, value in (at or {}).items():
-        check_like(name, value, values)
-        values[name] = value.detach().to(values[name])
-    return values
 
 
 def check_like(name: str, value: Tensor, parameters: Mapping[str, Tensor]) -> None:

@@ -27,7 +27,12 @@ class Hessian:
         products: Hessian-vector products (each over all the data) spent so far.
     """
 
-    def __init__(self, objective: Objective, mask: Mapping[str, Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        mask: Mapping[str, Tensor] | None = None,
+        at: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self._objective = objective
         self._shapes = {name: objective.parameters[name].shape for name in objective.names}
         self._kept = _kept(objective, mask)
@@ -37,7 +42,10 @@ class Hessian:
         self.shape = (n, n)
         self.dtype, self.device = objective.dtype, objective.device
         self.products = 0
-        self._leaves = objective.leaves()
+        for name, value in (at or {}).items():
+            check_like(name, value, objective.parameters)
+        self._leaves = objective.leaves(at)
+        self._point = {**(at or {}), **self._leaves}
         self._graph: tuple[Tensor, ...] | None = None
 
     def __matmul__(self, vector: Tensor) -> Tensor:
@@ -64,7 +72,7 @@ class Hessian:
         """The gradient (n,) of the loss at the same point."""
         if self._graph is not None:
             return self._gather([part.detach() for part in self._graph])
-        return self.flatten(self._objective.gradient())
+        return self.flatten(self._objective.gradient(self._point))
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """The vector (n,) of {parameter name: tensor}; zero where left out, removed weights dropped.
@@ -96,7 +104,7 @@ class Hessian:
         return whole if self._kept is None else whole[self._kept]
 
     def _gradient_graph(self, batch: Batch) -> tuple[Tensor, ...]:
-        return self._objective.graph(self._leaves, self._leaves, batch, differentiable=True)
+        return self._objective.graph(self._point, self._leaves, batch, differentiable=True)
 
 
 def hessian(
@@ -128,8 +136,8 @@ def hessian(
         InputError: data, names or mask that do not fit the network; a mask that keeps nothing; dropout or
             BatchNorm in training mode.
     """
-    objective = Objective(network, loss, data, names=names, at=at, chunk=chunk, dtype=dtype)
-    return Hessian(objective, mask)
+    objective = Objective(network, loss, data, names=names, chunk=chunk, dtype=dtype)
+    return Hessian(objective, mask, at)
 
 
 def _backward(
