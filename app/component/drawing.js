@@ -1,0 +1,153 @@
+// Draws figures from plain data: an SVG a figure, built node by node, so that no text is ever read as markup.
+// Where the figures depend on a level (the sparsity), a slider moves them here, in the browser; Python hears of the
+// level when the slider is released.
+const NS = "http://www.w3.org/2000/svg";
+const TAGS = new Set(["g", "path", "rect", "circle", "line", "text", "tspan", "polygon", "image"]);
+const ATTRIBUTES = new Set([
+  "d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "rx", "width", "height", "points", "transform", "class",
+  "fill", "opacity", "text-anchor", "dominant-baseline", "href", "preserveAspectRatio", "font-size",
+]);
+
+function node(mark, animated) {
+  if (!TAGS.has(mark.tag)) return null;
+  const element = document.createElementNS(NS, mark.tag);
+  for (const [name, value] of Object.entries(mark.at ?? {})) {
+    if (!ATTRIBUTES.has(name)) continue;
+    if (name === "href" && !String(value).startsWith("data:image/png;base64,")) continue;
+    element.setAttribute(name, value);
+  }
+  if (mark.hue !== undefined) element.style.setProperty("--hue", Number(mark.hue));
+  if (mark.text !== undefined) element.textContent = mark.text;
+  if (mark.tip) element.dataset.tip = mark.tip;
+  if (mark.frames) animated.push([element, mark.frames]);
+  for (const child of mark.marks ?? []) {
+    const inner = node(child, animated);
+    if (inner) element.append(inner);
+  }
+  return element;
+}
+
+function figure(drawing, animated) {
+  const box = document.createElement("figure");
+  box.style.setProperty("--basis", `${drawing.basis ?? drawing.width}px`);
+  const svg = document.createElementNS(NS, "svg");
+  svg.setAttribute("viewBox", `0 0 ${drawing.width} ${drawing.height}`);
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", drawing.alt ?? "");
+  for (const mark of drawing.marks) {
+    const element = node(mark, animated);
+    if (element) svg.append(element);
+  }
+  box.append(svg);
+  if (drawing.caption) {
+    const caption = document.createElement("figcaption");
+    caption.textContent = drawing.caption;
+    box.append(caption);
+  }
+  return box;
+}
+
+function show(animated, index) {
+  for (const [element, frames] of animated) {
+    for (const [name, values] of Object.entries(frames)) {
+      const value = values[index];
+      if (name === "text") element.textContent = value;
+      else if (name === "tip") element.dataset.tip = value;
+      else if (value === null) element.setAttribute("visibility", "hidden");
+      else {
+        element.removeAttribute("visibility");
+        element.setAttribute(name, value);
+      }
+    }
+  }
+}
+
+function facts(scrub, animated) {
+  const list = document.createElement("dl");
+  for (const fact of scrub.facts ?? []) {
+    const item = document.createElement("div");
+    const term = document.createElement("dt");
+    const value = document.createElement("dd");
+    term.textContent = fact.label;
+    value.textContent = fact.values[scrub.index];
+    item.append(value, term);
+    list.append(item);
+    animated.push([value, { text: fact.values }]);
+  }
+  return list;
+}
+
+function slider(root, scrub, animated, commit) {
+  const label = document.createElement("label");
+  const name = document.createElement("span");
+  const output = document.createElement("output");
+  const input = document.createElement("input");
+  name.textContent = scrub.label;
+  Object.assign(input, { type: "range", min: 0, max: scrub.names.length - 1, step: 1, value: scrub.index });
+  input.setAttribute("aria-label", scrub.label);
+  input.dataset.marked = scrub.marked ?? "";
+  const move = () => {
+    const index = Number(input.value);
+    output.textContent = scrub.names[index];
+    input.setAttribute("aria-valuetext", scrub.names[index]);
+    input.style.setProperty("--at", index / Math.max(1, scrub.names.length - 1));
+    show(animated, index);
+  };
+  input.addEventListener("input", () => { root.dataset.held = "1"; requestAnimationFrame(move); });
+  input.addEventListener("change", () => { delete root.dataset.held; commit(Number(input.value)); });
+  const row = document.createElement("div");
+  row.className = "track";
+  row.append(input);
+  if (scrub.marked !== undefined && scrub.marked !== null) {
+    const mark = document.createElement("i");
+    mark.style.setProperty("--at", scrub.marked / Math.max(1, scrub.names.length - 1));
+    mark.textContent = scrub.marked_label ?? "";
+    row.append(mark);
+  }
+  label.append(name, output);
+  const box = document.createElement("div");
+  box.className = "slider";
+  box.append(label, row);
+  return [box, move];
+}
+
+function tips(root) {
+  const tip = root.querySelector(".tip");
+  const hide = () => { tip.hidden = true; };
+  root.onpointerleave = hide;
+  root.onpointermove = (event) => {
+    const marked = event.composedPath().find((element) => element.dataset?.tip);
+    if (!marked) return hide();
+    tip.textContent = marked.dataset.tip;
+    tip.hidden = false;
+    const frame = root.getBoundingClientRect();
+    const x = Math.min(event.clientX - frame.left + 14, frame.width - tip.offsetWidth - 4);
+    tip.style.transform = `translate(${Math.max(0, x)}px, ${event.clientY - frame.top + 16}px)`;
+  };
+}
+
+export default function (component) {
+  const { parentElement, data, setStateValue } = component;
+  const root = parentElement.querySelector(".drawings");
+  if (root.dataset.held) return;  // a hand is on the slider: what arrives now would pull it away
+  const focused = parentElement.activeElement?.matches?.("input") ?? false;
+  const animated = [];
+  const tip = document.createElement("div");
+  tip.className = "tip";
+  tip.hidden = true;
+  const parts = [tip];
+  let move = null;
+  if (data.scrub) {
+    const [box, mover] = slider(root, data.scrub, animated, (index) => setStateValue("index", index));
+    move = mover;
+    parts.push(box, facts(data.scrub, animated));
+  }
+  const grid = document.createElement("div");
+  grid.className = "grid";
+  for (const drawing of data.drawings) grid.append(figure(drawing, animated));
+  parts.push(grid);
+  root.replaceChildren(...parts);
+  if (move) move();
+  if (focused) root.querySelector("input")?.focus();
+  tips(root);
+}

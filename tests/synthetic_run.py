@@ -1,0 +1,234 @@
+"""A run made of formulas instead of training: every event and array of a real run, in milliseconds, for the app's tests."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from esacl.config import RunConfig
+from esacl.events import (
+    Analysing,
+    ArrayRecorded,
+    CostCounted,
+    CurvatureMeasured,
+    Evaluated,
+    Event,
+    Failed,
+    Loading,
+    Pruned,
+    RunFinished,
+    RunStarted,
+    Selected,
+    Stepped,
+    TaskFinished,
+    TaskStarted,
+)
+
+LAYERS = ("body.0.weight", "body.2.weight")
+SHAPES = {"body.0.weight": (20, 64), "body.2.weight": (20, 20)}
+STEPS, EPOCHS = 60, 3
+
+
+class SyntheticStream:
+    """An event stream like `esacl.run`'s: iterable, with `.config` and `.close()`."""
+
+    def __init__(self, config: RunConfig, *, stop_after: int | None = None, failure: str | None = None) -> None:
+        self.config = config
+        self._events = _story(config, failure)
+        self._left = stop_after
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        if self._left is not None:
+            if self._left == 0:
+                raise KeyboardInterrupt
+            self._left -= 1
+        return next(self._events)
+
+    def close(self) -> None:
+        self._events.close()
+
+
+def synthetic_config(**fields: Any) -> RunConfig:
+    """A small config; three tasks unless told."""
+    return RunConfig(**{"tasks": 3, "epochs": EPOCHS, "seed": 7, "device": "cpu", **fields})
+
+
+def synthetic_events(config: RunConfig, failure: str | None = None) -> list[Event]:
+    """The whole story as a list."""
+    return list(_story(config, failure))
+
+
+def _story(config: RunConfig, failure: str | None) -> Iterator[Event]:
+    rng = np.random.default_rng(config.seed)
+    tasks = config.tasks
+    yield Loading(what="the library")
+    yield RunStarted(
+        tasks=tasks, classes=2 * tasks, network="mlp", parameters=1800, prunable=1680, device="cpu", device_name="Synthetic CPU"
+    )
+    for task in range(tasks):
+        yield _evaluated(config, -1, task, 0.5)
+    for task in range(tasks):
+        names = (str(2 * task), str(2 * task + 1))
+        yield TaskStarted(
+            task=task, class_names=names, train_examples=250, evaluation_examples=108, epochs=EPOCHS, steps=STEPS
+        )
+        for step in range(5, STEPS + 1, 5):
+            ramp = min(1.0, 2 * step / STEPS)
+            yield Stepped(
+                task=task, epoch=(step - 1) * EPOCHS // STEPS, step=step, steps=STEPS,
+                loss=float(0.7 * np.exp(-step / 15) + 0.02 + 0.01 * rng.random()), learning_rate=0.05,
+                ramp=ramp, density=1 - config.sparsity, flips=int(20 * (1 - ramp)),
+            )
+            if failure and task == 1 and step == STEPS:
+                yield Failed(error=failure)
+                return
+        yield from _analysis(config, task, rng)
+        for on in range(task + 1):
+            yield _evaluated(config, task, on, accuracy(config, task, on))
+        yield _cost(task)
+        yield TaskFinished(task=task, density=1 - config.sparsity)
+    yield RunFinished()
+
+
+def accuracy(config: RunConfig, after: int, on: int) -> float:
+    """The made-up accuracy matrix: good methods forget little."""
+    slip = {"esacl": 0.004, "joint": 0.0, "ewc": 0.01}.get(config.method, 0.07)
+    return float(max(0.5, 0.995 - slip * (after - on) - 0.002 * on))
+
+
+def _evaluated(config: RunConfig, after: int, on: int, value: float) -> Evaluated:
+    known = min(1.0, value + 0.03) if config.scenario == "class" else None
+    return Evaluated(after=after, on=on, accuracy=value, loss=1.2 * (1 - value), accuracy_task=known, examples=108)
+
+
+def _analysis(config: RunConfig, task: int, rng: np.random.Generator) -> Iterator[Event]:
+    cut = config.sparsity > 0
+    yield Analysing(task=task, stage="selection", done=0, total=1)
+    yield ArrayRecorded(name=f"selection-t{task}", arrays=_selection(config, task, rng))
+    yield Selected(
+        task=task, purpose="landscape", score=config.ids.score, fraction=config.ids.fraction,
+        pool=80, kept=20, array=f"selection-t{task}",
+    )
+    yield Analysing(task=task, stage="curvature", done=0, total=3)
+    sharp = 6.6 if config.method == "esacl" else 1.7
+    yield _curvature(task, "dense", False, "lanczos", sharp)
+    yield _curvature(task, "dense", False, "pyhessian", sharp * 1.001, k=1)
+    if cut:
+        yield _curvature(task, "pruned", False, "lanczos", 8.2 if config.method == "esacl" else 11.3)
+        yield _curvature(task, "pruned", True, "lanczos", 2.0 if config.method == "esacl" else 1.4)
+    curve = _sparsity(config, task)
+    yield ArrayRecorded(name=f"sparsity-t{task}", arrays=curve)
+    yield ArrayRecorded(name=f"histogram-t{task}", arrays=_histogram(cut))
+    yield ArrayRecorded(name=f"weights-t{task}", arrays=_weights(config, rng))
+    if config.curvature.grid:
+        yield ArrayRecorded(name=f"landscape-t{task}", arrays=_landscape(config, task))
+    if cut:
+        at = int(np.argmin(np.abs(curve["levels"] - config.sparsity)))
+        yield Pruned(
+            task=task, sparsity=config.sparsity, dense_accuracy=0.997, pruned_accuracy=float(curve["accuracy"][at, task]),
+            actual_rise=float(curve["rise"][at]), taylor=float(curve["taylor"][at]),
+            path_integral=float(curve["path_integral"][at]), lambda_bound=float(curve["lambda_bound"][at]),
+            displacement_norm=float(curve["displacement_norm"][at]), network_norm=22.0,
+            removed_share=float(curve["removed_share"][at]), flips=812,
+            estimate_taylor=float(curve["taylor"][at] * 1.04), estimate_lambda_max=sharp * 1.1, full_lambda_max=sharp,
+        )
+
+
+def _curvature(task: int, point: str, restricted: bool, engine: str, top: float, k: int = 3) -> CurvatureMeasured:
+    values = tuple(top * (1 + 0.1 * task) / (i + 1) for i in range(k))
+    return CurvatureMeasured(
+        task=task, point=point, restricted=restricted, engine=engine, top_eigenvalues=values,
+        residuals=tuple(1e-4 * v for v in values), products=31, converged=True, network_norm=22.0,
+        relative_sharpness=values[0] * 22.0**2, examples=80, fraction=1.0,
+    )
+
+
+def _cost(task: int) -> CostCounted:
+    done = task + 1
+    return CostCounted(
+        task=task, train_flops=4.0e8 * done, train_flops_dense_sgd=3.1e8 * done, train_flops_published_rule=4.2e8 * done,
+        analysis_flops=9e8 * done, examples_forward=2400 * done, examples_backward=2400 * done, weights_bytes=720,
+        masks_bytes=225, anchors_bytes=1400, buffer_bytes=0, optimiser_bytes=7200, activations_bytes=20480,
+    )
+
+
+def _sparsity(config: RunConfig, task: int) -> dict[str, np.ndarray]:
+    levels = np.unique(np.append(np.linspace(0, 0.995, 24), config.sparsity))
+    knee = 0.93 if config.method == "esacl" else 0.6
+    fall = 1 / (1 + np.exp(-(levels - knee - 0.05) * 60))
+    rise = 0.7 * fall + 1e-4 * levels
+    seen = np.stack([0.5 + (accuracy(config, task, on) - 0.5) * (1 - fall) for on in range(task + 1)], axis=1)
+    norm = 22 * levels ** (6 if config.method == "esacl" else 2)
+    return {
+        "levels": levels, "accuracy": seen, "loss": 0.03 + rise, "rise": rise, "taylor": rise * 0.9,
+        "path_integral": rise * 1.01, "lambda_bound": 3.0 * norm**2, "displacement_norm": norm,
+        "removed_share": (norm / 22) ** 2, "layer_density": np.stack([1 - levels * 0.99, 1 - levels * 1.0], axis=1),
+        "layers": np.array(LAYERS), "chosen": np.array(config.sparsity), "chance": np.full(task + 1, 0.5),
+    }
+
+
+def _histogram(cut: bool) -> dict[str, np.ndarray]:
+    edges = np.linspace(-1, 1, 41)
+    centres = (edges[1:] + edges[:-1]) / 2
+    mass = (900 * np.exp(-np.abs(centres) * 9)).astype(int) + 1
+    near = np.abs(centres) < 0.2
+    removed = np.where(near & cut, mass, 0)
+    return {"edges": edges, "kept": mass - removed, "removed": removed}
+
+
+def _weights(config: RunConfig, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    arrays: dict[str, np.ndarray] = {}
+    for name, shape in SHAPES.items():
+        dense = rng.normal(0, 0.1, shape).astype(np.float32)
+        arrays[f"dense/{name}"] = dense
+        arrays[f"mask/{name}"] = np.abs(dense) >= np.quantile(np.abs(dense), config.sparsity)
+    return arrays
+
+
+def _selection(config: RunConfig, task: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    pool, kept = 80, 20
+    score = rng.lognormal(-3, 1.5, pool)
+    probability = 0.75 * score / score.sum() + 0.25 / pool
+    chosen = np.sort(rng.choice(pool, kept, replace=False, p=probability / probability.sum()))
+    label = rng.integers(0, 2, pool)
+    shown = np.concatenate([chosen, np.setdiff1d(np.arange(pool), chosen)[:20]])
+    y, x = np.mgrid[0:8, 0:8]
+    thumbnails = np.stack([
+        np.clip(255 * np.exp(-((np.hypot(x - 3.5, y - 3.5) - 2.2 - label[i] * 0.8) ** 2)) + 20 * rng.random((8, 8)), 0, 255)
+        for i in shown
+    ]).astype(np.uint8)
+    return {
+        "score": score, "probability": probability, "label": label, "labels_of_classes": np.array([0, 1]),
+        "class_names": np.array([str(2 * task), str(2 * task + 1)]), "chosen": chosen,
+        "weight": 1 / (pool * probability[chosen]), "thumbnails": thumbnails, "thumbnail_of": shown,
+        "embedding": np.stack([rng.normal(label * 2.0, 1), rng.normal(0, 1, pool)], axis=1),
+        "estimate_names": np.array(["whole pool", "IDS", "random", "top-k"]),
+        "estimate_lambda_max": np.array([6.6, 6.9, 7.9, 24.0]), "estimate_sd": np.array([0.0, 0.5, 2.1, 0.0]),
+        "estimate_draws": np.array([1, 20, 20, 1]), "estimate_rise": np.array([0.010, 0.0102, 0.011, 0.042]),
+        "estimate_rise_sd": np.array([0.0, 0.001, 0.004, 0.0]),
+    }
+
+
+def _landscape(config: RunConfig, task: int) -> dict[str, np.ndarray]:
+    x = np.linspace(-0.5, 1.5, 21)
+    arrays: dict[str, np.ndarray] = {}
+
+    def line(name: str, across: np.ndarray, loss: np.ndarray) -> None:
+        arrays.update({f"{name}/x": across, f"{name}/loss": loss, f"{name}/accuracy": 1 / (1 + loss)})
+
+    def plane(name: str, a: np.ndarray, b: np.ndarray) -> None:
+        loss = 0.03 + 0.4 * a[None, :] ** 2 + 0.8 * b[:, None] ** 2 + 0.02 * task
+        arrays.update({f"{name}/x": a, f"{name}/y": b, f"{name}/loss": loss, f"{name}/accuracy": 1 / (1 + loss)})
+
+    unit = np.linspace(-1, 1, 21)
+    line("random_dense", unit, 0.03 + 0.8 * unit**2)
+    plane("plane_dense", unit, unit)
+    if config.sparsity > 0:
+        line("pruning", x, 0.03 + 0.01 * x**2 + 0.2 * np.clip(x - 1, 0, None) ** 2)
+        line("random_pruned", unit, 0.05 + 0.5 * unit**2)
+        plane("plane_pruning", x, unit)
+        plane("plane_pruned", unit, unit * 0.8)
+    return arrays
