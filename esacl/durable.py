@@ -1,0 +1,82 @@
+"""Files that survive a kill: replaced whole or not at all, and read with a limit."""
+
+import contextlib
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from esacl.errors import RunUnreadable
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put `data` in `path` so that a reader sees the old content or the new, never a part of it.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; the old file stays as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def replace_json(path: Path, content: Any) -> None:
+    """`replace_file` with the JSON of `content`; NaN is refused."""
+    replace_file(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """The bytes of a regular file of at most `most` bytes.
+
+    Raises:
+        RunUnreadable: not there, not a regular file, not readable, or too large.
+    """
+    try:
+        if path.is_symlink() or not path.is_file():
+            raise RunUnreadable(f"{path} is missing or not a regular file; restore it or delete the run")
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise RunUnreadable(f"{path} cannot be read ({error.strerror}); check its permissions") from None
+    if len(data) > most:
+        raise RunUnreadable(f"{path} is larger than {most} bytes; this is no file of a run, delete it")
+    return data
+
+
+def read_json(path: Path, most: int = 1_000_000) -> dict[str, Any]:
+    """The JSON object in a small file.
+
+    Raises:
+        RunUnreadable: unreadable, too large, truncated, NaN, a key that occurs twice, or not an object.
+    """
+    try:
+        content = json.loads(
+            read_bounded(path, most), parse_constant=_refuse_constant, object_pairs_hook=_no_duplicates
+        )
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, RunUnreadable):
+            raise
+        raise RunUnreadable(f"{path} is not valid JSON ({error}); restore it or delete the run") from None
+    if not isinstance(content, dict):
+        raise RunUnreadable(f"{path} holds no JSON object; restore it or delete the run")
+    return content
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not allowed")
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return fields

@@ -1,0 +1,55 @@
+"""Locks that the operating system drops when their holder dies, however it dies (flock)."""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+
+def take(path: Path) -> int | None:
+    """The descriptor that holds the lock, or None where another holds it. Closing it gives the lock back.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def take_patiently(path: Path, tries: int = 20) -> int | None:
+    """`take`, past the instants in which a reader that looks at the lock has it.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    for _ in range(tries - 1):
+        descriptor = take(path)
+        if descriptor is not None:
+            return descriptor
+        time.sleep(0.01)
+    return take(path)
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody alive holds the lock."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,65 @@
+"""What a run ran on: versions and hardware, read without importing anything heavy."""
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from esacl import __version__
+
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pyhessian", "safetensors")
+
+
+def facts() -> dict[str, Any]:
+    """`versions` of Python, EsaCL and its packages; `hardware`: processor, cores, memory in bytes, system."""
+    return {
+        "versions": {"esacl": __version__, "python": platform.python_version(), **versions(PACKAGES)},
+        "hardware": {
+            "cpu": _processor(),
+            "cores": _cores(),
+            "memory_bytes": _memory(),
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+    }
+
+
+def versions(packages: tuple[str, ...]) -> dict[str, str | None]:
+    """The installed version of each package; None where it is not installed."""
+    found: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held so far."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else peak * 1024
+
+
+def _cores() -> int:
+    # What this process may use, which on a shared machine is less than what the machine has.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None

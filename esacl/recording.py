@@ -1,0 +1,251 @@
+"""Keeps a stream of events in a run's folder: each event is durable before anybody sees it."""
+
+import contextlib
+import errno
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from esacl import machine
+from esacl.arrays import write_arrays
+from esacl.checkpoints import Place, drop_later, place_of, write_checkpoint
+from esacl.durable import replace_json
+from esacl.errors import InputError, RunFailure
+from esacl.events import (
+    ArrayRecorded,
+    Cancelled,
+    CheckpointReady,
+    Event,
+    Failed,
+    Loading,
+    RunFinished,
+    RunStarted,
+    TaskFinished,
+    to_line,
+)
+from esacl.records import read_measured
+
+MEASURED_EVERY = 1.0  # seconds
+
+
+class Lines:
+    """An append-only file of event lines, one `os.write` each, opened at its first `place`."""
+
+    def __init__(self, path: Path, place: Place) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
+        self.place = place
+        os.ftruncate(self._descriptor, place.offset)
+
+    def append(self, event: Event) -> None:
+        """Add a line that outlives this process.
+
+        Raises:
+            OSError: the disk is full; no part of the line is left.
+        """
+        line = (to_line(event) + "\n").encode()
+        written = os.write(self._descriptor, line)
+        if written != len(line):
+            os.ftruncate(self._descriptor, self.place.offset)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.place = Place(self.place.offset + len(line), self.place.lines + 1)
+
+    def sync(self) -> None:
+        """Wait until the lines outlive the machine."""
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Give the file back."""
+        os.close(self._descriptor)
+
+
+class Recorder:
+    """Keeps the events of one run, from the checkpoint `start` on or from the beginning.
+
+    Raises:
+        OSError: the folder cannot be written.
+        RunUnreadable: `start` is not a checkpoint that this folder holds.
+    """
+
+    def __init__(
+        self, folder: Path, start: CheckpointReady | None, measure: Callable[[], dict[str, Any]] | None
+    ) -> None:
+        self.folder = folder
+        self._measure = measure or (lambda: {"peak_bytes": machine.peak_bytes()})
+        self._resumed = self._started = start is not None
+        self._ended = False
+        place = place_of(folder / "checkpoints", start) if start is not None else Place(0, 0)
+        self._lines = Lines(folder / "events.jsonl", place)
+        drop_later(folder / "checkpoints", start)
+        (folder / "done.json").unlink(missing_ok=True)
+        replace_json(folder / "machine.json", machine.facts())
+        self._seconds_before = self._cut_measured(place)
+        self._begun = self._measured_at = time.monotonic()
+
+    def follow(self, stream: Iterable[Event]) -> Iterator[Event]:
+        """Passes on each event of `stream` after it is kept, and closes the record however the stream ends.
+
+        Raises:
+            InputError: the stream refuses its input before the run has started.
+            Exception: whatever unforeseen the stream raises, after it is kept as `Failed`.
+        """
+        try:
+            yield from self._follow(stream)
+        except (GeneratorExit, KeyboardInterrupt):
+            self._end(Cancelled(), "cancelled")
+            raise
+        except InputError as error:
+            failed = self._end(Failed(error=str(error)), "failed")
+            if not self._started:
+                raise
+            yield failed
+        except Exception as error:
+            yield self._end(Failed(error=explain(error, self.folder)), "failed")
+            if not _is_foreseen(error):
+                raise
+        finally:
+            _close(stream)
+            self._lines.close()
+
+    def _follow(self, stream: Iterable[Event]) -> Iterator[Event]:
+        for event in stream:
+            self._keep(event)
+            if isinstance(event, RunFinished):
+                self._finish("finished", "")
+                yield event
+                return
+            yield event
+            if (self.folder / "CANCEL").exists():
+                yield self._end(Cancelled(), "cancelled")
+                return
+        raise RunFailure("the run stopped without finishing; look into log.txt, then resume it")
+
+    def _keep(self, event: Event) -> None:
+        if isinstance(event, CheckpointReady):
+            self._lines.sync()
+            write_checkpoint(self.folder / "checkpoints", event, self._lines.place)
+            return
+        if isinstance(event, Loading) and self._resumed:
+            return  # a resumed run ends with the very lines of one that was never disturbed
+        if isinstance(event, ArrayRecorded):
+            keep_arrays(self.folder, event)
+        self._lines.append(event)
+        self._started = self._started or isinstance(event, RunStarted)
+        if time.monotonic() - self._measured_at >= MEASURED_EVERY or isinstance(event, TaskFinished):
+            self._stamp()
+
+    def _end(self, event: Event, status: str) -> Event:
+        if not self._ended:
+            with contextlib.suppress(OSError):
+                self._lines.append(event)
+            with contextlib.suppress(OSError):
+                self._finish(status, event.error if isinstance(event, Failed) else "")
+        return event
+
+    def _finish(self, status: str, detail: str) -> None:
+        self._ended = True
+        (self.folder / "CANCEL").unlink(missing_ok=True)
+        self._stamp()
+        self._lines.sync()
+        done = {"status": status, "detail": detail, "events": self._lines.place.lines}
+        replace_json(self.folder / "done.json", done)
+
+    def _stamp(self) -> None:
+        self._measured_at = time.monotonic()
+        seconds = self._seconds_before + self._measured_at - self._begun
+        entry = {"events": self._lines.place.lines, "seconds": round(seconds, 3), **self._measure()}
+        with (self.folder / "measured.jsonl").open("ab", buffering=0) as file:
+            file.write((json.dumps(entry) + "\n").encode())
+
+    def _cut_measured(self, place: Place) -> float:
+        path = self.folder / "measured.jsonl"
+        kept = [entry for entry in read_measured(path) if entry["events"] <= place.lines and self._resumed]
+        path.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+        return float(kept[-1]["seconds"]) if kept else 0.0
+
+
+def keep_analysis(folder: Path, stream: Iterable[Event]) -> Iterator[Event]:
+    """Keeps the events of an analysis in `analyses.jsonl`, which ends with how the analysis ended.
+
+    Raises:
+        InputError: the stream refuses its input.
+        Exception: whatever unforeseen the stream raises, after it is kept as `Failed`.
+    """
+    path = folder / "analyses.jsonl"
+    before = path.read_bytes() if path.exists() else b""
+    lines = Lines(path, Place(before.rfind(b"\n") + 1, before.count(b"\n")))
+    end: Event = Cancelled()
+    try:
+        for event in stream:
+            if isinstance(event, ArrayRecorded):
+                keep_arrays(folder, event)
+            lines.append(event)
+            yield event
+            if (folder / "CANCEL").exists():
+                break
+        else:
+            end = RunFinished()
+    except Exception as error:
+        end = Failed(error=str(error) if isinstance(error, InputError) else explain(error, folder))
+        if not _is_foreseen(error):
+            raise
+    finally:
+        _close(stream)
+        with contextlib.suppress(OSError):
+            lines.append(end)
+        lines.close()
+        (folder / "CANCEL").unlink(missing_ok=True)
+    yield end
+
+
+def keep_arrays(folder: Path, event: ArrayRecorded) -> None:
+    """Write the arrays of an event into `arrays/NAME.npz`.
+
+    Raises:
+        InputError: the name cannot be a file's name.
+        OSError: the file cannot be written.
+    """
+    (folder / "arrays").mkdir(exist_ok=True)
+    write_arrays(folder / "arrays" / f"{array_name(event.name)}.npz", event.arrays)
+
+
+def array_name(name: str) -> str:
+    """`name` where it can be a file's name.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+        raise InputError(f"array name {name[:80]!r} will not do; write 1 to 64 of letters, digits, - and _")
+    return name
+
+
+def explain(error: Exception, folder: Path) -> str:
+    """One line for the reader: what stopped the run, and what to do."""
+    if _is_out_of_memory(error):
+        return "out of memory; take a smaller batch_size or curvature.examples, or another device"
+    if isinstance(error, OSError):
+        place = f"{folder.name} ({error.strerror or error})"
+        return f"the run's files cannot be written: {place}; make room, then `esacl resume {folder.name}`"
+    if isinstance(error, RunFailure):
+        return str(error)
+    text = f"internal error, {type(error).__name__}: {error}; please report it with the run's log.txt"
+    return " ".join(text.split())
+
+
+def _close(stream: Iterable[Event]) -> None:
+    if hasattr(stream, "close"):
+        stream.close()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch's own error is known by its name, so that this half need not load torch.
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"MemoryError", "OutOfMemoryError"})
+
+
+def _is_foreseen(error: Exception) -> bool:
+    return isinstance(error, (RunFailure, OSError)) or _is_out_of_memory(error)

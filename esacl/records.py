@@ -1,0 +1,153 @@
+"""What a run's folder says when it is read: its record, its status, its growing list of events."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from esacl.config import RunConfig
+from esacl.durable import read_bounded, read_json
+from esacl.errors import InputError, RunUnreadable
+from esacl.events import Event, from_line
+
+MOST_EVENT_BYTES = 512 * 2**20
+MOST_LINE_BYTES = 2**20
+STATES = ("queued", "loading", "running", "finished", "failed", "cancelled", "lost", "unreadable")
+LIVE = ("queued", "loading", "running")
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run stands. `position` counts from 1 in the queue of its device."""
+
+    state: str  # one of STATES
+    detail: str = ""  # why it failed, was lost or cannot be read
+    position: int | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether a process is at work on it or waits to be."""
+        return self.state in LIVE
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """All that is kept of a run except its arrays and checkpoints."""
+
+    run_id: str
+    config: RunConfig
+    status: Status
+    events: tuple[Event, ...] = ()
+    measured: tuple[dict[str, Any], ...] = ()  # {"events", "seconds", "peak_bytes", ...}, ascending
+    machine: dict[str, Any] = field(default_factory=dict)  # {"versions": {...}, "hardware": {...}}
+
+
+class Tail:
+    """Follows a growing file of event lines.
+
+    `events` holds all that was read so far and `poll` returns what is new. Where the file was cut back (a
+    resumed run drops what came after its checkpoint), `poll` starts anew: `events` is replaced, `restarts`
+    counts up.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.events: list[Event] = []
+        self.restarts = 0
+        self._offset = 0
+        self._last = b""
+
+    def poll(self) -> list[Event]:
+        """The events of the whole lines that were written since the last poll.
+
+        Raises:
+            RunUnreadable: a line that is no event, named by its number.
+        """
+        try:
+            with self.path.open("rb") as file:
+                if self._was_cut(file.fileno()):
+                    self.events, self._offset, self._last = [], 0, b""
+                    self.restarts += 1
+                file.seek(self._offset)
+                data = file.read(MOST_EVENT_BYTES)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RunUnreadable(f"{self.path} cannot be read ({error.strerror}); mend it") from None
+        whole = data[: data.rfind(b"\n") + 1]
+        fresh = parse_lines(whole, self.path, first=len(self.events) + 1)
+        if whole:
+            self._last = whole[whole.rfind(b"\n", 0, -1) + 1 :]
+            self._offset += len(whole)
+            self.events += fresh
+        return fresh
+
+    def _was_cut(self, descriptor: int) -> bool:
+        # The line before our place must still stand there: a file cut and grown again is caught too.
+        before = os.pread(descriptor, len(self._last), self._offset - len(self._last))
+        return before != self._last
+
+
+def parse_lines(data: bytes, path: Path, first: int = 1) -> list[Event]:
+    """The events of whole lines.
+
+    Raises:
+        RunUnreadable: a line that is no event, named by file and number.
+    """
+    events = []
+    for number, line in enumerate(data.splitlines(), first):
+        try:
+            if len(line) > MOST_LINE_BYTES:
+                raise RunUnreadable("too long for an event")
+            events.append(from_line(line))
+        except RunUnreadable as error:
+            raise RunUnreadable(f"{path}, line {number}: {error}; restore it or delete the run") from None
+    return events
+
+
+def read_events(path: Path) -> tuple[Event, ...]:
+    """All events of a file; none where there is no file; a torn last line is left out.
+
+    Raises:
+        RunUnreadable: a line that is no event, or a file too large.
+    """
+    if not path.exists():
+        return ()
+    data = read_bounded(path, MOST_EVENT_BYTES)
+    return tuple(parse_lines(data[: data.rfind(b"\n") + 1], path))
+
+
+def read_config_file(folder: Path) -> RunConfig:
+    """The config of a run's folder.
+
+    Raises:
+        RunUnreadable: missing, damaged, or of another version.
+    """
+    path = folder / "config.json"
+    fields = read_json(path)
+    try:
+        return RunConfig.from_dict(fields)
+    except InputError as error:
+        raise RunUnreadable(f"{path}: {error}; the run may come from another version") from None
+
+
+def read_measured(path: Path) -> tuple[dict[str, Any], ...]:
+    """The lines of measured.jsonl that can be read: an extra, so damage here is passed over."""
+    found: list[dict[str, Any]] = []
+    try:
+        lines = read_bounded(path, 64 * 2**20).splitlines()
+    except RunUnreadable:
+        return ()
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(entry, dict) and all(_is_number(entry.get(key)) for key in ("events", "seconds")):
+            found.append(entry)
+    return tuple(found)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e15

@@ -1,0 +1,132 @@
+"""A run in numbers, at any stage: what `esacl show --json` prints. What is not known (yet) is None."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from esacl import metrics
+from esacl.config import RunConfig
+from esacl.events import (
+    CostCounted,
+    CurvatureMeasured,
+    Evaluated,
+    Pruned,
+    RunStarted,
+    Selected,
+    TaskFinished,
+)
+from esacl.records import RunRecord
+
+Matrix = list[list[float | None]]
+T = TypeVar("T")
+
+
+def summarise(record: RunRecord) -> dict[str, Any]:
+    """The result of a run as one JSON object, with the names that the README documents.
+
+    `accuracy_matrix` has a row for each learned task (after learning task i) and a column for each task of
+    the run; accuracies are fractions. The averages are None until all tasks are learned; `so_far` has them
+    for the tasks learned until now.
+    """
+    config = record.config
+    evaluated = _of(record, Evaluated)
+    matrix = accuracy_matrix(evaluated, config.tasks)
+    complete = len(matrix) == config.tasks
+    started = _of(record, RunStarted)
+    forward, reason = _forward_transfer(config, matrix, evaluated)
+    summary: dict[str, Any] = {
+        "run": record.run_id,
+        "name": config.name,
+        "status": record.status.state,
+        "detail": record.status.detail,
+        "config": config.to_dict(),
+        "accuracy_matrix": matrix,
+        **(_transfer(config, matrix) if complete else _transfer(config, [])),
+        "forward_transfer": forward,
+        "forward_transfer_reason": reason,
+        "so_far": {"tasks": len(matrix), **_transfer(config, [row[: len(matrix)] for row in matrix])},
+        "accuracy_matrix_task": None,
+        "untrained_accuracy": _untrained(evaluated, config.tasks),
+        "density": [event.density for event in _of(record, TaskFinished)],
+        "pruning": [_fields(event) for event in _of(record, Pruned)],
+        "curvature": [_fields(event) for event in _of(record, CurvatureMeasured)],
+        "selection": [_fields(event) for event in _of(record, Selected)],
+        "cost": _cost(record),
+        "versions": record.machine.get("versions"),
+        "hardware": record.machine.get("hardware"),
+    }
+    if config.scenario == "class":
+        summary["accuracy_matrix_task"] = accuracy_matrix(evaluated, config.tasks, task_known=True)
+    if started:
+        summary["network"] = _fields(started[-1])
+        summary["hardware"] = {
+            **(summary["hardware"] or {}),
+            "device": started[-1].device,
+            "device_name": started[-1].device_name,
+        }
+    return summary
+
+
+def accuracy_matrix(evaluated: Sequence[Evaluated], tasks: int, *, task_known: bool = False) -> Matrix:
+    """R[i][j]: accuracy on task j after learning task i, None where it was not evaluated."""
+    learned = max((event.after for event in evaluated), default=-1) + 1
+    matrix: Matrix = [[None] * tasks for _ in range(min(learned, tasks))]
+    for event in evaluated:
+        if 0 <= event.after < tasks and 0 <= event.on < tasks:
+            matrix[event.after][event.on] = event.accuracy_task if task_known else event.accuracy
+    return matrix
+
+
+def _transfer(config: RunConfig, matrix: Matrix) -> dict[str, float | None]:
+    joint = config.method == "joint"  # nothing is learned later, so nothing can be forgotten
+    return {
+        "average_accuracy": metrics.average_accuracy(matrix),
+        "learning_accuracy": metrics.learning_accuracy(matrix),
+        "backward_transfer": None if joint else metrics.backward_transfer(matrix),
+        "forgetting": None if joint else metrics.forgetting(matrix),
+    }
+
+
+def _forward_transfer(
+    config: RunConfig, matrix: Matrix, evaluated: Sequence[Evaluated]
+) -> tuple[float | None, str | None]:
+    if config.method == "joint":
+        return None, "undefined for joint training, which learns all tasks at once"
+    if config.scenario == "task":
+        return None, "undefined in task-IL: the head of a task is untrained before its turn"
+    if config.scenario == "class":
+        return None, "undefined in class-IL: a class that was never seen is never answered"
+    if config.tasks < 2:
+        return None, "undefined for a single task"
+    value = metrics.forward_transfer(matrix, _untrained(evaluated, config.tasks)) if matrix else None
+    return value, None if value is not None else "a task was not evaluated before it was learned"
+
+
+def _untrained(evaluated: Sequence[Evaluated], tasks: int) -> list[float | None]:
+    found = {event.on: event.accuracy for event in evaluated if event.after == -1}
+    return [found.get(task) for task in range(tasks)]
+
+
+def _cost(record: RunRecord) -> dict[str, Any]:
+    counted = _of(record, CostCounted)
+    last = _fields(counted[-1]) if counted else {}
+    measured = record.measured[-1] if record.measured else {}
+    peaks = [entry["peak_bytes"] for entry in record.measured if entry.get("peak_bytes") is not None]
+    totals = (
+        "train_flops", "train_flops_dense_sgd", "train_flops_published_rule", "analysis_flops",
+        "examples_forward", "examples_backward",
+    )  # fmt: skip
+    kinds = ("weights", "masks", "anchors", "buffer", "optimiser", "activations")
+    return {
+        **{name: last.get(name) for name in totals},
+        "seconds": measured.get("seconds"),
+        "peak_bytes": max(peaks, default=None),
+        "state_bytes": {kind: last.get(f"{kind}_bytes") for kind in kinds},
+    }
+
+
+def _of(record: RunRecord, kind: type[T]) -> list[T]:
+    return [event for event in record.events if isinstance(event, kind)]
+
+
+def _fields(event: Any) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(event).items()}

@@ -1,0 +1,73 @@
+"""Who works on which run: one process a run, known by a lock that the system drops when the process dies."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from esacl import locks
+from esacl.durable import read_json
+from esacl.errors import InputError, RunUnreadable
+
+
+class Workers:
+    """The workers on the runs below `root`. The folders named here must be run folders that exist."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._held: dict[str, int] = {}  # run id -> descriptor of the lock that this process holds
+
+    @contextlib.contextmanager
+    def hold(self, run_id: str) -> Iterator[None]:
+        """Be the one process that works on a run.
+
+        Raises:
+            InputError: another process works on it, or the folder cannot be written.
+        """
+        if run_id in self._held:
+            yield
+            return
+        path = self.root / run_id / "lock"
+        try:
+            descriptor = locks.take_patiently(path)
+        except OSError as error:
+            raise InputError(f"{path.parent} cannot be written ({error.strerror}); mend it") from None
+        if descriptor is None:
+            raise InputError(f"run {run_id} is being worked on; wait for its end, or cancel it")
+        self._held[run_id] = descriptor
+        try:
+            yield
+        finally:
+            os.close(self._held.pop(run_id))
+
+    def adopt(self, run_id: str, descriptor: int) -> None:
+        """Take over the lock that the process which started this one holds on the run."""
+        os.set_inheritable(descriptor, False)
+        self._held[run_id] = descriptor
+
+    def lend(self, run_id: str) -> int:
+        """The descriptor of the lock held on a run, to hand on to a process that adopts it."""
+        return self._held[run_id]
+
+    def alive(self, run_id: str) -> bool:
+        """Whether a process works on the run, or waits to."""
+        return locks.is_held(self.root / run_id / "lock")
+
+    def about(self, run_id: str) -> dict[str, Any]:
+        """Who works or worked on it: {"pid", "started", "waiting_for"?, "since"?}; {} where unknown."""
+        try:
+            return read_json(self.root / run_id / "worker.json")
+        except RunUnreadable:
+            return {}
+
+    def position(self, run_id: str, device: str, others: tuple[str, ...]) -> int:
+        """The place of a waiting run, from 1, among all that wait for the same device."""
+
+        def since(other: str) -> float:
+            about = self.about(other)
+            waits = about.get("waiting_for") == device and self.alive(other)
+            return float(about.get("since") or 0) if waits else float("inf")
+
+        mine = since(run_id)
+        return 1 + sum(since(other) < mine for other in others if other != run_id)
