@@ -75,7 +75,15 @@ class Objective:
 
     def batch_loss(self, parameters: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """The loss () of one batch, differentiable by `parameters`."""
-        value = self._loss(self.outputs(parameters, batch[0]), *batch[1:])
+        return self.loss_of(self.outputs(parameters, batch[0]), batch)
+
+    def loss_of(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The loss () of a batch whose outputs are known.
+
+        Raises:
+            InputError: the loss is no scalar.
+        """
+        value = self._loss(outputs, *batch[1:])
         if not isinstance(value, Tensor) or value.dim() != 0:
             shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise InputError(f"the loss returned {shape}, not a scalar; return the mean over the examples")
