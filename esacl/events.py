@@ -5,8 +5,10 @@ two runs whose events are equal have equal arrays too. Nothing here depends on t
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -103,7 +105,7 @@ class CurvatureMeasured:
     residuals: tuple[float, ...]  # |Hv - lambda v| of each
     products: int  # Hessian-vector products spent
     converged: bool
-    network_norm: float  # |theta| over the prunable weights
+    network_norm: float  # |theta| over the parameters that H is over
     relative_sharpness: float  # lambda_max * |theta|^2
     examples: int  # how many instances the mean loss is over
     fraction: float  # share of the pool that IDS kept; 1 = the whole pool
@@ -233,10 +235,10 @@ def from_line(line: str | bytes) -> Event:
         RunUnreadable: not JSON, an unknown event, a missing, unknown or wrongly typed field.
     """
     try:
-        fields = json.loads(line, parse_constant=_refuse_constant, object_pairs_hook=_no_duplicates)
+        fields = _DECODER.decode(line.decode() if isinstance(line, bytes) else line)
     except (ValueError, RecursionError) as error:
         raise RunUnreadable(f"not an event line ({error})") from None
-    kind = EVENTS.get(fields.pop("event", "")) if isinstance(fields, dict) else None
+    kind = EVENTS.get(str(fields.pop("event", ""))) if isinstance(fields, dict) else None
     if kind is None:
         raise RunUnreadable(f"unknown event in line {line[:80]!r}; this run may come from a newer version")
     known = _field_types(kind)
@@ -249,6 +251,8 @@ def from_line(line: str | bytes) -> Event:
 def _checked(kind: type, name: str, value: Any, wanted: Any) -> Any:
     if isinstance(value, list):
         value = tuple(value)
+    if type(value) is wanted:  # nearly every field of a long file
+        return value
     if not _fits(value, wanted):
         raise RunUnreadable(f"{kind.__name__}.{name}: {value!r} is not {wanted}")
     return float(value) if wanted in (float, float | None) and value is not None else value
@@ -260,12 +264,13 @@ def _fits(value: Any, wanted: Any) -> bool:
     if typing.get_origin(wanted) is tuple:
         return isinstance(value, tuple) and all(_fits(item, typing.get_args(wanted)[0]) for item in value)
     if wanted is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e308
     if wanted is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return value is None if wanted is types.NoneType else isinstance(value, wanted)
 
 
+@functools.cache
 def _field_types(kind: type) -> dict[str, Any]:
     hints = typing.get_type_hints(kind)
     return {f.name: hints[f.name] for f in dataclasses.fields(kind) if f.name not in _NOT_A_LINE}
@@ -280,6 +285,19 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) != len(pairs):
         raise ValueError("a key occurs twice")
     return fields
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
+    return value
+
+
+# Built once: `json.loads` with options builds a new one for each of a file's thousands of lines.
+_DECODER = json.JSONDecoder(
+    parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=_no_duplicates
+)
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:
