@@ -146,12 +146,9 @@ class Ledger:
     def _forward_flops(self, densities: Mapping[str, float] | None) -> float:
         return sum(_density(densities, name) * layer.forward for name, layer in self._layers.items())
 
-    def _backward_flops(
-        self, densities: Mapping[str, float] | None, of_weights: Mapping[str, float] | None
-    ) -> float:
+    def _backward_flops(self, densities: Mapping[str, float] | None, of_weights: Mapping[str, float] | None) -> float:
         return sum(
-            _density(densities, name) * layer.input_gradient
-            + _density(of_weights, name) * layer.weight_gradient
+            _density(densities, name) * layer.input_gradient + _density(of_weights, name) * layer.weight_gradient
             for name, layer in self._layers.items()
         )
 
@@ -179,18 +176,18 @@ def activation_bytes(network: nn.Module, inputs: Tensor) -> int:
     What is kept twice under two shapes counts once.
     """
     parameters = {p.untyped_storage().data_ptr() for p in network.parameters()}
-    kept: dict[int, torch.UntypedStorage] = {}  # holding the storages keeps their addresses from being reused
+    kept: dict[int, Tensor] = {}  # holding what is kept saves its addresses from being reused
 
     def note(saved: Tensor) -> Tensor:
-        storage = saved.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            kept[storage.data_ptr()] = storage
+        known = kept.get(saved.data_ptr())
+        fresh = saved.untyped_storage().data_ptr() not in parameters
+        if fresh and (known is None or known.nbytes < saved.nbytes):
+            kept[saved.data_ptr()] = saved.detach()
         return saved
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda saved: saved):
-        outputs = network(inputs)
-    del outputs
-    return sum(storage.nbytes() for storage in kept.values())
+        network(inputs)
+    return sum(tensor.nbytes for tensor in kept.values())
 
 
 def _count_step(

@@ -1,4 +1,4 @@
-"""Data sets as numpy arrays: from disk, or from a download whose hash is checked. Needs no torch."""
+"""Data sets as numpy arrays: from disk, or from a download whose hash is checked."""
 
 import gzip
 import importlib.util
@@ -199,7 +199,7 @@ def _mnist_folders(data: Path) -> list[Path]:
 
 def _in_folder(folder: Path, name: str) -> Path | None:
     candidates = (folder / name, folder / name.removesuffix(".gz"))
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if os.path.isfile(path)), None)  # False where it may not look
 
 
 def _fetch(name: str, folder: Path) -> Path:

@@ -1,0 +1,209 @@
+"""Costs: FLOPs against a count by hand to the last operation, bytes against shapes."""
+
+import psutil
+import pytest
+import torch
+from torch import nn
+
+from esacl.config import RunConfig
+from esacl.cost import LayerFlops, Ledger, activation_bytes, count_layers, count_product, peak_bytes
+from esacl.networks import build
+from esacl.tasks import TaskStream
+
+
+def network_of(name: str, shape: tuple[int, int, int], outputs: int = 10) -> nn.Module:
+    stream = TaskStream("split-mnist", "class", shape, outputs, (), 0, lambda index: None)
+    return build(RunConfig(network=name), stream)
+
+
+def layer(flops: int, first: bool = False) -> LayerFlops:
+    return LayerFlops(forward=flops, input_gradient=0 if first else flops, weight_gradient=flops)
+
+
+def linear(inside: int, outside: int) -> int:
+    return 2 * inside * outside
+
+
+def conv(inside: int, outside: int, side: int) -> int:
+    return 2 * inside * 9 * outside * side * side  # padded: the border counts as the middle does
+
+
+MLP = {
+    "body.hidden1.weight": layer(linear(784, 400), first=True),
+    "body.hidden2.weight": layer(linear(400, 400)),
+    "head.weight": layer(linear(400, 10)),
+}
+CNN = {
+    "body.conv1.weight": layer(conv(1, 32, 28), first=True),
+    "body.conv2.weight": layer(conv(32, 64, 14)),
+    "body.conv3.weight": layer(conv(64, 128, 7)),
+    "body.hidden.weight": layer(linear(128 * 3 * 3, 128)),
+    "head.weight": layer(linear(128, 10)),
+}
+
+
+@pytest.mark.parametrize("batch", [1, 6])
+@pytest.mark.parametrize(("name", "by_hand"), [("mlp", MLP), ("small-cnn", CNN)])
+def test_layers_are_counted_to_the_last_operation(name, by_hand, batch):
+    assert count_layers(network_of(name, (1, 28, 28)), torch.rand(batch, 1, 28, 28)) == by_hand
+
+
+def test_colour_images_and_another_loss():
+    network = network_of("small-cnn", (3, 32, 32), 4)
+    counted = count_layers(network, torch.rand(2, 3, 32, 32), lambda outputs: outputs[:, :2].square().sum())
+    assert counted == {
+        "body.conv1.weight": layer(conv(3, 32, 32), first=True),
+        "body.conv2.weight": layer(conv(32, 64, 16)),
+        "body.conv3.weight": layer(conv(64, 128, 8)),
+        "body.hidden.weight": layer(linear(2048, 128)),
+        "head.weight": layer(linear(128, 4)),
+    }
+
+
+def test_a_dense_step_of_the_mlp_is_2_34_forward_passes():
+    ledger = Ledger(MLP)
+    ledger.dense_step(1)
+    forward = sum(flops.forward for flops in MLP.values())
+    assert forward == 955_200
+    assert ledger.train_flops_dense_sgd / forward == pytest.approx(2.34, abs=0.005)
+
+
+def test_a_product_is_counted_to_the_last_operation():
+    # Each layer: 1 forward; 2 gradients (the first layer 1); each gradient differentiated by its two factors
+    # (the data is not differentiated: 1); then the way back through the forward pass, 2 (the first layer 1).
+    by_hand = sum(flops.forward * (4 if flops.input_gradient == 0 else 9) for flops in MLP.values())
+    assert count_product(network_of("mlp", (1, 28, 28)), torch.rand(3, 1, 28, 28)) == by_hand
+
+
+def test_a_product_of_the_cnn_is_about_three_gradients():
+    gradient = sum(f.forward + f.input_gradient + f.weight_gradient for f in CNN.values())
+    product = count_product(network_of("small-cnn", (1, 28, 28)), torch.rand(2, 1, 28, 28))
+    assert 2.5 < product / gradient < 3.5
+
+
+@pytest.mark.parametrize("name", ["mlp", "small-cnn"])
+def test_counting_leaves_the_network_as_it_was(name):
+    network = network_of(name, (1, 28, 28))
+    network.head.bias.requires_grad_(False)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    inputs = torch.rand(2, 1, 28, 28)
+    count_layers(network, inputs)
+    count_product(network, inputs)
+    activation_bytes(network, inputs)
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+    assert all(p.grad is None for p in network.parameters())
+    assert not network.head.bias.requires_grad
+    assert network.head.weight.requires_grad
+    assert not inputs.requires_grad
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+
+
+LAYERS = {"a": LayerFlops(100, 0, 100), "b": LayerFlops(10, 10, 10)}
+
+
+def test_a_dense_step():
+    ledger = Ledger(LAYERS)
+    ledger.step(4)
+    ledger.dense_step(4)
+    assert ledger.train_flops == ledger.train_flops_dense_sgd == 4 * 230
+    assert ledger.train_flops_published_rule == 4 * 3 * 110
+    assert (ledger.examples_forward, ledger.examples_backward, ledger.analysis_flops) == (4, 4, 0)
+
+
+def test_a_sparse_step_scales_each_layer_by_its_density():
+    ledger = Ledger(LAYERS)
+    ledger.step(2, densities={"a": 0.1, "b": 0.5})
+    assert ledger.train_flops == pytest.approx(2 * ((10 + 5) + 5 + (100 + 10)))
+    assert ledger.train_flops_published_rule == pytest.approx(2 * 3 * 15)
+    survivors = Ledger(LAYERS)
+    survivors.step(2, densities={"a": 0.1}, survivors_only=True)  # what is not named is dense
+    assert survivors.train_flops == pytest.approx(2 * ((10 + 10) + 10 + (10 + 10)))
+
+
+def test_a_step_that_goes_back_on_fewer_examples():
+    ledger = Ledger(LAYERS)
+    ledger.step(64, 16)
+    assert ledger.train_flops == 64 * 110 + 16 * 120
+    assert ledger.train_flops_published_rule == 110 * (64 + 2 * 16)
+    assert (ledger.examples_forward, ledger.examples_backward) == (64, 16)
+
+
+def test_a_replayed_example_costs_as_much_and_the_published_rule_bills_less():
+    ledger = Ledger(LAYERS)
+    ledger.step(64, replayed=32)
+    assert ledger.train_flops == 64 * 230
+    assert ledger.train_flops_published_rule == 110 * (3 * 32 + 32)
+
+
+def test_extras_are_billed_to_training_but_not_by_the_published_rule():
+    ledger = Ledger(LAYERS, product=1000)
+    ledger.forward(5, {"a": 0.5})
+    ledger.gradient(3)
+    ledger.products(2)
+    assert ledger.train_flops == 5 * 60 + 3 * 230 + 2 * 1000
+    assert ledger.train_flops_published_rule == ledger.train_flops_dense_sgd == ledger.analysis_flops == 0
+    assert (ledger.examples_forward, ledger.examples_backward) == (10, 5)
+
+
+def test_analysis_is_kept_apart():
+    ledger = Ledger(LAYERS)
+    ledger.analysis(forward_examples=7, gradients=2, products=1)
+    assert ledger.analysis_flops == 7 * 110 + 2 * 230 + 3 * 230
+    assert ledger.train_flops == ledger.examples_forward == ledger.examples_backward == 0
+
+
+def test_a_ledger_goes_on_from_its_state():
+    first, second = Ledger(LAYERS), Ledger(LAYERS)
+    for ledger in (first, second):
+        ledger.step(3, densities={"a": 0.3})
+        ledger.analysis(products=1)
+    resumed = Ledger(LAYERS)
+    resumed.load(first.state())
+    for ledger in (resumed, second):
+        ledger.step(5)
+        ledger.dense_step(5)
+    assert resumed.state() == second.state()
+    assert isinstance(resumed.examples_forward, int)
+    with pytest.raises(KeyError):
+        resumed.load({})
+
+
+def test_the_fields_are_those_of_the_event():
+    from dataclasses import fields
+
+    from esacl.events import CostCounted
+
+    assert set(Ledger(LAYERS).state()) <= {field.name for field in fields(CostCounted)}
+
+
+def test_activations_are_what_the_backward_pass_needs():
+    # the inputs (for the gradient of the first layer), and both hidden layers after their ReLU
+    data = torch.rand(100, 1, 28, 28)
+    kept = activation_bytes(network_of("mlp", (1, 28, 28)), data[:8])  # a slice: the rest is not kept by the pass
+    assert kept == 4 * 8 * (784 + 400 + 400)
+
+
+def test_activations_of_the_cnn():
+    per_example = 4 * (
+        784  # the image
+        + 32 * (28 * 28 + 14 * 14) + 64 * (14 * 14 + 7 * 7) + 128 * (7 * 7 + 3 * 3)  # after ReLU, after pooling
+        + 128  # the hidden layer
+    )  # fmt: skip
+    positions = 8 * (32 * 14 * 14 + 64 * 7 * 7 + 128 * 3 * 3)  # int64, where each maximum was
+    kept = activation_bytes(network_of("small-cnn", (1, 28, 28)), torch.rand(2, 1, 28, 28))
+    assert kept == 2 * (per_example + positions)
+
+
+def test_peak_bytes_are_bytes_of_this_process():
+    now = psutil.Process().memory_info().rss
+    assert 0.9 * now < peak_bytes("cpu") <= peak_bytes(torch.device("cpu")) < psutil.virtual_memory().total
+
+
+@pytest.mark.gpu
+def test_peak_bytes_of_a_cuda_device():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    torch.cuda.reset_peak_memory_stats()
+    before = peak_bytes("cuda")
+    held = torch.ones(2**20, device="cuda")
+    assert peak_bytes("cuda") >= before + held.nbytes
