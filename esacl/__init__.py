@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from esacl.config import RunConfig, read_config
     from esacl.errors import InputError, RunUnreadable
-    from esacl.run import run
+    from esacl.pipeline import run
     from esacl.store import RunStore
 
 _HOME = {
@@ -20,7 +20,7 @@ _HOME = {
     "InputError": "errors",
     "RunUnreadable": "errors",
     "RunStore": "store",
-    "run": "run",
+    "run": "pipeline",
 }
 __all__ = ["InputError", "RunConfig", "RunStore", "RunUnreadable", "__version__", "read_config", "run"]
 
@@ -28,6 +28,4 @@ __all__ = ["InputError", "RunConfig", "RunStore", "RunUnreadable", "__version__"
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'esacl' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"esacl.{_HOME[name]}"), name)
-    globals()[name] = value  # `run` the function must win over `run` the submodule from now on
-    return value
+    return getattr(importlib.import_module(f"esacl.{_HOME[name]}"), name)

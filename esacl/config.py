@@ -86,10 +86,10 @@ class Curvature(Section):
 
     top: Annotated[int, Field(ge=0, le=20)] = 3
     """Top Hessian eigenvalues at each point; 0 = off."""
-    examples: Annotated[int, Field(ge=8, le=100_000)] = 1000
+    examples: Annotated[int, Field(ge=8, le=100_000)] = 500
     """At most so many of a task's training examples form the pool of every landscape estimate."""
-    levels: Annotated[int, Field(ge=2, le=100)] = 25
-    """Sparsity levels of the sparsity curve."""
+    levels: Annotated[int, Field(ge=0, le=100)] = 25
+    """Sparsity levels of the sparsity curve; 0 = off."""
     grid: Annotated[int, Field(ge=0, le=201)] = 25
     """Points a side of the landscape slices; 0 = off."""
 

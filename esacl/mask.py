@@ -59,9 +59,13 @@ class Mask(Mapping[str, Tensor]):
     @torch.no_grad()
     def apply(self, network: nn.Module) -> None:
         """Set every removed weight of the network to exactly zero, in place."""
-        parameters = dict(network.named_parameters())
+        self.apply_to(dict(network.named_parameters()))
+
+    @torch.no_grad()
+    def apply_to(self, weights: Mapping[str, Tensor]) -> None:
+        """The same for parameters by name."""
         for name, entry in self.items():
-            parameters[name].mul_(entry)
+            weights[name].mul_(entry)
 
     def to(self, device: torch.device | str) -> "Mask":
         """The same mask on another device."""

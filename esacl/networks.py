@@ -89,9 +89,7 @@ def build(config: RunConfig, stream: TaskStream) -> Network:
             nn.init.zeros_(parameter)
         else:
             gain = 1.0 if name in _HEAD else math.sqrt(2)
-            bound = gain * math.sqrt(
-                3 / parameter[0].numel()
-            )  # of a uniform variable of variance gain^2 / fan_in
+            bound = gain * math.sqrt(3 / parameter[0].numel())  # of a uniform variable of variance gain^2 / fan_in
             nn.init.uniform_(parameter, -bound, bound, generator=generator)
     return network
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,17 @@ class Workers:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._held: dict[str, int] = {}  # run id -> descriptor of the lock that this process holds
+        self._held: dict[tuple[str, int], int] = {}  # (run id, thread) -> descriptor of the lock it holds
 
     @contextlib.contextmanager
     def hold(self, run_id: str) -> Iterator[None]:
-        """Be the one process that works on a run.
+        """Be the one that works on a run; within the same thread it may be held again.
 
         Raises:
             InputError: another process works on it, or the folder cannot be written.
         """
-        if run_id in self._held:
+        key = (run_id, threading.get_ident())
+        if key in self._held:
             yield
             return
         path = self.root / run_id / "lock"
@@ -35,20 +37,20 @@ class Workers:
             raise InputError(f"{path.parent} cannot be written ({error.strerror}); mend it") from None
         if descriptor is None:
             raise InputError(f"run {run_id} is being worked on; wait for its end, or cancel it")
-        self._held[run_id] = descriptor
+        self._held[key] = descriptor
         try:
             yield
         finally:
-            os.close(self._held.pop(run_id))
+            os.close(self._held.pop(key))
 
     def adopt(self, run_id: str, descriptor: int) -> None:
         """Take over the lock that the process which started this one holds on the run."""
         os.set_inheritable(descriptor, False)
-        self._held[run_id] = descriptor
+        self._held[run_id, threading.get_ident()] = descriptor
 
     def lend(self, run_id: str) -> int:
         """The descriptor of the lock held on a run, to hand on to a process that adopts it."""
-        return self._held[run_id]
+        return self._held[run_id, threading.get_ident()]
 
     def alive(self, run_id: str) -> bool:
         """Whether a process works on the run, or waits to."""

@@ -91,11 +91,19 @@ class Hessian:
         Raises:
             InputError: a vector of another shape.
         """
+        return self.scatter(vector.detach())
+
+    def scatter(self, vector: Tensor) -> dict[str, Tensor]:
+        """`unflatten`, differentiable by the vector.
+
+        Raises:
+            InputError: a vector of another shape.
+        """
         if vector.shape != self.shape[:1]:
             raise InputError(f"vector of shape {tuple(vector.shape)}; the operator takes ({self.shape[0]},)")
-        whole = vector.detach().to(self.device, self.dtype)
+        whole = vector.to(self.device, self.dtype)
         if self._kept is not None:
-            whole = whole.new_zeros(self._entries).index_copy_(0, self._kept, whole)
+            whole = whole.new_zeros(self._entries).index_copy(0, self._kept, whole)
         parts = whole.split([shape.numel() for shape in self._shapes.values()])
         return {name: part.view(shape) for (name, shape), part in zip(self._shapes.items(), parts)}
 

@@ -1,0 +1,67 @@
+"""What a run measures at the end of a task, between training and cut; none of it changes a weight.
+
+Estimates along the sparsity curve and on the planes come from the instances that IDS chooses; eigenvalues and the
+loss rise of the cut come from the whole pool, with the estimate from the chosen instances beside them.
+"""
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+
+from esacl.analysis.again import KINDS, analyse
+from esacl.analysis.instances import selection
+from esacl.analysis.scene import Scene, as_numpy, norm_of, scene
+from esacl.analysis.slices import slices
+from esacl.analysis.sparsity import sparsity
+from esacl.analysis.spectrum import spectrum
+from esacl.curvature import loss_rise
+from esacl.events import Analysing, ArrayRecorded, Event
+
+__all__ = ["KINDS", "STAGES", "Scene", "analyse", "measure", "scene"]
+
+BOUND_NODES = 3
+STAGES = {"selection": selection, "spectrum": spectrum, "sparsity": sparsity, "landscape": slices}
+
+
+def measure(scene: Scene) -> Generator[Event, None, dict[str, Any] | None]:
+    """Every measurement of a task's end; returns the fields of `Pruned` that they hold, None without a cut."""
+    yield ArrayRecorded(name=f"weights-t{scene.task}", arrays=_weights(scene))
+    pruned = _pruned(scene)
+    for done, (name, stage) in enumerate(STAGES.items()):
+        yield Analysing(task=scene.task, stage=name, done=done, total=len(STAGES))
+        yield from stage(scene)
+    return pruned
+
+
+def _pruned(scene: Scene) -> dict[str, Any] | None:
+    mask = scene.mask
+    if mask is None:
+        return None
+    d = scene.displacement(mask)
+    nodes = BOUND_NODES if scene.config.curvature.top else 0
+    truth = loss_rise(scene.network, scene.criterion, scene.whole, d, lambda_nodes=nodes)
+    estimate = loss_rise(scene.network, scene.criterion, scene.sample, d, lambda_nodes=min(nodes, 1))
+    scene.ledger.analysis(products=(truth.products + 1) * len(scene.pool) + estimate.products * len(scene.chosen))
+    norm = norm_of(scene.network, tuple(mask))
+    return {
+        "sparsity": 1 - mask.density,
+        "actual_rise": truth.actual,
+        "taylor": truth.taylor,
+        "path_integral": truth.path_integral,
+        "lambda_bound": truth.lambda_bound,
+        "displacement_norm": truth.displacement_norm,
+        "network_norm": norm,
+        "removed_share": (truth.displacement_norm / norm) ** 2 if norm else 0.0,
+        "estimate_taylor": estimate.taylor,
+        "estimate_lambda_max": estimate.lambda_max_at_nodes[0] if nodes else None,
+        "full_lambda_max": truth.lambda_max_at_nodes[0] if nodes else None,
+    }
+
+
+
+def _weights(scene: Scene) -> dict[str, np.ndarray]:
+    dense = {f"dense/{name}": as_numpy(p) for name, p in scene.network.named_parameters()}
+    curvature = {f"curvature/{name}": as_numpy(c) for name, c in scene.curvature.items()}
+    return dense | curvature | {f"mask/{name}": as_numpy(entry) for name, entry in (scene.mask or {}).items()}
+

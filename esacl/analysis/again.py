@@ -1,0 +1,107 @@
+"""Analyses of a run that is already kept: rebuild a task's scene from its weights, and look again."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from esacl import networks
+from esacl.analysis.instances import selection
+from esacl.analysis.scene import Scene, scene
+from esacl.analysis.slices import slices
+from esacl.analysis.sparsity import sparsity
+from esacl.analysis.spectrum import spectrum
+from esacl.config import RunConfig
+from esacl.cost import Ledger, count_layers, count_product
+from esacl.devices import resolve_device
+from esacl.errors import InputError, RunUnreadable
+from esacl.events import Event
+from esacl.mask import Mask
+from esacl.pruning import saliency
+from esacl.seeds import torch_generator
+from esacl.stages import Stage, stage_of
+from esacl.tasks import task_stream
+
+KINDS = {"landscape": slices, "spectrum": spectrum, "sparsity": sparsity, "selection": selection}
+
+
+def analyse(
+    kind: str, config: RunConfig, task: int, weights: Mapping[str, np.ndarray], *, data: Path | None = None
+) -> Iterator[Event]:
+    """The events of one analysis of task `task`, at the weights that the run recorded for it.
+
+    What is looked at follows from `config`: the run's own with another `curvature.grid`, `curvature.top`,
+    `curvature.levels`, `pruning.saliency`, `pruning.allocation`, `ids.fraction` or `ids.score`. The arrays have the
+    names that the run gave them.
+
+    Args:
+        kind: a key of KINDS.
+        config: the run's config, changed where another view is wanted.
+        task: 0-based.
+        weights: the arrays of `weights-t{task}`.
+        data: where the data sets lie.
+
+    Raises:
+        InputError: an unknown kind, a task that the benchmark does not have, a data set missing.
+        RunUnreadable: weights that do not fit the config's network.
+    """
+    if kind not in KINDS:
+        raise InputError(f"unknown analysis {kind!r}; choose from {', '.join(KINDS)}")
+    if not 0 <= task < config.tasks:
+        raise InputError(f"task {task} is not in the run; choose 0 to {config.tasks - 1}")
+    yield from KINDS[kind](_scene(config, task, weights, data))
+
+
+def _scene(config: RunConfig, task: int, weights: Mapping[str, np.ndarray], data: Path | None) -> Scene:
+    device = resolve_device(config.device)
+    torch.set_num_threads(config.threads)
+    stream = task_stream(config, data)
+    network = networks.build(config, stream).to(device)
+    found = {key: torch.from_numpy(array).to(device) for key, array in weights.items()}
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            dense = found.get(f"dense/{name}")
+            if dense is None or dense.shape != parameter.shape:
+                raise RunUnreadable(f"weights-t{task}: {name} is missing or does not fit the config's network")
+            parameter.copy_(dense)
+    prunable = networks.prunable_names(network, config.scenario)
+    stage = stage_of(config, stream, task, device, joint=config.method == "joint")
+    masks = {name: found[f"mask/{name}"] for name in prunable if f"mask/{name}" in found}
+    curvature = {name: found[f"curvature/{name}"] for name in prunable if f"curvature/{name}" in found}
+    sample = stage.examples.inputs[:2]
+    return scene(
+        config,
+        task,
+        network,
+        stage.criterion,
+        Ledger(count_layers(network, sample), count_product(network, sample)),
+        _saliency(config, network, prunable, curvature, stage),
+        curvature,
+        Mask(masks) if masks else None,
+        stage.examples,
+        stream,
+    )
+
+
+def _saliency(
+    config: RunConfig,
+    network: networks.Network,
+    prunable: tuple[str, ...],
+    curvature: dict[str, Tensor],
+    stage: Stage,
+) -> dict[str, Tensor]:
+    weights = {name: p for name, p in network.named_parameters() if name in prunable}
+    gradient = None
+    if config.pruning.saliency == "taylor":
+        loss = stage.criterion(network(stage.examples.inputs), stage.examples.targets)
+        gradient = dict(zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True))
+    with torch.no_grad():
+        return saliency(
+            config.pruning.saliency,
+            weights,
+            curvature=curvature or None,
+            gradient=gradient,
+            generator=torch_generator(config.seed, "random saliency", stage.task),
+        )

@@ -1,0 +1,131 @@
+"""A scene: the network at its dense point at the end of a task, and everything it is looked at with."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from esacl import landscape
+from esacl.config import RunConfig
+from esacl.cost import Ledger
+from esacl.criterion import Criterion
+from esacl.mask import Mask
+from esacl.networks import Network, features
+from esacl.seeds import torch_generator
+from esacl.selection import score, select
+from esacl.tasks import Examples, TaskStream
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A network at its dense point, the cut that awaits it, and the data it is looked at with.
+
+    Attributes:
+        saliency: number per prunable weight that ranks the cuts at every level.
+        curvature: h + Omega per prunable weight, what the second-order saliency is made of.
+        mask: survivors of the run's own cut; None for a dense run.
+        pool: training examples of the task, at most `curvature.examples`.
+        chosen: (m,) positions in the pool that IDS chose, with weights (m,) of mean 1.
+        evaluation: evaluation examples of each task seen so far.
+    """
+
+    config: RunConfig
+    task: int
+    network: Network
+    criterion: Criterion
+    ledger: Ledger
+    saliency: dict[str, Tensor]
+    curvature: dict[str, Tensor]
+    mask: Mask | None
+    pool: Examples
+    scores: Tensor
+    chosen: Tensor
+    weights: Tensor
+    evaluation: tuple[Examples, ...]
+    class_names: dict[int, str]
+    pixels: Callable[[Tensor], np.ndarray]
+
+    @property
+    def whole(self) -> tuple[Tensor, ...]:
+        """The pool as data for curvature."""
+        return self.pool.inputs, self.pool.targets
+
+    @property
+    def sample(self) -> tuple[Tensor, ...]:
+        """The chosen instances with their weights."""
+        part = self.pool.take(self.chosen)
+        return part.inputs, part.targets, self.weights
+
+    def displacement(self, mask: Mask) -> dict[str, Tensor]:
+        """D = -(1 - m) theta."""
+        return landscape.pruning_direction(self.network, mask)
+
+
+def scene(
+    config: RunConfig,
+    task: int,
+    network: Network,
+    criterion: Criterion,
+    ledger: Ledger,
+    saliency: dict[str, Tensor],
+    curvature: dict[str, Tensor],
+    mask: Mask | None,
+    train: Examples,
+    stream: TaskStream,
+) -> Scene:
+    """Draw the pool, score it by one forward pass, and let IDS choose."""
+    order = torch.randperm(len(train), generator=torch_generator(config.seed, "pool", task))
+    pool = train.take(order[: config.curvature.examples].sort().values.to(train.targets.device))
+    with torch.no_grad():
+        seen = features(network, pool.inputs)
+        logits = criterion.logits(network.head(seen), pool.targets)
+    scores = score(config.ids.score, logits, pool.targets, seen)
+    chosen, weights = select(scores, config.ids.fraction, config.seed + task)
+    ledger.analysis(forward_examples=len(pool))
+    tasks = stream[: task + 1]
+    return Scene(
+        config=config,
+        task=task,
+        network=network,
+        criterion=criterion,
+        ledger=ledger,
+        saliency=saliency,
+        curvature=curvature,
+        mask=mask,
+        pool=pool,
+        scores=scores,
+        chosen=chosen,
+        weights=weights,
+        evaluation=tuple(t.evaluation.to(train.targets.device) for t in tasks),
+        class_names={c: name for t in tasks for c, name in zip(t.classes, t.class_names, strict=True)},
+        pixels=stream.pixels,
+    )
+
+
+@contextmanager
+def at_cut(network: nn.Module, mask: Mask) -> Iterator[None]:
+    """The network at the pruned point for the length of a block; never yield an event inside."""
+    weights = {name: p for name, p in network.named_parameters() if name in mask}
+    before = {name: w.detach().clone() for name, w in weights.items()}
+    mask.apply_to(weights)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, value in before.items():
+                weights[name].copy_(value)
+
+
+def norm_of(network: nn.Module, names: tuple[str, ...] | None = None) -> float:
+    """|theta| over the named parameters, by default all."""
+    parameters = dict(network.named_parameters())
+    return sum(float(parameters[n].detach().double().square().sum()) for n in names or tuple(parameters)) ** 0.5
+
+
+def as_numpy(values: Any) -> np.ndarray:
+    """Tensor or array -> array on the CPU."""
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)

@@ -1,0 +1,101 @@
+"""The sparsity curve: everything that depends on how much is cut, at about 25 levels."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from esacl.analysis.scene import Scene, as_numpy, at_cut, norm_of
+from esacl.curvature import loss_rise
+from esacl.events import Analysing, ArrayRecorded, Event
+from esacl.pruning import keep_top
+from esacl.tasks import Examples
+
+HISTOGRAM_BINS = 61
+
+
+
+def levels(count: int, target: float) -> list[float]:
+    """About `count` sparsities from 0 to 0.995, densities in geometric steps, with the target among them."""
+    ladder = 1 - np.geomspace(1, 0.005, count)
+    return sorted({0.0, *np.round(ladder, 4).tolist(), target})
+
+
+def sparsity(scene: Scene) -> Iterator[Event]:
+    """The sparsity curve: cut the dense point at every level, by one ranking, and see everything that depends on it."""
+    if scene.config.curvature.levels == 0:
+        return
+    steps = levels(scene.config.curvature.levels, scene.config.sparsity)
+    rows: dict[str, list[Any]] = {}
+    for done, level in enumerate(steps):
+        yield Analysing(task=scene.task, stage="sparsity", done=done, total=len(steps))
+        for key, value in _at_level(scene, level).items():
+            rows.setdefault(key, []).append(value)
+    arrays = {key: np.array(values, dtype=np.float64) for key, values in rows.items()}
+    layers = np.array(list(scene.saliency))
+    yield ArrayRecorded(
+        name=f"sparsity-t{scene.task}",
+        arrays={"levels": np.array(steps), "layers": layers, "chosen": np.array(scene.config.sparsity)}
+        | {"chance": _chance(scene)}
+        | arrays,
+    )
+    yield ArrayRecorded(name=f"histogram-t{scene.task}", arrays=_histogram(scene))
+
+
+def _at_level(scene: Scene, level: float) -> dict[str, Any]:
+    mask = keep_top(scene.saliency, level, scene.config.pruning.allocation)
+    nodes = 2 if scene.config.curvature.top else 0
+    rise = loss_rise(scene.network, scene.criterion, scene.sample, scene.displacement(mask), lambda_nodes=nodes)
+    scene.ledger.analysis(products=(rise.products + 2) * len(scene.chosen))
+    with at_cut(scene.network, mask), torch.no_grad():
+        loss = float(scene.criterion(scene.network(scene.pool.inputs).double(), scene.pool.targets))
+        accuracy = [_accuracy(scene, examples) for examples in scene.evaluation]
+    norm = norm_of(scene.network, tuple(mask))
+    return {
+        "accuracy": accuracy,
+        "loss": loss,
+        "rise": loss - _dense_loss(scene),
+        "rise_of_chosen": rise.actual,
+        "taylor": rise.taylor,
+        "path_integral": rise.path_integral,
+        "lambda_bound": np.nan if rise.lambda_bound is None else rise.lambda_bound,
+        "displacement_norm": rise.displacement_norm,
+        "removed_share": (rise.displacement_norm / norm) ** 2 if norm else 0.0,
+        "layer_density": list(mask.layer_densities().values()),
+    }
+
+
+@torch.no_grad()
+def _dense_loss(scene: Scene) -> float:
+    return float(scene.criterion(scene.network(scene.pool.inputs).double(), scene.pool.targets))
+
+
+def _accuracy(scene: Scene, examples: Examples) -> float:
+    outputs = torch.cat([scene.network(part) for part in examples.inputs.split(2000)])
+    return float(scene.criterion.correct(outputs, examples.targets).double().mean())
+
+
+def _chance(scene: Scene) -> np.ndarray:
+    """Accuracy of guessing on each task."""
+    return np.array([1 / int(scene.criterion.open[e.targets[0]].sum()) for e in scene.evaluation])
+
+
+def _histogram(scene: Scene) -> dict[str, np.ndarray]:
+    """Prunable weights at the dense point by value: how many the cut keeps and removes."""
+    parameters = dict(scene.network.named_parameters())
+    values = np.concatenate([as_numpy(parameters[n]).ravel() for n in scene.saliency])
+    alive = (
+        np.ones(len(values), dtype=bool)
+        if scene.mask is None
+        else np.concatenate([as_numpy(m).ravel() for m in scene.mask.values()])
+    )
+    edge = float(np.abs(values).max()) or 1.0
+    edges = np.linspace(-edge, edge, HISTOGRAM_BINS + 1)
+    return {
+        "edges": edges,
+        "kept": np.histogram(values[alive], edges)[0],
+        "removed": np.histogram(values[~alive], edges)[0],
+    }
+
+

@@ -1,0 +1,19 @@
+"""EsaCL: SDP while a task is learned, one cut at its end, rank-1 anchors, instances chosen by IDS."""
+
+from typing import Any
+
+from esacl.anchors import Anchors
+from esacl.config import RunConfig
+from esacl.sdp import FORMS, Dense
+from esacl.training import Learner
+
+
+def esacl(config: RunConfig, **parts: Any) -> Learner:
+    """Sparse continual learning without replay (a buffer may be added) and without retraining."""
+    return Learner(
+        config,
+        make_form=FORMS[config.sdp.form] if config.sparsity > 0 else Dense,
+        anchors=Anchors(config.anchor.strength, compact=True),
+        ids=True,
+        **parts,
+    )

@@ -1,0 +1,220 @@
+"""run(config): the whole story of a run as a stream of events. It never touches a run's folder."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from esacl import analysis, networks
+from esacl.config import RunConfig
+from esacl.cost import Ledger, activation_bytes, count_layers, count_product
+from esacl.criterion import Criterion, criterion
+from esacl.devices import device_name, resolve_device
+from esacl.events import (
+    CheckpointReady,
+    CostCounted,
+    Evaluated,
+    Event,
+    Pruned,
+    RunFinished,
+    RunStarted,
+    TaskFinished,
+    TaskStarted,
+)
+from esacl.mask import Mask
+from esacl.methods import METHODS
+from esacl.stages import Stage, stage_of
+from esacl.tasks import Examples, Task, TaskStream, task_stream
+from esacl.training import Learner
+
+EVALUATION_BATCH = 2000
+
+
+class EventStream(Iterator[Event]):
+    """The events of one run, made as they are asked for; `close()` stops the run where it stands.
+
+    Attributes:
+        config: the run's config.
+    """
+
+    def __init__(self, config: RunConfig, events: Callable[[], Iterator[Event]]) -> None:
+        self.config = config
+        self._events = events()
+
+    def __iter__(self) -> "EventStream":
+        return self
+
+    def __next__(self) -> Event:
+        return next(self._events)
+
+    def close(self) -> None:
+        """Stop; asking on raises StopIteration."""
+        self._events.close()  # type: ignore[attr-defined]
+
+
+def run(config: RunConfig, state: CheckpointReady | None = None, *, data: Path | None = None) -> EventStream:
+    """The events of a run, from its beginning or from a checkpoint.
+
+    Args:
+        config: what to compute.
+        state: go on from here (`RunStore.checkpoint`).
+        data: where the data sets lie; default `$ESACL_DATA`, else the user's cache folder.
+
+    Raises:
+        InputError: while iterating, before `RunStarted`: no such device, a data set missing or damaged.
+        RunFailure: while iterating: the loss is no longer finite.
+    """
+    return EventStream(config, lambda: _events(config, state, data))
+
+
+def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None) -> Iterator[Event]:
+    device = resolve_device(config.device)
+    torch.set_num_threads(config.threads)
+    stream = task_stream(config, data)
+    network = networks.build(config, stream).to(device)
+    learner = _learner(config, stream, network, device)
+    if state is None:
+        yield _started(stream, learner, device)
+        yield from _evaluate(learner, stream, after=-1)
+    elif state.epoch == 0:
+        learner.load(state)
+    first = state.task if state else 0
+    for task in range(first, len(stream)):
+        if learner.joint and task < len(stream) - 1:
+            continue
+        resumed = state if state and state.task == task and state.epoch else None
+        stage = stage_of(config, stream, task, device, joint=learner.joint)
+        if resumed is None:
+            yield _task_started(config, stream[task], stage)
+        yield from learner.learn(stage, resumed)
+        mask = learner.survivors()
+        dense_accuracy = _accuracy(learner, stage.criterion, stream[task].evaluation)
+        measured = yield from analysis.measure(_scene(learner, stage, stream, mask))
+        learner.cut(mask)
+        if measured is not None:
+            yield Pruned(
+                task=task,
+                dense_accuracy=dense_accuracy,
+                pruned_accuracy=_accuracy(learner, stage.criterion, stream[task].evaluation),
+                flips=learner.form.total_flips,
+                **measured,
+            )
+        learner.consolidate(stage)
+        yield from _evaluate(learner, stream, after=task)
+        yield _cost(learner, stage)
+        yield TaskFinished(task=task, density=_density(learner))
+        yield learner.checkpoint(task + 1, 0)
+    yield RunFinished()
+
+
+def _learner(config: RunConfig, stream: TaskStream, network: networks.Network, device: torch.device) -> Learner:
+    private = networks.private_names(network, config.scenario)
+    sample = stream[0].train.inputs[:2].to(device)
+    ledger = Ledger(count_layers(network, sample), count_product(network, sample))
+    return METHODS[config.method](
+        config,
+        network=network,
+        prunable=networks.prunable_names(network, config.scenario),
+        shared=tuple(name for name, _ in network.named_parameters() if name not in private),
+        ledger=ledger,
+    )
+
+
+def _scene(learner: Learner, stage: Stage, stream: TaskStream, mask: Mask | None) -> analysis.Scene:
+    return analysis.scene(
+        learner.config,
+        stage.task,
+        learner.network,
+        stage.criterion,
+        learner.ledger,
+        learner.ranking.scores(),
+        learner.ranking.curvature(),
+        mask,
+        stage.examples,
+        stream,
+    )
+
+
+def _evaluate(learner: Learner, stream: TaskStream, after: int) -> Iterator[Event]:
+    """Every task seen so far; in domain-IL and before training every task, for the forward transfer."""
+    config, device = learner.config, next(learner.network.parameters()).device
+    count = after + 1 if after >= 0 and config.scenario != "domain" else len(stream)
+    seen = [t.classes for t in stream[: after + 1]] or [t.classes for t in stream]
+    loss = criterion(config.scenario, seen, stream.outputs, device)
+    known = criterion("task", [t.classes for t in stream], stream.outputs, device)
+    for task in stream[:count]:
+        outputs, targets = _outputs(learner, task.evaluation.to(device))
+        yield Evaluated(
+            after=after,
+            on=task.index,
+            accuracy=_mean(loss.correct(outputs, targets)),
+            loss=float(loss(outputs.double(), targets)),
+            accuracy_task=_mean(known.correct(outputs, targets)) if config.scenario == "class" else None,
+            examples=len(targets),
+        )
+
+
+@torch.no_grad()
+def _outputs(learner: Learner, examples: Examples) -> tuple[torch.Tensor, torch.Tensor]:
+    pieces = [learner.network(part) for part in examples.inputs.split(EVALUATION_BATCH)]
+    return torch.cat(pieces), examples.targets
+
+
+def _accuracy(learner: Learner, loss: Criterion, examples: Examples) -> float:
+    outputs, targets = _outputs(learner, examples.to(next(learner.network.parameters()).device))
+    return _mean(loss.correct(outputs, targets))
+
+
+def _mean(hits: torch.Tensor) -> float:
+    return float(hits.double().mean())
+
+
+def _started(stream: TaskStream, learner: Learner, device: torch.device) -> RunStarted:
+    return RunStarted(
+        tasks=len(stream),
+        classes=len(stream.class_names),
+        network=learner.config.network,
+        parameters=sum(p.numel() for p in learner.network.parameters()),
+        prunable=sum(w.numel() for w in learner.weights.values()),
+        device=str(device),
+        device_name=device_name(device),
+    )
+
+
+def _task_started(config: RunConfig, task: Task, stage: Stage) -> TaskStarted:
+    return TaskStarted(
+        task=task.index,
+        class_names=task.class_names,
+        train_examples=len(stage.examples),
+        evaluation_examples=len(task.evaluation),
+        epochs=config.epochs,
+        steps=config.epochs * -(-len(stage.examples) // config.batch_size),
+    )
+
+
+def _density(learner: Learner) -> float:
+    alive = sum(int((w != 0).sum()) for w in learner.weights.values())
+    return alive / sum(w.numel() for w in learner.weights.values())
+
+
+def _cost(learner: Learner, stage: Stage) -> CostCounted:
+    ledger, mask = learner.ledger, learner.mask or Mask({})
+    values = sum(p.numel() for n, p in learner.parameters.items() if n not in mask) + mask.kept
+    batch = stage.examples.inputs[: learner.config.batch_size]
+    return CostCounted(
+        task=stage.task,
+        train_flops=ledger.train_flops,
+        train_flops_dense_sgd=ledger.train_flops_dense_sgd,
+        train_flops_published_rule=ledger.train_flops_published_rule,
+        analysis_flops=ledger.analysis_flops,
+        examples_forward=ledger.examples_forward,
+        examples_backward=ledger.examples_backward,
+        weights_bytes=4 * values,
+        masks_bytes=-(-mask.total // 8),
+        anchors_bytes=learner.anchors.bytes if learner.anchors else 0,
+        buffer_bytes=learner.buffer.bytes,
+        optimiser_bytes=4 * sum(p.numel() for p in learner.parameters.values()),
+        activations_bytes=activation_bytes(learner.network, batch),
+    )
+
+

@@ -1,0 +1,133 @@
+"""Results as text for a terminal. Accuracies are printed in percent, their differences in points."""
+
+from collections.abc import Sequence
+from typing import Any
+
+Summary = dict[str, Any]
+
+
+def result_text(summary: Summary) -> str:
+    """A run's result, short enough to read: accuracies, pruning, curvature, cost."""
+    parts = [
+        _heading(summary),
+        _accuracies(summary),
+        _pruning(summary["pruning"]),
+        _curvature(summary["curvature"]),
+        _cost(summary["cost"]),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Aligned columns: the first to the left, numbers to the right."""
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows)]
+    lines = []
+    for row in (columns, *rows):
+        first, *rest = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths)))
+        lines.append("  ".join([first, *rest]).rstrip())
+    return "\n".join(lines)
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number with so many significant digits; a dash where it is not known."""
+    if value is None or isinstance(value, str):
+        return value or "–"
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+def percent(value: float | None) -> str:
+    """A fraction in percent."""
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def points(value: float | None) -> str:
+    """A difference of fractions in percentage points, with its sign."""
+    return "–" if value is None else f"{100 * value:+.1f}"
+
+
+def seconds(value: float | None) -> str:
+    """A duration."""
+    if value is None:
+        return "–"
+    whole = round(value)
+    return f"{value:.1f} s" if value < 100 else f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def _heading(summary: Summary) -> str:
+    config = summary["config"]
+    told = [
+        f"{config['method']} on {config['benchmark']}, {config['scenario']}-IL",
+        f"{config['network']}, {percent(config['sparsity'])}% sparse, seed {config['seed']}",
+    ]
+    state = summary["status"] + (f": {summary['detail']}" if summary["detail"] else "")
+    name = f"  {summary['name']}" if summary["name"] else ""
+    return f"run {summary['run']}{name}\n{', '.join(told)}\n{state}"
+
+
+def _accuracies(summary: Summary) -> str:
+    matrix = summary["accuracy_matrix"]
+    if not matrix:
+        return ""
+    columns = ["accuracy, %", *(f"on {task}" for task in range(len(matrix[0])))]
+    rows = [
+        [f"after task {task}", *(percent(value) if value is not None else "" for value in row)]
+        for task, row in enumerate(matrix)
+        if any(value is not None for value in row)
+    ]
+    complete = len(matrix) == summary["config"]["tasks"]
+    found = summary if complete else summary["so_far"]
+    means = [
+        f"average {percent(found['average_accuracy'])}%",
+        f"when learned {percent(found['learning_accuracy'])}%",
+        f"backward transfer {points(found['backward_transfer'])}",
+        f"forgetting {points(found['forgetting'])}",
+    ]
+    if summary["forward_transfer"] is not None:
+        means.append(f"forward transfer {points(summary['forward_transfer'])}")
+    scope = "" if complete else f"so far ({len(matrix)} of {summary['config']['tasks']} tasks): "
+    return f"{table(columns, rows)}\n{scope}{', '.join(means)}"
+
+
+def _pruning(pruned: list[dict[str, Any]]) -> str:
+    columns = ["pruning", "dense, %", "pruned, %", "loss rise", "Taylor", "path", "bound", "|d|", "|θ|", "θ² cut, %"]
+    rows = [
+        [
+            f"task {cut['task']}",
+            percent(cut["dense_accuracy"]),
+            percent(cut["pruned_accuracy"]),
+            *(number(cut[key]) for key in ("actual_rise", "taylor", "path_integral", "lambda_bound")),
+            *(number(cut[key]) for key in ("displacement_norm", "network_norm")),
+            number(100 * cut["removed_share"], 2),
+        ]
+        for cut in pruned
+    ]
+    return table(columns, rows) if rows else ""
+
+
+def _curvature(measured: list[dict[str, Any]]) -> str:
+    columns = ["curvature", "point", "Hessian", "by", "λmax", "λmax·|θ|²", "residual", "products"]
+    rows = [
+        [
+            f"task {found['task']}",
+            found["point"],
+            "survivors" if found["restricted"] else "whole",
+            found["engine"] + ("" if found["converged"] else " (not converged)"),
+            number(found["top_eigenvalues"][0] if found["top_eigenvalues"] else None, 4),
+            number(found["relative_sharpness"], 4),
+            number(found["residuals"][0] if found["residuals"] else None, 2),
+            str(found["products"]),
+        ]
+        for found in measured
+    ]
+    return table(columns, rows) if rows else ""
+
+
+def _cost(cost: dict[str, Any]) -> str:
+    flops, dense = cost["train_flops"], cost["train_flops_dense_sgd"]
+    told = [f"time {seconds(cost['seconds'])}"]
+    if cost["peak_bytes"] is not None:
+        told.append(f"peak memory {cost['peak_bytes'] / 2**20:.0f} MiB")
+    if flops is not None:
+        share = f" ({flops / dense:.2f} of dense SGD's)" if dense else ""
+        told.append(f"training {flops:.3g} FLOPs{share}, analysis {cost['analysis_flops']:.3g} FLOPs")
+    return "cost  " + ", ".join(told)

@@ -1,0 +1,37 @@
+"""Learning rate and SDP's ramp over the steps of one task, all as fractions of the task."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+WARM_UP_STEPS = 20
+DECAY_SHARE = 0.4
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Warm-up, constant rate, linear decay over the last 40% (WSD: sparse networks want a high rate after the cut).
+
+    Attributes:
+        steps: optimiser steps of the task.
+        peak: the constant learning rate.
+        ramp_share: fraction of the steps over which the ramp grows from 0 to 1.
+    """
+
+    steps: int
+    peak: float
+    ramp_share: float
+
+    def lr(self, step: int) -> float:
+        """Learning rate of step 0, 1, ...; never 0."""
+        warm = min(1.0, (step + 1) / min(WARM_UP_STEPS, max(1, self.steps // 5)))
+        decay = min(1.0, (self.steps - step) / max(1.0, DECAY_SHARE * self.steps))
+        return self.peak * warm * decay
+
+    def ramp(self, step: int) -> float:
+        """How far SDP's pull has grown at a step, in (0, 1]."""
+        return min(1.0, (step + 1) / max(1.0, self.ramp_share * self.steps))
+
+    @cached_property
+    def pull_total(self) -> float:
+        """Sum of lr x ramp over the task: what makes SDP's strength dimensionless."""
+        return sum(self.lr(step) * self.ramp(step) for step in range(self.steps))

@@ -1,0 +1,339 @@
+"""SDP, sharpness-informed directional pruning: training that makes one cut at the end of a task harmless.
+
+Cutting moves the weights by d = -(1 - m) theta, and the loss by g'd + d'Hd / 2 + O(|d|^3). Each form makes d short and
+turns it away from sharp directions while the task is still being learned, so that no retraining is needed.
+A form is asked at four points of a step: `enter` before the forward pass, `leave` after the backward pass, `after`
+once the optimiser has moved, and `cut` at the end of the task.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from esacl import seeds
+from esacl.config import RunConfig
+from esacl.mask import Mask
+from esacl.pruning import keep_top, saliency
+from esacl.schedule import Schedule
+
+MOMENT_DECAY = 0.99
+
+
+class Form(Protocol):
+    """What a training step asks of a form of SDP."""
+
+    mask: Mask
+    flips: int
+    total_flips: int
+
+    def begin(self, task: int, schedule: Schedule) -> None:
+        """A task begins at today's weights."""
+
+    def enter(self, step: int) -> dict[str, float] | None:
+        """Before the forward pass; density of each layer where the pass is sparse, None where it is dense."""
+
+    def leave(self, step: int) -> None:
+        """After the backward pass, before the optimiser."""
+
+    def after(self, step: int) -> None:
+        """After the optimiser and the anchors."""
+
+    @property
+    def survivors_only(self) -> bool:
+        """Whether today's gradients are needed on survivors only."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """State of an unfinished task."""
+
+    def load(self, tensors: Mapping[str, Tensor], flips: int, total_flips: int) -> None:
+        """Go on from `tensors()`."""
+
+
+class Ranking:
+    """Which weights would survive now: h + Omega and the mask that follows from it.
+
+    h is a moving average of the squared gradient, unbiased and normalised to mean 1 over the prunable weights; it is
+    free, since the optimiser has the gradient anyway.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], importance: Mapping[str, Tensor], config: RunConfig) -> None:
+        self.weights, self.importance, self.config = weights, importance, config
+        self.moments = {name: torch.zeros_like(w) for name, w in weights.items()}
+        self.task = 0
+
+    def restart(self, task: int) -> None:
+        """Forget the moments: another task has another loss."""
+        self.task = task
+        for moment in self.moments.values():
+            moment.zero_()
+
+    @torch.no_grad()
+    def observe(self) -> None:
+        """Take in today's gradients."""
+        for name, moment in self.moments.items():
+            gradient = self.weights[name].grad
+            if gradient is not None:
+                moment.mul_(MOMENT_DECAY).addcmul_(gradient, gradient, value=1 - MOMENT_DECAY)
+
+    @torch.no_grad()
+    def curvature(self) -> dict[str, Tensor]:
+        """H + Omega per weight. Normalising h to mean 1 also removes the average's start-up bias."""
+        count = sum(m.numel() for m in self.moments.values())
+        mean = sum(float(m.sum()) for m in self.moments.values()) / count
+        h = {name: m / mean if mean > 0 else m for name, m in self.moments.items()}
+        return {name: h[name] + self.importance[name] if name in self.importance else h[name] for name in h}
+
+    @torch.no_grad()
+    def scores(self, at: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Saliency of each weight at the point `at` (default: today's weights)."""
+        return saliency(
+            self.config.pruning.saliency,
+            self.weights if at is None else at,
+            curvature=self.curvature(),
+            # The root of the second moment stands for |g|: one mini-batch's gradient alone is mostly noise.
+            gradient={name: m.sqrt() for name, m in self.moments.items()},
+            generator=seeds.torch_generator(self.config.seed, "random saliency", self.task),
+        )
+
+    def mask(self, sparsity: float, at: Mapping[str, Tensor] | None = None) -> Mask:
+        """The survivors at a sparsity."""
+        return keep_top(self.scores(at), sparsity, self.config.pruning.allocation)
+
+
+class Dense:
+    """No SDP: plain training; the cut, if any, comes unprepared."""
+
+    def __init__(self, ranking: Ranking, config: RunConfig) -> None:
+        self.ranking, self.flips, self.total_flips = ranking, 0, 0
+        self.mask = keep_everything(ranking.weights)
+
+    def begin(self, task: int, schedule: Schedule) -> None:
+        """Nothing to prepare."""
+        self.ranking.restart(task)
+
+    def enter(self, step: int) -> dict[str, float] | None:
+        """A dense pass."""
+        return None
+
+    def leave(self, step: int) -> None:
+        """Keep the moments for a saliency that wants them."""
+        self.ranking.observe()
+
+    def after(self, step: int) -> None:
+        """Nothing to pull."""
+
+    @property
+    def survivors_only(self) -> bool:
+        """Every weight is trained."""
+        return False
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The moments."""
+        return {f"moment/{name}": m for name, m in self.ranking.moments.items()}
+
+    def load(self, tensors: Mapping[str, Tensor], flips: int, total_flips: int) -> None:
+        """Go on from `tensors()`."""
+        for name, moment in self.ranking.moments.items():
+            moment.copy_(tensors[f"moment/{name}"])
+        self.flips, self.total_flips = flips, total_flips
+
+
+class _Directional(Dense):
+    """What the three forms share: a mask that is renewed every few steps, its flips counted."""
+
+    def __init__(self, ranking: Ranking, config: RunConfig) -> None:
+        super().__init__(ranking, config)
+        self.weights, self.config = ranking.weights, config
+        self.schedule = Schedule(1, config.lr, config.sdp.ramp)
+        self.task = 0
+
+    @override
+    def begin(self, task: int, schedule: Schedule) -> None:
+        super().begin(task, schedule)
+        self.task, self.schedule = task, schedule
+        self.mask, self.flips, self.total_flips = keep_everything(self.weights), 0, 0
+
+    def _renew(self, mask: Mask) -> None:
+        self.flips = mask.flips(self.mask)
+        # The first mask of a task replaces "everything": what it removes is no flip.
+        self.total_flips += self.flips if self.mask.kept < self.mask.total else 0
+        self.mask = mask
+
+    def _pull_of(self, step: int) -> float:
+        """Share of the way to the target in this step; over a task exp(-strength) of the way is left."""
+        part = self.schedule.lr(step) * self.schedule.ramp(step) / self.schedule.pull_total
+        return -math.expm1(-self.config.sdp.strength * part)
+
+    def _due(self, step: int) -> bool:
+        return step % self.config.sdp.every == 0
+
+    @override
+    def tensors(self) -> dict[str, Tensor]:
+        return super().tensors() | {f"mask/{name}": entry for name, entry in self.mask.items()}
+
+    @override
+    def load(self, tensors: Mapping[str, Tensor], flips: int, total_flips: int) -> None:
+        super().load(tensors, flips, total_flips)
+        self.mask = Mask({name: tensors[f"mask/{name}"] for name in self.weights})
+
+
+class ADMM(_Directional):
+    """Scaled ADMM (Boyd et al. 2011, section 3.1.1) for "theta has at most k non-zeros", pull outside momentum.
+
+    z = Top(theta + u), u += theta - z every K steps; each step moves theta towards z - u. The true cut comes at the
+    end of the task and finds little left to remove.
+    """
+
+    @override
+    def begin(self, task: int, schedule: Schedule) -> None:
+        super().begin(task, schedule)
+        self.dual = {name: torch.zeros_like(w) for name, w in self.weights.items()}
+        self.target = {name: w.detach().clone() for name, w in self.weights.items()}
+
+    @override
+    @torch.no_grad()
+    def after(self, step: int) -> None:
+        if self._due(step):
+            for name, w in self.weights.items():
+                self.dual[name].add_(w - self.target[name] if step else 0)
+            lifted = {name: w + self.dual[name] for name, w in self.weights.items()}
+            self._renew(self.ranking.mask(self.config.sparsity, lifted))
+            self.target = {name: lifted[name] * self.mask[name] for name in lifted}
+        pull = self._pull_of(step)
+        for name, w in self.weights.items():
+            w.lerp_(self.target[name] - self.dual[name], pull)
+
+    @override
+    def tensors(self) -> dict[str, Tensor]:
+        own = {f"dual/{n}": t for n, t in self.dual.items()} | {f"target/{n}": t for n, t in self.target.items()}
+        return super().tensors() | own
+
+    @override
+    def load(self, tensors: Mapping[str, Tensor], flips: int, total_flips: int) -> None:
+        super().load(tensors, flips, total_flips)
+        for name in self.weights:
+            self.dual[name], self.target[name] = tensors[f"dual/{name}"], tensors[f"target/{name}"]
+
+
+class Segment(_Directional):
+    """The directional form: gradients from both ends of the segment theta -> theta + d, doomed weights shrink.
+
+    Half of the steps (drawn at random) look at c theta with c = m + (1 - r)(1 - m), so that the loss stays low along
+    the whole way of the cut; once the ramp r is 1 these are sparse steps.
+    """
+
+    @override
+    def begin(self, task: int, schedule: Schedule) -> None:
+        super().begin(task, schedule)
+        coins = torch.rand(schedule.steps, generator=seeds.torch_generator(self.config.seed, "segment", task))
+        self.at_pruned_point = (coins < 0.5).tolist()
+        self.moved: dict[str, tuple[Tensor, Tensor]] = {}
+
+    @override
+    @torch.no_grad()
+    def enter(self, step: int) -> dict[str, float] | None:
+        if self._due(step):
+            self._renew(self.ranking.mask(self.config.sparsity))
+        if not self.at_pruned_point[step]:
+            return None
+        ramp = self.schedule.ramp(step)
+        for name, w in self.weights.items():
+            c = torch.where(self.mask[name], 1.0, 1.0 - ramp)
+            self.moved[name] = (w.detach().clone(), c)
+            w.mul_(c)
+        return self.mask.layer_densities() if ramp == 1 else None
+
+    @override
+    @torch.no_grad()
+    def leave(self, step: int) -> None:
+        for name, (before, c) in self.moved.items():
+            w = self.weights[name]
+            w.copy_(before)
+            if w.grad is not None:
+                w.grad.mul_(c)
+        self.moved = {}
+        super().leave(step)
+
+    @override
+    @torch.no_grad()
+    def after(self, step: int) -> None:
+        pull = self._pull_of(step) * SEGMENT_TO_ADMM
+        for name, w in self.weights.items():
+            w.mul_(torch.where(self.mask[name], 1.0, 1.0 - pull))
+
+
+class Progressive(_Directional):
+    """The cheap form: gradual pruning (Zhu & Gupta 2017, eq. 1) with SDP's saliency inside the one training budget.
+
+    The network is sparse from early on and fixed for the rest of the task, with gradients on survivors only. The drop
+    of its final cut is 0 by construction.
+    """
+
+    @override
+    def begin(self, task: int, schedule: Schedule) -> None:
+        super().begin(task, schedule)
+        self.settled = False
+
+    @override
+    @torch.no_grad()
+    def enter(self, step: int) -> dict[str, float] | None:
+        if self._due(step) and not self.settled and step:
+            ramp = self.schedule.ramp(step)
+            level = self.config.sparsity * (1 - (1 - ramp) ** 3)
+            alive = self.ranking.scores()
+            # A weight that is out stays out: its saliency is below every other's.
+            alive = {name: torch.where(self.mask[name], s, -1.0) for name, s in alive.items()}
+            self._renew(keep_top(alive, level, self.config.pruning.allocation))
+            self.settled = ramp == 1
+        self.mask.apply_to(self.weights)
+        return self.mask.layer_densities() if self.mask.kept < self.mask.total else None
+
+    @override
+    @torch.no_grad()
+    def leave(self, step: int) -> None:
+        for name, w in self.weights.items():
+            if w.grad is not None:
+                w.grad.mul_(self.mask[name])
+        super().leave(step)
+
+    @override
+    @torch.no_grad()
+    def after(self, step: int) -> None:
+        self.mask.apply_to(self.weights)
+
+    @property
+    @override
+    def survivors_only(self) -> bool:
+        return self.mask.kept < self.mask.total
+
+    @override
+    def load(self, tensors: Mapping[str, Tensor], flips: int, total_flips: int) -> None:
+        super().load(tensors, flips, total_flips)
+        self.settled = self.mask.density <= 1 - self.config.sparsity + 1e-9
+
+
+SEGMENT_TO_ADMM = 2.0
+"""`segment` wants twice ADMM's pull for the same strength (measured on validation data; see RESULTS)."""
+
+FORMS: dict[str, Callable[[Ranking, RunConfig], Form]] = {
+    "admm": ADMM,
+    "segment": Segment,
+    "progressive": Progressive,
+}
+
+
+def keep_everything(weights: Mapping[str, Tensor]) -> Mask:
+    """The mask of a dense network."""
+    return Mask({name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()})
+
+
+@torch.no_grad()
+def removed_share(weights: Mapping[str, Tensor], mask: Mask) -> float:
+    """Share of |theta|^2 that a cut to `mask` removes."""
+    total = sum(float(w.square().sum()) for w in weights.values())
+    kept = sum(float((w * mask[name]).square().sum()) for name, w in weights.items())
+    return 1 - kept / total if total else 0.0

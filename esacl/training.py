@@ -1,0 +1,272 @@
+"""Training on one task: a generator of events over one loop that every method shares.
+
+A method is a choice of parts (`Learner`): a form of SDP or none, anchors or none, a rehearsal buffer or none, all
+tasks at once or one after another. What changes weights, in the order of a step: the optimiser, the form's pull, the
+anchors' pull.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from esacl import anchors as anchoring
+from esacl import seeds
+from esacl.anchors import Anchors
+from esacl.buffer import Buffer
+from esacl.config import RunConfig
+from esacl.cost import Ledger
+from esacl.criterion import Criterion
+from esacl.errors import RunFailure
+from esacl.events import CheckpointReady, Event, Stepped
+from esacl.gate import Gate
+from esacl.mask import Mask
+from esacl.networks import Network, features
+from esacl.schedule import Schedule
+from esacl.sdp import Form, Ranking, removed_share
+from esacl.selection import score, select
+from esacl.stages import Stage
+from esacl.tasks import Examples
+
+MOMENTUM = 0.9
+REPORTS_PER_TASK = 100
+FISHER_BATCHES, FISHER_BATCH_SIZE = 12, 128
+
+
+@dataclass
+class Learner:
+    """The parts of a method and what it keeps between tasks.
+
+    `prunable` are the weights that the mask is about, `shared` all parameters that are no private head. `ids` says
+    whether the Fisher information comes from the instances that IDS chooses, or from all of them. `mask` is the last
+    cut; None before the first one and for dense methods.
+    """
+
+    config: RunConfig
+    network: Network
+    prunable: tuple[str, ...]
+    shared: tuple[str, ...]
+    ledger: Ledger
+    make_form: Callable[[Ranking, RunConfig], Form]
+    anchors: Anchors | None = None
+    ids: bool = False
+    joint: bool = False
+    mask: Mask | None = None
+    form: Form = field(init=False)
+    buffer: Buffer = field(init=False)
+    gate: Gate = field(init=False)
+    ranking: Ranking = field(init=False)
+    optimiser: torch.optim.SGD = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parameters = dict(self.network.named_parameters())
+        self.weights = {name: self.parameters[name] for name in self.prunable}
+        importance = self.anchors.importance if self.anchors else {}
+        self.ranking = Ranking(self.weights, importance, self.config)
+        self.form = self.make_form(self.ranking, self.config)
+        self.buffer = Buffer(self.config.buffer.size, self.config.seed)
+        self.gate = Gate(self.config.ids.train_fraction)
+        self._restart_optimiser()
+
+    def _restart_optimiser(self) -> None:
+        self.optimiser = torch.optim.SGD(self.parameters.values(), lr=self.config.lr, momentum=MOMENTUM)
+
+    # -- one task
+
+    def learn(self, stage: Stage, resumed: CheckpointReady | None = None) -> Iterator[Event]:
+        """Train on a stage, from the start or from an epoch's checkpoint; a checkpoint after every epoch.
+
+        Raises:
+            RunFailure: the loss is no longer finite.
+        """
+        config, per_epoch = self.config, math.ceil(len(stage.examples) / self.config.batch_size)
+        schedule = Schedule(config.epochs * per_epoch, config.lr, config.sdp.ramp)
+        self._restart_optimiser()
+        self.form.begin(stage.task, schedule)
+        first = 0
+        if resumed is not None:
+            first = resumed.epoch
+            self.load(resumed)
+        report_every = math.ceil(schedule.steps / REPORTS_PER_TASK)
+        losses: list[Tensor] = []
+        for epoch in range(first, config.epochs):
+            order = torch.randperm(
+                len(stage.examples), generator=seeds.torch_generator(config.seed, "batches", stage.task, epoch)
+            ).to(stage.examples.targets.device)
+            for i, rows in enumerate(order.split(config.batch_size)):
+                step = epoch * per_epoch + i
+                losses.append(self._step(stage, rows, step, schedule))
+                if (step + 1) % report_every == 0 or i + 1 == per_epoch:
+                    yield self._report(stage, epoch, step, schedule, losses)
+                    losses.clear()
+            yield self.checkpoint(stage.task, epoch + 1)
+
+    def _step(self, stage: Stage, rows: Tensor, step: int, schedule: Schedule) -> Tensor:
+        inputs, targets = stage.examples.inputs[rows], stage.examples.targets[rows]
+        generator = seeds.torch_generator(self.config.seed, "step", stage.task, step) if self._draws else None
+        if len(self.buffer):
+            assert generator is not None
+            old_inputs, old_targets = self.buffer.draw(len(rows), generator)
+            inputs, targets = torch.cat([inputs, old_inputs]), torch.cat([targets, old_targets])
+        for group in self.optimiser.param_groups:
+            group["lr"] = schedule.lr(step)
+        self.optimiser.zero_grad(set_to_none=True)
+        densities = self.form.enter(step)
+        loss, backward_examples = self._loss(stage.criterion, inputs, targets, step, generator)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.form.leave(step)
+        self.optimiser.step()
+        self.form.after(step)
+        if self.anchors is not None:
+            self.anchors.pull(self.parameters, schedule.lr(step))
+        self.ledger.step(
+            len(targets),
+            backward_examples,
+            densities=densities,
+            survivors_only=self.form.survivors_only,
+            replayed=len(targets) - len(rows),
+        )
+        self.ledger.dense_step(len(rows))
+        return loss.detach()
+
+    @property
+    def _draws(self) -> bool:
+        return len(self.buffer) > 0 or self.gate.active
+
+    def _loss(
+        self, criterion: Criterion, inputs: Tensor, targets: Tensor, step: int, generator: torch.Generator | None
+    ) -> tuple[Tensor, int]:
+        """Mean loss, and how many examples the backward pass needs."""
+        if not self.gate.active:
+            return criterion(self.network(inputs), targets), len(targets)
+        assert generator is not None
+        seen = features(self.network, inputs)
+        outputs = self.network.head(seen)
+        logits = criterion.logits(outputs, targets)
+        rows, weights = self.gate.choose(logits, targets, seen, step, generator)
+        return criterion(outputs[rows], targets[rows], weights), len(rows)
+
+    def _report(self, stage: Stage, epoch: int, step: int, schedule: Schedule, losses: list[Tensor]) -> Stepped:
+        loss = float(torch.stack(losses).mean())
+        if not math.isfinite(loss):
+            raise RunFailure(
+                f"the loss became {loss} in task {stage.task} at step {step + 1} of {schedule.steps}; "
+                f"try a smaller lr than {self.config.lr}"
+            )
+        mask = self.form.mask
+        return Stepped(
+            task=stage.task,
+            epoch=epoch,
+            step=step + 1,
+            steps=schedule.steps,
+            loss=loss,
+            learning_rate=schedule.lr(step),
+            ramp=schedule.ramp(step) if mask.kept < mask.total else 0.0,
+            density=mask.density,
+            flips=self.form.flips,
+            doomed_share=removed_share(self.weights, mask),
+            selection_ratio=self.gate.ratio,
+            selection_open=self.gate.open,
+        )
+
+    # -- between tasks
+
+    def survivors(self) -> Mask | None:
+        """The mask of the one-shot cut at today's weights; None where nothing is to be cut."""
+        return self.ranking.mask(self.config.sparsity) if self.config.sparsity > 0 else None
+
+    def cut(self, mask: Mask | None) -> None:
+        """One shot: every weight outside the mask becomes zero. No retraining follows."""
+        self.mask = mask
+        if mask is not None:
+            mask.apply(self.network)
+
+    def consolidate(self, stage: Stage) -> None:
+        """Anchor today's solution, and offer today's examples to the buffer."""
+        if self.anchors is not None and self.anchors.strength > 0:
+            chosen, weights = self._fisher_examples(stage)
+            fisher = anchoring.fisher_diagonal(
+                self.network,
+                lambda inputs: self._log_probabilities(stage, inputs),
+                chosen.inputs,
+                weights,
+                self.shared,
+                batches=FISHER_BATCHES,
+                batch_size=FISHER_BATCH_SIZE,
+                generator=seeds.torch_generator(self.config.seed, "fisher", stage.task),
+            )
+            self.ledger.gradient(FISHER_BATCHES * min(FISHER_BATCH_SIZE, len(chosen)))
+            self.anchors.consolidate(self.parameters, fisher, self.mask or Mask({}))
+        self.buffer.offer(stage.examples.inputs, stage.examples.targets)
+
+    def _log_probabilities(self, stage: Stage, inputs: Tensor) -> Tensor:
+        # All examples of a stage compete among the same columns as its first one does.
+        open_ = stage.criterion.open[stage.examples.targets[0]]
+        return self.network(inputs)[:, open_].log_softmax(1)
+
+    @torch.no_grad()
+    def _fisher_examples(self, stage: Stage) -> tuple[Examples, Tensor]:
+        examples = stage.examples
+        if not self.ids:
+            return examples, torch.ones(len(examples), device=examples.targets.device)
+        seen = features(self.network, examples.inputs)
+        logits = stage.criterion.logits(self.network.head(seen), examples.targets)
+        self.ledger.forward(len(examples))
+        scores = score(self.config.ids.score, logits, examples.targets, seen)
+        rows, weights = select(scores, self.config.ids.fraction, self.config.seed + stage.task)
+        return examples.take(rows), weights
+
+    # -- resume
+
+    def checkpoint(self, task: int, epoch: int) -> CheckpointReady:
+        """Everything needed to go on after `epoch` epochs of a task; the arrays share memory with the network.
+
+        Epoch 0 stands between two tasks: the form and the momentum begin anew and are left out.
+        """
+        groups: dict[str, Mapping[str, Tensor]] = {
+            "network": dict(self.network.named_parameters()),
+            "momentum": self._momentum() if epoch else {},
+            "form": self.form.tensors() if epoch else {},
+            "anchors": self.anchors.state() if self.anchors else {},
+            "buffer": self.buffer.state(),
+            "cut": self.mask or {},
+        }
+        tensors = {f"{g}/{n}": t.detach().cpu().numpy() for g, ts in groups.items() for n, t in ts.items()}
+        counters: dict[str, Any] = {
+            "flips": self.form.flips,
+            "total_flips": self.form.total_flips,
+            "gate_ratio": self.gate.ratio,
+            "buffer_seen": self.buffer.seen,
+            "anchors_bytes": self.anchors.bytes if self.anchors else 0,
+            "ledger": self.ledger.state(),
+        }
+        return CheckpointReady(task=task, epoch=epoch, tensors=tensors, counters=counters)
+
+    def _momentum(self) -> dict[str, Tensor]:
+        states = {name: self.optimiser.state.get(p, {}) for name, p in self.parameters.items()}
+        return {n: s["momentum_buffer"] for n, s in states.items() if s.get("momentum_buffer") is not None}
+
+    @torch.no_grad()
+    def load(self, checkpoint: CheckpointReady) -> None:
+        """Go on from a checkpoint. One inside a task is for `learn` to load, once the task has begun."""
+        device = next(iter(self.parameters.values())).device
+        groups: dict[str, dict[str, Tensor]] = {}
+        for key, array in checkpoint.tensors.items():
+            group, name = key.split("/", 1)
+            groups.setdefault(group, {})[name] = torch.from_numpy(array.copy()).to(device)
+        for name, value in groups["network"].items():
+            self.parameters[name].copy_(value)
+        for name, value in groups.get("momentum", {}).items():
+            self.optimiser.state[self.parameters[name]]["momentum_buffer"] = value
+        counters = checkpoint.counters
+        if "form" in groups:
+            self.form.load(groups["form"], counters["flips"], counters["total_flips"])
+        if self.anchors is not None:
+            self.anchors.load(groups.get("anchors", {}), counters["anchors_bytes"])
+        self.buffer.load(groups.get("buffer", {}), counters["buffer_seen"])
+        self.gate.ratio = counters["gate_ratio"]
+        self.mask = Mask(groups["cut"]) if "cut" in groups else None
+        self.ledger.load(counters["ledger"])
