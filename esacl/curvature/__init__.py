@@ -2,6 +2,15 @@
 
 from esacl.curvature.lanczos import Eigenpairs, top_eigenpairs
 from esacl.curvature.operator import Hessian, hessian
+from esacl.curvature.pyhessian import pyhessian_eigenvalues
 from esacl.curvature.rise import LossRise, loss_rise
 
-__all__ = ["Eigenpairs", "Hessian", "LossRise", "hessian", "loss_rise", "top_eigenpairs"]
+__all__ = [
+    "Eigenpairs",
+    "Hessian",
+    "LossRise",
+    "hessian",
+    "loss_rise",
+    "pyhessian_eigenvalues",
+    "top_eigenpairs",
+]

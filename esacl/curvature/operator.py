@@ -42,10 +42,9 @@ class Hessian:
         self.shape = (n, n)
         self.dtype, self.device = objective.dtype, objective.device
         self.products = 0
-        for name, value in (at or {}).items():
-            check_like(name, value, objective.parameters)
-        self._leaves = objective.leaves(at)
-        self._point = {**(at or {}), **self._leaves}
+        elsewhere = {name: _like(name, value, objective) for name, value in (at or {}).items()}
+        self._leaves = objective.leaves(elsewhere)
+        self._point = {**elsewhere, **self._leaves}
         self._graph: tuple[Tensor, ...] | None = None
 
     def __matmul__(self, vector: Tensor) -> Tensor:
@@ -146,6 +145,11 @@ def hessian(
     """
     objective = Objective(network, loss, data, names=names, chunk=chunk, dtype=dtype)
     return Hessian(objective, mask, at)
+
+
+def _like(name: str, value: Tensor, objective: Objective) -> Tensor:
+    check_like(name, value, objective.parameters)
+    return value.detach().to(objective.parameters[name])
 
 
 def _backward(

@@ -1,16 +1,17 @@
 """PyHessian's eigenvalues: power iteration by another hand, the cross-check of Lanczos.
 
-Source: Yao et al. 2020, PyHessian: Neural Networks Through the Lens of the Hessian. Its release 0.1 accumulates
-gradients between objects, leaks the graph, switches the model to eval mode, assumes CUDA, draws from the global random
-numbers, and sees the full Hessian where zeros are baked into the weights. So it never gets the network: it gets a
-module whose one parameter is the vector of entries in question, and which puts them into the network for each pass.
+Source: Yao et al. 2020, PyHessian: Neural Networks Through the Lens of the Hessian. Its release 0.1
+accumulates gradients between objects, leaks the graph, switches the model to eval mode, assumes CUDA, draws
+from the global random numbers, and sees the full Hessian where zeros are baked into the weights. So it never
+gets the network: it gets a module whose one parameter is the vector of entries in question, and which puts
+them into the network for each pass.
 """
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 
 import torch
-from pyhessian import hessian as PyHessian  # noqa: N812 (a class with a function's name)
+from pyhessian import hessian as PyHessian
 from torch import Tensor, nn
 
 from esacl.curvature.lanczos import Eigenpairs
@@ -34,21 +35,23 @@ def pyhessian_eigenvalues(
 ) -> Eigenpairs:
     """The k eigenvalues largest in magnitude by PyHessian, in descending order, each with a residual of our own.
 
-    `tol` is PyHessian's: the relative change between two iterates, not the error; 1e-4 keeps the error of isolated
-    eigenvalues near 1e-3. So `converged` does not repeat PyHessian's word: it says whether each residual, from one
-    more product by our operator, is at most sqrt(tol) times the largest |value| (the error of an isolated eigenvalue
-    goes with the square of its residual). Power iteration finds the largest magnitudes, which are the top eigenvalues
-    only where no negative one is larger. It draws its vectors in float32, so everything is computed in float32.
+    `tol` is PyHessian's: the relative change between two iterates, not the error; 1e-4 keeps the error of
+    isolated eigenvalues near 1e-3. So `converged` does not repeat PyHessian's word: it says whether each
+    residual, from one more product by our operator, is at most sqrt(tol) times the largest |value| (the error
+    of an isolated eigenvalue goes with the square of its residual). Power iteration finds the largest
+    magnitudes, which are the top eigenvalues only where no negative one is larger. It draws its vectors in
+    float32, so everything is computed in float32.
 
-    The arguments are those of `hessian`; the network, its gradients and its training flags, and the global random
-    numbers are left untouched.
+    The arguments are those of `hessian`; the network, its gradients and its training flags, and the global
+    random numbers are left untouched.
 
     Args:
         network: any module.
         loss: a mean over the examples.
         data: a tuple of tensors or an iterable of batches.
         k: how many eigenvalues.
-        mask: restricts the Hessian to the survivors, so that PyHessian itself iterates on the restricted problem.
+        mask: restricts the Hessian to the survivors, so that PyHessian itself iterates on the restricted
+            problem.
         names: which parameters.
         tol: relative change at which PyHessian stops.
         max_iterations: of PyHessian, an eigenvalue.
@@ -56,7 +59,8 @@ def pyhessian_eigenvalues(
         chunk: examples at a time.
 
     Raises:
-        InputError: k, tol or max_iterations out of range, a loss without curvature, and what `hessian` refuses.
+        InputError: k, tol or max_iterations out of range, a loss without curvature, and what `hessian`
+            refuses.
         RunFailure: a product that is not finite.
     """
     objective = Objective(network, loss, data, names=names, chunk=chunk, dtype=torch.float32)
@@ -82,9 +86,8 @@ def _power_iteration(
     """PyHessian's values (k,), its vectors (n, k), and the products it spent."""
     network = _Entries(objective, operator)
     batches = _Batches(objective)
-    if not any(part.requires_grad for part in operator.first_order()):
-        raise InputError("the loss is linear in these parameters, so its Hessian is zero")
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), torch.enable_grad():
+        _refuse_linear(objective, network)
         # The cycle that torch warns of is PyHessian's way; it is cut below.
         warnings.filterwarnings("ignore", message=".*backward.* with create_graph=True")
         torch.random.default_generator.manual_seed(seed)
@@ -96,6 +99,14 @@ def _power_iteration(
             network.zero_grad(set_to_none=True)
     columns = torch.stack([vector[0].detach() for vector in vectors], dim=1)
     return torch.tensor(values, dtype=torch.float64), columns, batches.passes
+
+
+def _refuse_linear(objective: Objective, network: "_Entries") -> None:
+    one = tuple(part[:1] for part in objective.batches[0])
+    value = objective.loss_of(network(one[0]), one)
+    (gradient,) = torch.autograd.grad(value, network.entries, create_graph=True)
+    if not gradient.requires_grad:  # autograd would refuse the product with a riddle
+        raise InputError("the loss is linear in these parameters, so its Hessian is zero")
 
 
 class _Entries(nn.Module):
