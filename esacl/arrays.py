@@ -66,6 +66,4 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarra
         if dtype.hasobject or math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
             raise ValueError(f"{member.filename} is not the array that its header claims")
     with archive.open(member) as file:
-        array = np.lib.format.read_array(file, allow_pickle=False)
-    array.flags.writeable = False
-    return array
+        return np.lib.format.read_array(file, allow_pickle=False)

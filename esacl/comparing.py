@@ -27,10 +27,7 @@ def row(summary: dict[str, Any]) -> dict[str, Any]:
     return {
         **{key: summary[key] for key in ("run", "name", "status")},
         **{key: config[key] for key in ("benchmark", "scenario", "method", "sparsity", "seed")},
-        **{
-            key: summary[key]
-            for key in ("average_accuracy", "learning_accuracy", "backward_transfer", "forgetting")
-        },
+        **{key: summary[key] for key in ("average_accuracy", "learning_accuracy", "backward_transfer", "forgetting")},
         "pruning_drop": _mean(drops),
         "lambda_max_dense": _mean(_sharpness(summary, "dense")),
         "lambda_max_pruned": _mean(_sharpness(summary, "pruned")),
@@ -63,7 +60,7 @@ def as_html(rows: Sequence[dict[str, Any]]) -> str:
     body = "\n".join(
         "<tr>" + "".join(f"<td>{html.escape(_cell(key, r[key]))}</td>" for key in COLUMNS) + "</tr>" for r in rows
     )
-    style = "body{font:15px sans-serif;margin:2em}td,th{padding:.3em .8em;text-align:right}td:first-child{text-align:left}"
+    style = "body{font:15px sans-serif;margin:2em}td,th{padding:.3em .8em;text-align:right}"
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>EsaCL: runs compared</title>\n'
         f"<style>{style}</style>\n<table>\n<tr>{head}</tr>\n{body}\n</table>\n</html>\n"

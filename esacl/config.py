@@ -126,7 +126,7 @@ class RunConfig(Section):
     buffer: Buffer = Buffer()
     curvature: Curvature = Curvature()
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(self, /, **fields: Any) -> None:
         try:
             super().__init__(**fields)
         except ValidationError as error:
@@ -200,6 +200,19 @@ def read_config(path: Path | None, settings: dict[str, Any]) -> RunConfig:
             raise InputError(f"config file {path} cannot be read ({error.strerror}); check --config") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"config file {path} is not TOML: {error}") from None
+    return _with_settings(fields, settings)
+
+
+def config_with(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
+    """The config with dotted settings on top; a setting of None changes nothing.
+
+    Raises:
+        InputError: an unknown key, a wrong type or a value out of range.
+    """
+    return _with_settings(config.to_dict(), settings)
+
+
+def _with_settings(fields: dict[str, Any], settings: dict[str, Any]) -> RunConfig:
     for key, value in settings.items():
         if value is None:
             continue

@@ -60,9 +60,7 @@ def resume(store: RunStore, run_id: str, data: Path | None = None) -> None:
         _spawn(store, run_id, ["resume", run_id], data)
 
 
-def analyse(
-    store: RunStore, run_id: str, kind: str, options: Mapping[str, Any], data: Path | None = None
-) -> None:
+def analyse(store: RunStore, run_id: str, kind: str, options: Mapping[str, Any], data: Path | None = None) -> None:
     """Analyse a run in a process of its own; `store.tail(run_id, "analyses")` follows it.
 
     Args:

@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from esacl.config import RunConfig
 from esacl.durable import read_bounded, read_json
@@ -13,6 +13,7 @@ from esacl.events import Event, from_line
 
 MOST_EVENT_BYTES = 512 * 2**20
 MOST_LINE_BYTES = 2**20
+E = TypeVar("E", bound=Event)
 STATES = ("queued", "loading", "running", "finished", "failed", "cancelled", "lost", "unreadable")
 LIVE = ("queued", "loading", "running")
 
@@ -107,15 +108,31 @@ def parse_lines(data: bytes, path: Path, first: int = 1) -> list[Event]:
 
 
 def read_events(path: Path) -> tuple[Event, ...]:
-    """All events of a file; none where there is no file; a torn last line is left out.
+    """All events of a file; none where there is no file.
+
+    A torn last line is left out: it was being written when its process died.
 
     Raises:
         RunUnreadable: a line that is no event, or a file too large.
     """
-    if not path.exists():
-        return ()
-    data = read_bounded(path, MOST_EVENT_BYTES)
-    return tuple(parse_lines(data[: data.rfind(b"\n") + 1], path))
+    return tuple(parse_lines(_whole_lines(path), path))
+
+
+def read_events_of(path: Path, kind: type[E]) -> tuple[E, ...]:
+    """The events of one kind, as `read_events` and much faster.
+
+    Raises:
+        RunUnreadable: a line of this kind that is no event, or a file too large.
+    """
+    mark = b'{"event":"%s"' % kind.__name__.encode()
+    lines = (line for line in _whole_lines(path).splitlines() if line.startswith(mark))
+    events = parse_lines(b"\n".join(lines), path)
+    return tuple(event for event in events if isinstance(event, kind))
+
+
+def _whole_lines(path: Path) -> bytes:
+    data = read_bounded(path, MOST_EVENT_BYTES) if path.exists() else b""
+    return data[: data.rfind(b"\n") + 1]
 
 
 def read_config_file(folder: Path) -> RunConfig:

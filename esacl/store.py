@@ -177,13 +177,12 @@ class RunStore:
             return None
         if self.status(run_id).state == "finished" and self.workers.alive(run_id):
             return Status("running")
-        match read_events(folder / "analyses.jsonl")[-1:]:
-            case (RunFinished(),):
-                return Status("finished")
-            case (Cancelled(),):
-                return Status("cancelled")
-            case (Failed(error=error),):
-                return Status("failed", error)
+        events = read_events(folder / "analyses.jsonl")
+        last = events[-1] if events else None
+        if isinstance(last, Failed):
+            return Status("failed", last.error)
+        if isinstance(last, (RunFinished, Cancelled)):
+            return Status("finished" if isinstance(last, RunFinished) else "cancelled")
         return Status("lost", "its process has died; start the analysis again")
 
     def read(self, run_id: str) -> RunRecord:
@@ -218,7 +217,7 @@ class RunStore:
         return tuple(sorted(path.stem for path in (self.folder(run_id) / "arrays").glob("*.npz")))
 
     def array(self, run_id: str, name: str) -> dict[str, np.ndarray]:
-        """The read-only arrays kept under `name`.
+        """The arrays kept under `name`.
 
         Raises:
             InputError: not the name of an array.

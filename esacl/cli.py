@@ -1,0 +1,259 @@
+"""The command line. Bad input is one line on stderr and exit code 2; 1: the run failed; 130: cancelled."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from esacl import __version__, comparing, config, printing
+from esacl.errors import InputError, RunUnreadable
+from esacl.events import Evaluated
+from esacl.metrics import average_accuracy
+from esacl.records import read_events_of
+from esacl.store import RunStore
+from esacl.summary import accuracy_matrix, summarise
+
+BAD_INPUT = 2
+ANALYSES = ("landscape", "spectrum", "sparsity", "selection")
+_POINTS = {"landscape": "curvature.grid", "sparsity": "curvature.levels", "spectrum": "curvature.top"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without Greek still gets the numbers
+    known = parser()
+    args, rest = known.parse_known_args(arguments)
+    if rest and not args.passes_on:
+        known.error(f"unknown {rest[0]!r}")
+    args.rest = rest
+    args.runs = args.runs or Path(os.environ.get("ESACL_RUNS") or "runs")
+    try:
+        return int(args.command(args))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        print(f"error: {message}; `{self.prog} --help` shows what there is", file=sys.stderr)
+        raise SystemExit(BAD_INPUT)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command and its options."""
+    top = _Parser(prog="esacl", description="Efficient continual learning of sparse models.")
+    top.add_argument("--version", action="version", version=f"esacl {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    _add_run(commands)
+    _add_analyse(commands)
+    listing = _command(commands, "list", _list, "the runs that are kept, newest first")
+    showing = _command(commands, "show", _show, "the result of a run")
+    deleting = _command(commands, "delete", _delete, "delete a run")
+    resuming = _command(commands, "resume", _resume, "go on with a run from its last checkpoint")
+    comparing_ = _command(commands, "compare", _compare, "runs beside each other")
+    checking = _command(commands, "doctor", _doctor, "versions, device, data sets, browser")
+    for one in (listing, showing, deleting, resuming, comparing_, checking):
+        one.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
+    for one in (showing, deleting, resuming):
+        one.add_argument("run", metavar="RUN", help="an id, a unique prefix, or `latest`")
+    resuming.add_argument("--held-lock", type=int, help=argparse.SUPPRESS)
+    comparing_.add_argument("runs_to_compare", metavar="RUN", nargs="+", help="an id, a unique prefix, or `latest`")
+    comparing_.add_argument("--csv", type=Path, metavar="FILE", help="write a table for spreadsheets")
+    comparing_.add_argument("--html", type=Path, metavar="FILE", help="write one page that needs nothing else")
+    serving = _command(commands, "app", _app, "open the web app; options of `streamlit run` are passed on")
+    serving.set_defaults(passes_on=True)
+    return top
+
+
+def _command(commands: Any, name: str, function: Any, text: str) -> argparse.ArgumentParser:
+    one: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    one.set_defaults(command=function, passes_on=False)
+    one.add_argument("--runs", type=Path, metavar="DIR", help="where the runs are; default $ESACL_RUNS, else runs/")
+    one.add_argument(
+        "--data", type=Path, metavar="DIR", help="where the data sets are; default $ESACL_DATA, else your cache folder"
+    )
+    return one
+
+
+def _add_run(commands: Any) -> None:
+    one = _command(commands, "run", _run, "train, prune, consolidate and evaluate a sequence of tasks")
+    one.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; options given here win over it")
+    one.add_argument("--benchmark", metavar="NAME", help=", ".join(config.BENCHMARK_NAMES))
+    one.add_argument("--scenario", metavar="NAME", help=", ".join(config.SCENARIO_NAMES))
+    one.add_argument("--method", metavar="NAME", help=", ".join(config.METHOD_NAMES))
+    one.add_argument("--network", metavar="NAME", help=f"auto, {', '.join(config.NETWORK_NAMES)}")
+    one.add_argument("--sparsity", type=float, metavar="S", help="share of the prunable weights to remove, in [0, 1)")
+    one.add_argument("--tasks", type=int, metavar="N", help="only the first N tasks")
+    one.add_argument("--epochs", type=int, metavar="N", help="passes over each task")
+    one.add_argument("--train-limit", type=int, metavar="N", help="at most N training examples a task")
+    one.add_argument("--seed", type=int, metavar="N", help="default 0")
+    one.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps")
+    one.add_argument("--threads", type=int, metavar="N", help="processor threads")
+    one.add_argument("--name", metavar="TEXT", help="a name to find the run by")
+    one.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting, for example sdp.every=20"
+    )
+    one.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
+    one.add_argument("--into", metavar="ID", help=argparse.SUPPRESS)
+    one.add_argument("--held-lock", type=int, help=argparse.SUPPRESS)
+
+
+def _add_analyse(commands: Any) -> None:
+    one = _command(commands, "analyse", _analyse, "look again at a finished run: more points, other settings")
+    one.add_argument("run", metavar="RUN", help="an id, a unique prefix, or `latest`")
+    one.add_argument("kind", choices=ANALYSES, metavar="KIND", help=", ".join(ANALYSES))
+    one.add_argument("--task", type=int, metavar="K", help="which task, from 0; default the last one learned")
+    one.add_argument("--points", type=int, metavar="N", help="points a side, sparsity levels, or eigenvalues")
+    one.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps; default the run's")
+    one.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="another setting, e.g. ids.fraction=0.1"
+    )
+    one.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
+    one.add_argument("--held-lock", type=int, help=argparse.SUPPRESS)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from esacl import computing
+
+    store = RunStore(args.runs)
+    if args.into:
+        _adopt(store, args.into, args.held_lock)
+        return computing.run_job(store, args.into, args.data, as_json=args.json)
+    keys = (
+        "benchmark", "scenario", "method", "network", "sparsity", "tasks", "epochs", "train_limit", "seed",
+        "device", "threads", "name",
+    )  # fmt: skip
+    settings = dict(map(config.parse_setting, args.set)) | {
+        key: getattr(args, key) for key in keys if getattr(args, key) is not None
+    }
+    return computing.run_new(store, config.read_config(args.config, settings), args.data, as_json=args.json)
+
+
+def _resume(args: argparse.Namespace) -> int:
+    from esacl import computing
+
+    store = RunStore(args.runs)
+    run_id = store.resolve(args.run)
+    _adopt(store, run_id, args.held_lock)
+    job = args.held_lock is not None
+    return computing.resume(store, run_id, args.data, as_json=args.json, job=job)
+
+
+def _analyse(args: argparse.Namespace) -> int:
+    from esacl import computing
+
+    store = RunStore(args.runs)
+    run_id = store.resolve(args.run)
+    _adopt(store, run_id, args.held_lock)
+    settings = dict(map(config.parse_setting, args.set)) | {"device": args.device}
+    if args.points is not None:
+        if args.kind not in _POINTS:
+            raise InputError(f"--points has no meaning for {args.kind}; use it with {', '.join(_POINTS)}")
+        settings[_POINTS[args.kind]] = args.points
+    view = computing.View(args.kind, args.task, settings)
+    return computing.analyse(store, run_id, view, args.data, as_json=args.json, job=args.held_lock is not None)
+
+
+def _list(args: argparse.Namespace) -> int:
+    store = RunStore(args.runs)
+    runs = [_brief(store, run_id) for run_id in store.ids()]
+    if args.json:
+        print(json.dumps({"runs": runs}))
+    elif not runs:
+        print(f"no runs in {store.root.absolute()}; `esacl run` makes one")
+    else:
+        columns = ("run", "status", "ACC, %", "scenario", "sparsity, %", "seed", "name")
+        rows = [
+            (
+                one["run"],
+                one["status"],
+                printing.percent(one["average_accuracy"]),
+                one.get("scenario", "–"),
+                printing.percent(one.get("sparsity")),
+                str(one.get("seed", "–")),
+                one.get("name", "") or one["detail"][:70],
+            )
+            for one in runs
+        ]
+        print(printing.table(columns, rows))
+    return 0
+
+
+def _brief(store: RunStore, run_id: str) -> dict[str, Any]:
+    status = store.status(run_id)
+    brief: dict[str, Any] = {"run": run_id, "status": status.state, "detail": status.detail, "average_accuracy": None}
+    try:
+        settings = store.config(run_id)
+        evaluated = read_events_of(store.folder(run_id) / "events.jsonl", Evaluated)
+    except RunUnreadable as error:
+        return brief | {"status": "unreadable", "detail": str(error)}
+    keys = ("benchmark", "scenario", "method", "sparsity", "seed", "name")
+    matrix = accuracy_matrix(evaluated, settings.tasks)
+    if len(matrix) == settings.tasks:
+        brief["average_accuracy"] = average_accuracy(matrix)
+    return brief | {key: getattr(settings, key) for key in keys}
+
+
+def _show(args: argparse.Namespace) -> int:
+    from esacl import computing
+
+    store = RunStore(args.runs)
+    computing.print_result(store, store.resolve(args.run), as_json=args.json)
+    return 0
+
+
+def _delete(args: argparse.Namespace) -> int:
+    store = RunStore(args.runs)
+    run_id = store.resolve(args.run)
+    store.delete(run_id)
+    print(json.dumps({"deleted": run_id}) if args.json else f"deleted {run_id}")
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    store = RunStore(args.runs)
+    ids = list(dict.fromkeys(map(store.resolve, args.runs_to_compare)))
+    rows = [comparing.row(summarise(store.read(run_id))) for run_id in ids]
+    for path, text in ((args.csv, comparing.as_csv), (args.html, comparing.as_html)):
+        if path is None:
+            continue
+        try:
+            path.write_text(text(rows), encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{path} cannot be written ({error.strerror}); name another file") from None
+    print(json.dumps({"runs": rows}) if args.json else comparing.as_table(rows))
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from esacl import doctor
+
+    found = doctor.examine(args.runs, args.data)
+    print(json.dumps(found) if args.json else doctor.as_text(found))
+    return 0
+
+
+def _app(args: argparse.Namespace) -> int:
+    from esacl import serving
+
+    return serving.serve(args.runs, args.data, args.rest)
+
+
+def _adopt(store: RunStore, run_id: str, descriptor: int | None) -> None:
+    if descriptor is not None:
+        store.folder(run_id)
+        store.workers.adopt(run_id, descriptor)

@@ -1,0 +1,231 @@
+"""The commands that compute: a stream of events, kept by the store, followed on the terminal, stopped by Ctrl-C."""
+
+import contextlib
+import json
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from esacl import jobs, machine
+from esacl.config import RunConfig, config_with
+from esacl.errors import InputError
+from esacl.events import ArrayRecorded, Cancelled, CheckpointReady, Event, Failed, Loading, RunStarted
+from esacl.printing import result_text
+from esacl.progress import with_bar
+from esacl.recording import explain
+from esacl.store import RunStore
+from esacl.summary import summarise
+
+DONE, FAILED, CANCELLED = 0, 1, 130
+_WEIGHTS = re.compile(r"weights-t\d{1,4}")
+
+
+def run_new(store: RunStore, config: RunConfig, data: Path | None, *, as_json: bool) -> int:
+    """Make a run's folder, then compute it here; nothing is left of a run that refuses its input."""
+    run_id = store.create(config)
+    try:
+        return _run(store, run_id, None, data, as_json=as_json)
+    except InputError:
+        store.delete(run_id)
+        raise
+
+
+def run_job(store: RunStore, run_id: str, data: Path | None, *, as_json: bool) -> int:
+    """Compute a run whose folder stands already, when its device is free."""
+    return _in_turn(store, run_id, lambda: _run(store, run_id, None, data, as_json=as_json))
+
+
+def resume(store: RunStore, run_id: str, data: Path | None, *, as_json: bool, job: bool) -> int:
+    """Go on from the last checkpoint; a finished run prints its result."""
+    if store.status(run_id).state == "finished":
+        print_result(store, run_id, as_json=as_json)
+        return DONE
+
+    def go_on() -> int:
+        return _run(store, run_id, store.checkpoint(run_id), data, as_json=as_json)
+
+    if job:
+        return _in_turn(store, run_id, go_on)
+    with store.workers.hold(run_id):
+        store.reopen(run_id)
+        return go_on()
+
+
+@dataclass(frozen=True)
+class View:
+    """How to look at a run again: the kind of analysis, the task, and the settings that differ from the run's."""
+
+    kind: str
+    task: int | None  # None: the last one learned
+    settings: dict[str, Any]  # dotted keys; None: as the run
+
+
+def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_json: bool, job: bool) -> int:
+    """Analyse a run that has stopped; events go to its `analyses.jsonl`, arrays to its `arrays`."""
+    config = config_with(store.config(run_id), view.settings)
+    task = view.task if view.task is not None else _last_task(store, run_id)
+    name = f"weights-t{task}"
+    if name not in store.array_names(run_id):
+        raise InputError(f"task {task} of run {run_id} has no weights kept; choose a task that was learned")
+
+    def look() -> int:
+        _sign_in(store, run_id)
+        stream = _analysis(view.kind, config, task, store.array(run_id, name), data)
+        events = store.record_analysis(run_id, stream)
+        with _stopping(store, run_id):
+            last, names = _follow(events, config, quiet=as_json)
+        if as_json:
+            told = {"run": run_id, "analysis": view.kind, "task": task, "arrays": names}
+            print(json.dumps({**told, "status": _state(last)}))
+        elif not isinstance(last, Failed):
+            print("\n".join(f"recorded {name}" for name in names) or "nothing recorded")
+        return _code(last)
+
+    if job:
+        return _in_turn(store, run_id, look)
+    with store.workers.hold(run_id):
+        store.reopen(run_id)
+        return look()
+
+
+def print_result(store: RunStore, run_id: str, *, as_json: bool) -> None:
+    """The result of a run at whatever stage it is.
+
+    Raises:
+        RunUnreadable: its config or its events are damaged.
+    """
+    summary = summarise(store.read(run_id))
+    print(json.dumps(summary, allow_nan=False) if as_json else result_text(summary))
+
+
+def _run(store: RunStore, run_id: str, start: CheckpointReady | None, data: Path | None, *, as_json: bool) -> int:
+    config = store.config(run_id)
+    with store.workers.hold(run_id):
+        _sign_in(store, run_id)
+        memory = Memory()
+        stream = memory.watch(_events(config, start, data))
+        with _stopping(store, run_id):
+            last, _ = _follow(store.record(stream, run_id, start=start, measure=memory.measure), config, quiet=as_json)
+    print_result(store, run_id, as_json=as_json)
+    return _code(last)
+
+
+def _events(config: RunConfig, start: CheckpointReady | None, data: Path | None) -> Iterator[Event]:
+    yield Loading(what="torch")
+    from esacl.pipeline import run
+
+    yield from run(config, start, data=data)
+
+
+def _analysis(
+    kind: str, config: RunConfig, task: int, weights: dict[str, np.ndarray], data: Path | None
+) -> Iterator[Event]:
+    yield Loading(what="torch")
+    from esacl.analysis import analyse
+
+    yield from analyse(kind, config, task, weights, data=data)
+
+
+def _last_task(store: RunStore, run_id: str) -> int:
+    kept = [int(name.removeprefix("weights-t")) for name in store.array_names(run_id) if _WEIGHTS.fullmatch(name)]
+    if not kept:
+        raise InputError(f"run {run_id} has no weights kept; resume it until a task is learned")
+    return max(kept)
+
+
+def _follow(events: Iterable[Event], config: RunConfig, *, quiet: bool) -> tuple[Event | None, list[str]]:
+    """The last event, and the names of the arrays that went by."""
+    last, names = None, []
+    try:
+        for event in events if quiet else with_bar(events, config):
+            last = event
+            if isinstance(event, ArrayRecorded):
+                names.append(event.name)
+    except KeyboardInterrupt:
+        last = Cancelled()
+    except InputError:
+        raise
+    except Exception as error:  # the store has kept it; whoever mends it needs to see where
+        traceback.print_exc()
+        last = Failed(error=explain(error, Path("run")))
+    if isinstance(last, Failed):
+        print(f"error: {last.error}", file=sys.stderr)
+    return last, names
+
+
+class Memory:
+    """Looks at the memory of the device that the run turns out to be on."""
+
+    def __init__(self) -> None:
+        self._device = "cpu"
+
+    def watch(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Passes `events` on and notes the device."""
+        for event in events:
+            if isinstance(event, RunStarted):
+                self._device = event.device
+            yield event
+
+    def measure(self) -> dict[str, int]:
+        """Bytes: the most that was held, what is held now, and what there is."""
+        if self._device.startswith("cuda"):
+            import torch
+
+            free, total = torch.cuda.mem_get_info(self._device)
+            peak = torch.cuda.max_memory_allocated(self._device)
+            return {"peak_bytes": peak, "device_bytes": total - free, "device_total_bytes": total}
+        held, total = jobs.memory_bytes()
+        return {"peak_bytes": machine.peak_bytes(), "device_bytes": held, "device_total_bytes": total}
+
+
+def _in_turn(store: RunStore, run_id: str, work: Callable[[], int]) -> int:
+    with jobs.device_turn(store, run_id, store.config(run_id).device) as mine:
+        if mine:
+            return work()
+    if not (store.folder(run_id) / "done.json").exists():
+        store.finish(run_id, "cancelled", "cancelled before its turn")
+    return CANCELLED
+
+
+def _sign_in(store: RunStore, run_id: str) -> None:
+    try:
+        jobs.sign_in(store, run_id)
+    except OSError as error:
+        where = store.folder(run_id)
+        raise InputError(f"{where} cannot be written ({error.strerror}); mend it") from None
+
+
+@contextlib.contextmanager
+def _stopping(store: RunStore, run_id: str) -> Iterator[None]:
+    """Ctrl-C stops after the current event, a second one at once, and so does a request to terminate."""
+
+    def politely(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, at_once)
+        store.cancel(run_id)
+        print("\nstopping after this step; press Ctrl-C again to stop at once", file=sys.stderr)
+
+    def at_once(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = [signal.signal(signal.SIGINT, politely), signal.signal(signal.SIGTERM, at_once)]
+    try:
+        yield
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before):
+            signal.signal(number, handler)
+
+
+def _state(last: Event | None) -> str:
+    return {Cancelled: "cancelled", Failed: "failed"}.get(type(last), "finished")
+
+
+def _code(last: Event | None) -> int:
+    return {Cancelled: CANCELLED, Failed: FAILED}.get(type(last), DONE)

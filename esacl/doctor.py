@@ -1,0 +1,76 @@
+"""`esacl doctor`: what this machine has and what is missing, in one look."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from esacl import machine
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+APP_PACKAGES = ("streamlit", "plotly", "pandas")
+
+
+def examine(runs: Path, data: Path | None) -> dict[str, Any]:
+    """Versions, hardware, devices, data sets and where they lie, the runs folder, the browser."""
+    found = machine.facts()
+    found["versions"] |= machine.versions(APP_PACKAGES)
+    found["devices"] = _devices()
+    found["data"] = _data(data)
+    found["runs"] = {"folder": str(runs.absolute()), "writable": _writable(runs)}
+    found["chromium"] = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    return found
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """The same for a reader; what is missing says what to do."""
+    lines = [f"{name:<14}{version or 'not installed'}" for name, version in found["versions"].items()]
+    hardware = found["hardware"]
+    memory = f", {hardware['memory_bytes'] / 2**30:.0f} GiB" if hardware["memory_bytes"] else ""
+    lines += ["", f"machine       {hardware['cpu']}, {hardware['cores']} cores{memory}, {hardware['system']}"]
+    lines += [f"device        {name}: {what}" for name, what in found["devices"].items()]
+    lines += ["", *(f"{name:<14}{_place(entry)}" for name, entry in found["data"].items())]
+    place = found["runs"]
+    remark = "" if place["writable"] else " (not writable: name another with --runs)"
+    lines.append(f"runs          {place['folder']}{remark}")
+    missing = "not found; only the browser tests need it"
+    lines.append(f"chromium      {found['chromium'] or missing}")
+    return "\n".join(lines)
+
+
+def _devices() -> dict[str, str]:
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # a broken installation is what a doctor is there to name
+        return {"none": f"torch cannot be loaded ({error})"}
+    found = {"cpu": f"{torch.get_num_threads()} threads"}
+    for index in range(torch.cuda.device_count()):
+        total = torch.cuda.get_device_properties(index).total_memory
+        found[f"cuda:{index}"] = f"{torch.cuda.get_device_name(index)}, {total / 2**30:.0f} GiB"
+    if torch.backends.mps.is_available():
+        found["mps"] = "Apple GPU"
+    return found
+
+
+def _data(data: Path | None) -> dict[str, dict[str, Any]]:
+    from esacl.datasets import MNIST_FOLDERS, default_folder, mnist_folder
+
+    folder = data or default_folder()
+    mnist = mnist_folder(folder)
+    wanted = (folder / MNIST_FOLDERS[0]).absolute()
+    return {
+        "split-digits": {"found": True, "where": "in scikit-learn"},
+        "MNIST": {"found": mnist is not None, "where": str((mnist or wanted).absolute())},
+    }
+
+
+def _place(entry: dict[str, Any]) -> str:
+    where = str(entry["where"])
+    return where if entry["found"] else f"not there: downloaded at its first use, or put the four files in {where}"
+
+
+def _writable(folder: Path) -> bool:
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)

@@ -1,0 +1,73 @@
+"""`esacl app`: starts Streamlit on the web app that belongs to this installation."""
+
+import importlib.util
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import esacl
+from esacl.errors import InputError
+
+DEFAULT_PORT, DEFAULT_ADDRESS = 8501, "127.0.0.1"
+
+
+def serve(runs: Path, data: Path | None, options: Sequence[str]) -> int:
+    """Become the Streamlit server; returns only where that fails.
+
+    Raises:
+        InputError: Streamlit or the app is not installed, an option is malformed, or the port is in use.
+    """
+    main = find_app()
+    if importlib.util.find_spec("streamlit") is None:
+        raise InputError("streamlit is not installed; `pip install -r requirements.txt` installs it")
+    _check_port(option(options, "server.port"), option(options, "server.address") or DEFAULT_ADDRESS)
+    os.environ["ESACL_RUNS"] = str(runs.absolute())
+    if data is not None:
+        os.environ["ESACL_DATA"] = str(data.absolute())
+    # Streamlit reads the theme and the safe defaults from the folder that it is started in.
+    os.chdir(main.parent.parent)
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(main), *options])  # noqa: S606
+
+
+def find_app() -> Path:
+    """The app's main file, beside the library.
+
+    Raises:
+        InputError: this installation has no app.
+    """
+    root = Path(esacl.__file__).resolve().parents[1]
+    main = root / "app" / "main.py"
+    if not main.is_file() or not (root / "pages").is_dir():
+        raise InputError(f"the app is not beside {root / 'esacl'}; clone the project and `pip install -e .` there")
+    return main
+
+
+def option(options: Sequence[str], name: str) -> str | None:
+    """The value of `--name value` or `--name=value`; the last one counts."""
+    found = None
+    for given, following in zip(options, [*options[1:], None]):
+        if given == f"--{name}":
+            found = following
+        elif given.startswith(f"--{name}="):
+            found = given.partition("=")[2]
+    return found
+
+
+def _check_port(given: str | None, address: str) -> None:
+    try:
+        port = int(given) if given is not None else DEFAULT_PORT
+        if not 0 <= port < 65536:
+            raise ValueError
+    except ValueError:
+        raise InputError(f"--server.port {given!r} is not a port; choose 1024 to 65535") from None
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+    except OSError as error:
+        free = port + 1 if 1024 <= port < 65535 else DEFAULT_PORT
+        cause = f"port {port} on {address} cannot be used ({error.strerror})"
+        raise InputError(f"{cause}; choose another: esacl app --server.port {free}") from None
