@@ -164,7 +164,7 @@ class RunStore:
         except RunUnreadable as error:
             return Status("unreadable", str(error))
         if not self.workers.alive(run_id):
-            return Status("lost", f"its process died; `esacl resume {run_id}` goes on from its checkpoint")
+            return Status("lost", "its process died; resume it to go on from its checkpoint")
         device = str(self.workers.about(run_id).get("waiting_for") or "")
         if device:
             return Status("queued", f"waits for {device}", self.workers.position(run_id, device, self.ids()))
