@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"error: {error.filename or 'a file'}: {error.strerror}; make room or mend it", file=sys.stderr)
+        return 1
 
 
 class _Parser(argparse.ArgumentParser):
@@ -256,4 +259,7 @@ def _app(args: argparse.Namespace) -> int:
 def _adopt(store: RunStore, run_id: str, descriptor: int | None) -> None:
     if descriptor is not None:
         store.folder(run_id)
-        store.workers.adopt(run_id, descriptor)
+        try:
+            store.workers.adopt(run_id, descriptor)
+        except OSError:
+            raise InputError(f"--held-lock {descriptor} is not an open file; leave it out") from None

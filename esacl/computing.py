@@ -17,12 +17,22 @@ import numpy as np
 from esacl import jobs, machine
 from esacl.config import RunConfig, config_with
 from esacl.errors import InputError
-from esacl.events import ArrayRecorded, Cancelled, CheckpointReady, Event, Failed, Loading, RunStarted
-from esacl.printing import result_text
-from esacl.progress import with_bar
+from esacl.events import (
+    ArrayRecorded,
+    Cancelled,
+    CheckpointReady,
+    CurvatureMeasured,
+    Event,
+    Failed,
+    Loading,
+    RunStarted,
+)
+from esacl.printing import curvature_table, result_text
+from esacl.progress import with_bar, with_stages
 from esacl.recording import explain
+from esacl.records import read_events_of
 from esacl.store import RunStore
-from esacl.summary import summarise
+from esacl.summary import fields, summarise
 
 DONE, FAILED, CANCELLED = 0, 1, 130
 _WEIGHTS = re.compile(r"weights-t\d{1,4}")
@@ -81,12 +91,14 @@ def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_j
         stream = _analysis(view.kind, config, task, store.array(run_id, name), data)
         events = store.record_analysis(run_id, stream)
         with _stopping(store, run_id):
-            last, names = _follow(events, config, quiet=as_json)
+            last, seen = _follow(events if as_json else with_stages(events))
+        names = [event.name for event in seen if isinstance(event, ArrayRecorded)]
+        curvature = [fields(event) for event in seen if isinstance(event, CurvatureMeasured)]
         if as_json:
             told = {"run": run_id, "analysis": view.kind, "task": task, "arrays": names}
-            print(json.dumps({**told, "status": _state(last)}))
+            print(json.dumps({**told, "curvature": curvature, "status": _state(last)}))
         elif not isinstance(last, Failed):
-            print("\n".join(f"recorded {name}" for name in names) or "nothing recorded")
+            print("\n".join([*(f"recorded {name}" for name in names), curvature_table(curvature)]).strip())
         return _code(last)
 
     if job:
@@ -110,10 +122,11 @@ def _run(store: RunStore, run_id: str, start: CheckpointReady | None, data: Path
     config = store.config(run_id)
     with store.workers.hold(run_id):
         _sign_in(store, run_id)
-        memory = Memory()
+        memory = Memory(_device_before(store, run_id) if start else "cpu")
         stream = memory.watch(_events(config, start, data))
         with _stopping(store, run_id):
-            last, _ = _follow(store.record(stream, run_id, start=start, measure=memory.measure), config, quiet=as_json)
+            events = store.record(stream, run_id, start=start, measure=memory.measure)
+            last, _ = _follow(events if as_json else with_bar(events, config))
     print_result(store, run_id, as_json=as_json)
     return _code(last)
 
@@ -141,14 +154,15 @@ def _last_task(store: RunStore, run_id: str) -> int:
     return max(kept)
 
 
-def _follow(events: Iterable[Event], config: RunConfig, *, quiet: bool) -> tuple[Event | None, list[str]]:
-    """The last event, and the names of the arrays that went by."""
-    last, names = None, []
+def _follow(events: Iterable[Event]) -> tuple[Event | None, list[Event]]:
+    """The last event, and the results of an analysis among all of them."""
+    last: Event | None = None
+    results: list[Event] = []
     try:
-        for event in events if quiet else with_bar(events, config):
+        for event in events:
             last = event
-            if isinstance(event, ArrayRecorded):
-                names.append(event.name)
+            if isinstance(event, (ArrayRecorded, CurvatureMeasured)):
+                results.append(event)
     except KeyboardInterrupt:
         last = Cancelled()
     except InputError:
@@ -158,14 +172,14 @@ def _follow(events: Iterable[Event], config: RunConfig, *, quiet: bool) -> tuple
         last = Failed(error=explain(error, Path("run")))
     if isinstance(last, Failed):
         print(f"error: {last.error}", file=sys.stderr)
-    return last, names
+    return last, results
 
 
 class Memory:
     """Looks at the memory of the device that the run turns out to be on."""
 
-    def __init__(self) -> None:
-        self._device = "cpu"
+    def __init__(self, device: str) -> None:
+        self._device = device
 
     def watch(self, events: Iterable[Event]) -> Iterator[Event]:
         """Passes `events` on and notes the device."""
@@ -193,6 +207,11 @@ def _in_turn(store: RunStore, run_id: str, work: Callable[[], int]) -> int:
     if not (store.folder(run_id) / "done.json").exists():
         store.finish(run_id, "cancelled", "cancelled before its turn")
     return CANCELLED
+
+
+def _device_before(store: RunStore, run_id: str) -> str:
+    started = read_events_of(store.folder(run_id) / "events.jsonl", RunStarted)
+    return started[-1].device if started else "cpu"
 
 
 def _sign_in(store: RunStore, run_id: str) -> None:

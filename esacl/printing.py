@@ -12,7 +12,7 @@ def result_text(summary: Summary) -> str:
         _heading(summary),
         _accuracies(summary),
         _pruning(summary["pruning"]),
-        _curvature(summary["curvature"]),
+        curvature_table(summary["curvature"]),
         _cost(summary["cost"]),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -104,7 +104,8 @@ def _pruning(pruned: list[dict[str, Any]]) -> str:
     return table(columns, rows) if rows else ""
 
 
-def _curvature(measured: list[dict[str, Any]]) -> str:
+def curvature_table(measured: list[dict[str, Any]]) -> str:
+    """The top eigenvalue at each point, with what it rests on; nothing where none was measured."""
     columns = ["curvature", "point", "Hessian", "by", "λmax", "λmax·|θ|²", "residual", "products"]
     rows = [
         [

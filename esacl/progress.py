@@ -4,7 +4,7 @@ import io
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import Never
+from typing import Self
 
 from tqdm import tqdm
 
@@ -15,55 +15,90 @@ WATCHED = 0.1  # seconds between two drawings on a terminal
 LOGGED = 10.0  # and between two lines where the output is kept in a file
 
 
-def with_bar(events: Iterable[Event], config: RunConfig) -> Iterator[Event]:
-    """Passes `events` on, drawing how many of the run's optimiser steps are done and what is under way.
+class Bar:
+    """A tqdm bar that is drawn in place on a terminal, and as a line now and then in a file.
 
     The time left is reckoned from the mean pace so far, so that it counts the measurements between the steps too.
-    On a terminal the bar is drawn in place; in a file it is a line now and then.
     """
-    watched = sys.stderr.isatty()
+
+    def __init__(self, unit: str) -> None:
+        self._watched = sys.stderr.isatty()
+        out = sys.stderr if self._watched else io.StringIO()
+        self._bar = tqdm(unit=f" {unit}", smoothing=0, leave=False, file=out)
+        self._drawn = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def set(self, what: str, done: int | None = None, total: int | None = None, remark: str = "") -> None:
+        """Say what is under way and how far it is; draws when the last drawing is long enough ago."""
+        if done is not None:
+            if self._bar.total is None:
+                self._bar.reset(total)
+                self._bar.initial = done  # what an earlier process did is not this one's pace
+            self._bar.total, self._bar.n = total, done
+        self._bar.set_description_str(what, refresh=False)
+        if remark:
+            self._bar.set_postfix_str(remark, refresh=False)
+        if time.monotonic() - self._drawn >= (WATCHED if self._watched else LOGGED):
+            self.draw()
+
+    def draw(self) -> None:
+        """Draw now."""
+        self._drawn = time.monotonic()
+        if self._watched:
+            self._bar.refresh()
+        else:
+            print(self._bar, file=sys.stderr)
+
+    def load(self, what: str) -> None:
+        """Say what is being loaded, where somebody watches."""
+        self._bar.set_description_str(f"loading {what}", refresh=False)
+        if self._watched:
+            self._bar.refresh()
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self._bar.write(line, file=sys.stderr)
+
+
+def with_bar(events: Iterable[Event], config: RunConfig) -> Iterator[Event]:
+    """Passes the events of a run on, drawing how many of its optimiser steps are done and what is under way."""
     accuracies: dict[int, float] = {}
-    drawn = time.monotonic()
-    with tqdm(unit=" steps", smoothing=0, leave=False, file=sys.stderr if watched else io.StringIO()) as bar:
+    with Bar("steps") as bar:
         for event in events:
-            due = time.monotonic() - drawn >= (WATCHED if watched else LOGGED)
             match event:
-                case TaskStarted() | Stepped():
-                    _advance(bar, event, config.tasks)
-                case Analysing(task=task, stage=stage, done=done, total=total):
-                    bar.set_description_str(f"task {task + 1}/{config.tasks} {stage} {done}/{total} ", refresh=False)
                 case Loading(what=what):
-                    bar.set_description_str(f"loading {what} ", refresh=False)
-                    due = watched
+                    bar.load(what)
+                case TaskStarted(task=task, steps=steps):
+                    bar.set(f"task {task + 1}/{config.tasks} training", task * steps, config.tasks * steps)
+                case Stepped(task=task, step=step, steps=steps):
+                    # Tasks differ a little in size, so the end is known exactly only in the last.
+                    done, total = task * steps + step, config.tasks * steps
+                    remark = f"loss {event.loss:.3g}, kept {event.density:.0%}"
+                    bar.set(f"task {task + 1}/{config.tasks} training", done, total, remark)
+                case Analysing(task=task):
+                    bar.set(f"task {task + 1}/{config.tasks} {event.stage} {event.done}/{event.total}")
                 case Evaluated(on=task, accuracy=accuracy):
                     accuracies[task] = accuracy
                 case TaskFinished(task=task, density=density):
-                    bar.write(_learned(task, config.tasks, accuracies, density), file=sys.stderr)
-                    due = True
-            if due:
-                drawn = time.monotonic()
-                _draw(bar, watched)
+                    bar.say(_learned(task, config.tasks, accuracies, density))
+                    bar.draw()
             yield event
 
 
-def _draw(bar: "tqdm[Never]", watched: bool) -> None:
-    if watched:
-        bar.refresh()
-    else:
-        print(bar, file=sys.stderr)
-
-
-def _advance(bar: "tqdm[Never]", event: TaskStarted | Stepped, tasks: int) -> None:
-    step = event.step if isinstance(event, Stepped) else 0
-    done, total = event.task * event.steps + step, tasks * event.steps
-    if bar.total is None:
-        bar.reset(total)
-        bar.initial = bar.n = done  # a resumed run must not count what an earlier process did as its own pace
-    bar.total = total  # tasks differ a little in size, so the end is known exactly only in the last
-    bar.n = done
-    bar.set_description_str(f"task {event.task + 1}/{tasks} training ", refresh=False)
-    if isinstance(event, Stepped):
-        bar.set_postfix_str(f"loss {event.loss:.3g}, kept {event.density:.0%}", refresh=False)
+def with_stages(events: Iterable[Event]) -> Iterator[Event]:
+    """Passes the events of an analysis on, drawing how far its present stage is."""
+    with Bar("parts") as bar:
+        for event in events:
+            if isinstance(event, Loading):
+                bar.load(event.what)
+            elif isinstance(event, Analysing):
+                bar.set(f"task {event.task + 1} {event.stage}", event.done, event.total)
+            yield event
 
 
 def _learned(task: int, tasks: int, accuracies: dict[int, float], density: float) -> str:

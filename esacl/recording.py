@@ -23,7 +23,6 @@ from esacl.events import (
     Failed,
     Loading,
     RunFinished,
-    RunStarted,
     TaskFinished,
     to_line,
 )
@@ -75,8 +74,8 @@ class Recorder:
     ) -> None:
         self.folder = folder
         self._measure = measure or (lambda: {"peak_bytes": machine.peak_bytes()})
-        self._resumed = self._started = start is not None
-        self._ended = False
+        self._resumed = start is not None
+        self._started = self._ended = False
         place = place_of(folder / "checkpoints", start) if start is not None else Place(0, 0)
         self._lines = Lines(folder / "events.jsonl", place)
         drop_later(folder / "checkpoints", start)
@@ -89,7 +88,7 @@ class Recorder:
         """Passes on each event of `stream` after it is kept, and closes the record however the stream ends.
 
         Raises:
-            InputError: the stream refuses its input before the run has started.
+            InputError: the stream refuses its input before anything but loading has happened.
             Exception: whatever unforeseen the stream raises, after it is kept as `Failed`.
         """
         try:
@@ -133,7 +132,7 @@ class Recorder:
         if isinstance(event, ArrayRecorded):
             keep_arrays(self.folder, event)
         self._lines.append(event)
-        self._started = self._started or isinstance(event, RunStarted)
+        self._started = self._started or not isinstance(event, Loading)
         if time.monotonic() - self._measured_at >= MEASURED_EVERY or isinstance(event, TaskFinished):
             self._stamp()
 

@@ -47,9 +47,9 @@ def summarise(record: RunRecord) -> dict[str, Any]:
         "accuracy_matrix_task": None,
         "untrained_accuracy": _untrained(evaluated, config.tasks),
         "density": [event.density for event in _of(record, TaskFinished)],
-        "pruning": [_fields(event) for event in _of(record, Pruned)],
-        "curvature": [_fields(event) for event in _of(record, CurvatureMeasured)],
-        "selection": [_fields(event) for event in _of(record, Selected)],
+        "pruning": [fields(event) for event in _of(record, Pruned)],
+        "curvature": [fields(event) for event in _of(record, CurvatureMeasured)],
+        "selection": [fields(event) for event in _of(record, Selected)],
         "cost": _cost(record),
         "versions": record.machine.get("versions"),
         "hardware": record.machine.get("hardware"),
@@ -57,7 +57,7 @@ def summarise(record: RunRecord) -> dict[str, Any]:
     if config.scenario == "class":
         summary["accuracy_matrix_task"] = accuracy_matrix(evaluated, config.tasks, task_known=True)
     if started:
-        summary["network"] = _fields(started[-1])
+        summary["network"] = fields(started[-1])
         summary["hardware"] = {
             **(summary["hardware"] or {}),
             "device": started[-1].device,
@@ -108,7 +108,7 @@ def _untrained(evaluated: Sequence[Evaluated], tasks: int) -> list[float | None]
 
 def _cost(record: RunRecord) -> dict[str, Any]:
     counted = _of(record, CostCounted)
-    last = _fields(counted[-1]) if counted else {}
+    last = fields(counted[-1]) if counted else {}
     measured = record.measured[-1] if record.measured else {}
     peaks = [entry["peak_bytes"] for entry in record.measured if entry.get("peak_bytes") is not None]
     totals = (
@@ -128,5 +128,6 @@ def _of(record: RunRecord, kind: type[T]) -> list[T]:
     return [event for event in record.events if isinstance(event, kind)]
 
 
-def _fields(event: Any) -> dict[str, Any]:
+def fields(event: Any) -> dict[str, Any]:
+    """The fields of an event as JSON can hold them."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(event).items()}
