@@ -31,7 +31,9 @@ class Scale:
         """Where a value lies, 0 at `low` and 1 at `high`; None for what cannot be drawn."""
         if value is None or not math.isfinite(value) or (self.log and value <= 0):
             return None
-        low, high, at = (math.log10(v) for v in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
+        low, high, at = (
+            (math.log10(v) for v in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
+        )
         return (at - low) / (high - low) if high > low else 0.5
 
     def ticks(self, about: int = 5) -> list[float]:
@@ -80,7 +82,11 @@ class Panel:
     def at_y(self, value: float | None) -> float | None:
         """The pixel of a y value."""
         share = self.y.share(value)
-        return None if share is None else round(self.height - self.bottom - share * (self.height - self.top - self.bottom), 2)
+        return (
+            None
+            if share is None
+            else round(self.height - self.bottom - share * (self.height - self.top - self.bottom), 2)
+        )
 
     def line(self, xs: Numbers, ys: Numbers, look: str, *, hue: float | None = None) -> None:
         """A line through the points; a value that cannot be drawn breaks it."""
@@ -100,28 +106,48 @@ class Panel:
 
     def area(self, xs: Numbers, low: Numbers, high: Numbers, look: str) -> None:
         """The band between two lines."""
-        edge = [(self.at_x(_plain(x)), self.at_y(_plain(y))) for x, y in [*zip(xs, high), *reversed(list(zip(xs, low)))]]
+        edge = [
+            (self.at_x(_plain(x)), self.at_y(_plain(y))) for x, y in [*zip(xs, high), *reversed(list(zip(xs, low)))]
+        ]
         points = " ".join(f"{x},{y}" for x, y in edge if x is not None and y is not None)
         self.marks.append({"tag": "polygon", "at": {"points": points, "class": f"area {look}"}})
 
     def point(
-        self, x: float, y: float | None, look: str, *, shape: str = "circle", tip: str = "", hue: float | None = None, size: float = 5
+        self,
+        x: float,
+        y: float | None,
+        look: str,
+        *,
+        shape: str = "circle",
+        tip: str = "",
+        hue: float | None = None,
+        size: float = 5,
     ) -> None:
         """A marker; shapes: circle, square, diamond, triangle, cross."""
         px, py = self.at_x(x), self.at_y(_plain(y))
         if px is not None and py is not None:
             self._add(hue, **marker(px, py, look, shape, size), tip=tip)
 
-    def bar(self, x0: float, x1: float, value: float | None, look: str, *, tip: str = "", base: float | None = None) -> None:
+    def bar(
+        self, x0: float, x1: float, value: float | None, look: str, *, tip: str = "", base: float | None = None
+    ) -> None:
         """A bar from the foot of the axis (or `base`) to the value."""
         left, right, top = self.at_x(x0), self.at_x(x1), self.at_y(_plain(value))
         foot = self.height - self.bottom if base is None else self.at_y(base)
         if left is None or right is None or top is None or foot is None:
             return
-        at = {"x": left, "y": min(top, foot), "width": max(0.0, right - left), "height": abs(foot - top), "class": f"bar {look}"}
+        at = {
+            "x": left,
+            "y": min(top, foot),
+            "width": max(0.0, right - left),
+            "height": abs(foot - top),
+            "class": f"bar {look}",
+        }
         self.marks.append({"tag": "rect", "at": at, "tip": tip})
 
-    def rule(self, *, x: float | None = None, y: float | None = None, look: str = "rule", frames: Sequence[float] = ()) -> None:
+    def rule(
+        self, *, x: float | None = None, y: float | None = None, look: str = "rule", frames: Sequence[float] = ()
+    ) -> None:
         """A straight line across the panel; `frames` moves a vertical one."""
         if x is not None:
             px = self.at_x(x)
@@ -133,9 +159,16 @@ class Panel:
             self.marks.append(mark)
         if y is not None:
             py = self.at_y(y)
-            self.marks.append({"tag": "line", "at": {"x1": self.left, "x2": self.width - self.right, "y1": py, "y2": py, "class": look}})
+            self.marks.append(
+                {
+                    "tag": "line",
+                    "at": {"x1": self.left, "x2": self.width - self.right, "y1": py, "y2": py, "class": look},
+                }
+            )
 
-    def follow(self, xs: Numbers, ys: Numbers, look: str, index: int, *, tips: Sequence[str] = (), hue: float | None = None) -> None:
+    def follow(
+        self, xs: Numbers, ys: Numbers, look: str, index: int, *, tips: Sequence[str] = (), hue: float | None = None
+    ) -> None:
         """A marker that rides on a curve: one place a level."""
         pixels = [(self.at_x(_plain(x)), self.at_y(_plain(y))) for x, y in zip(xs, ys, strict=True)]
         places = [(None, None) if None in pixel else pixel for pixel in pixels]
@@ -145,7 +178,9 @@ class Panel:
         cx, cy = places[index]
         self._add(hue, tag="circle", at={"cx": cx or 0, "cy": cy or 0, "r": 5, "class": f"mark {look}"}, frames=frames)
 
-    def text(self, x: float, y: float, text: str, look: str = "note", *, dx: float = 0, dy: float = 0, anchor: str = "start") -> None:
+    def text(
+        self, x: float, y: float, text: str, look: str = "note", *, dx: float = 0, dy: float = 0, anchor: str = "start"
+    ) -> None:
         """A word at a place in the data."""
         px, py = self.at_x(x), self.at_y(y)
         if px is not None and py is not None:
@@ -162,8 +197,12 @@ class Panel:
     def drawing(self) -> Drawing:
         """The figure with its axes beneath the marks."""
         return {
-            "width": self.width, "height": self.height, "alt": self.alt, "caption": self.caption,
-            "basis": self.basis or self.width, "marks": [*self._axes(), *self.marks],
+            "width": self.width,
+            "height": self.height,
+            "alt": self.alt,
+            "caption": self.caption,
+            "basis": self.basis or self.width,
+            "marks": [*self._axes(), *self.marks],
         }
 
     def _axes(self) -> list[Mark]:
@@ -190,7 +229,11 @@ class Panel:
 
 def words(x: float, y: float, text: str, look: str = "", anchor: str = "start") -> Mark:
     """Text at a pixel."""
-    return {"tag": "text", "at": {"x": round(x, 2), "y": round(y, 2), "class": look, "text-anchor": anchor}, "text": text}
+    return {
+        "tag": "text",
+        "at": {"x": round(x, 2), "y": round(y, 2), "class": look, "text-anchor": anchor},
+        "text": text,
+    }
 
 
 def marker(x: float, y: float, look: str, shape: str = "circle", size: float = 5) -> Mark:
@@ -202,8 +245,20 @@ def marker(x: float, y: float, look: str, shape: str = "circle", size: float = 5
         "square": ((-1, -1), (1, -1), (1, 1), (-1, 1)),
         "diamond": ((0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)),
         "triangle": ((0, -1.3), (1.2, 1), (-1.2, 1)),
-        "cross": ((-1.2, -0.5), (-0.5, -1.2), (0, -0.6), (0.5, -1.2), (1.2, -0.5), (0.6, 0), (1.2, 0.5), (0.5, 1.2), (0, 0.6),
-                  (-0.5, 1.2), (-1.2, 0.5), (-0.6, 0)),
+        "cross": (
+            (-1.2, -0.5),
+            (-0.5, -1.2),
+            (0, -0.6),
+            (0.5, -1.2),
+            (1.2, -0.5),
+            (0.6, 0),
+            (1.2, 0.5),
+            (0.5, 1.2),
+            (0, 0.6),
+            (-0.5, 1.2),
+            (-1.2, 0.5),
+            (-0.6, 0),
+        ),
     }[shape]
     points = " ".join(f"{round(x + dx * size, 2)},{round(y + dy * size, 2)}" for dx, dy in corners)
     return {"tag": "polygon", "at": {"points": points, "class": look}}
@@ -272,7 +327,10 @@ def png(pixels: np.ndarray) -> str:
 
 def span(*series: Numbers, pad: float = 0.06, log: bool = False, include: Sequence[float] = ()) -> Scale:
     """A scale that holds every finite value (and what `include` names), with a little room."""
-    values = np.concatenate([np.asarray([np.nan if v is None else v for v in s], dtype=float) for s in series] + [np.asarray(include, float)])
+    values = np.concatenate(
+        [np.asarray([np.nan if v is None else v for v in s], dtype=float) for s in series]
+        + [np.asarray(include, float)]
+    )
     values = values[np.isfinite(values) & ((values > 0) | (not log))]
     if not len(values):
         return Scale(0.1, 1, log) if log else Scale(0, 1)

@@ -66,7 +66,13 @@ def _story(config: RunConfig, failure: str | None) -> Iterator[Event]:
     tasks = config.tasks
     yield Loading(what="the library")
     yield RunStarted(
-        tasks=tasks, classes=2 * tasks, network="mlp", parameters=1800, prunable=1680, device="cpu", device_name="Synthetic CPU"
+        tasks=tasks,
+        classes=2 * tasks,
+        network="mlp",
+        parameters=1800,
+        prunable=1680,
+        device="cpu",
+        device_name="Synthetic CPU",
     )
     for task in range(tasks):
         yield _evaluated(config, -1, task, 0.5)
@@ -78,9 +84,15 @@ def _story(config: RunConfig, failure: str | None) -> Iterator[Event]:
         for step in range(5, STEPS + 1, 5):
             ramp = min(1.0, 2 * step / STEPS)
             yield Stepped(
-                task=task, epoch=(step - 1) * EPOCHS // STEPS, step=step, steps=STEPS,
-                loss=float(0.7 * np.exp(-step / 15) + 0.02 + 0.01 * rng.random()), learning_rate=0.05,
-                ramp=ramp, density=1 - config.sparsity, flips=int(20 * (1 - ramp)),
+                task=task,
+                epoch=(step - 1) * EPOCHS // STEPS,
+                step=step,
+                steps=STEPS,
+                loss=float(0.7 * np.exp(-step / 15) + 0.02 + 0.01 * rng.random()),
+                learning_rate=0.05,
+                ramp=ramp,
+                density=1 - config.sparsity,
+                flips=int(20 * (1 - ramp)),
             )
             if failure and task == 1 and step == STEPS:
                 yield Failed(error=failure)
@@ -109,8 +121,13 @@ def _analysis(config: RunConfig, task: int, rng: np.random.Generator) -> Iterato
     yield Analysing(task=task, stage="selection", done=0, total=1)
     yield ArrayRecorded(name=f"selection-t{task}", arrays=_selection(config, task, rng))
     yield Selected(
-        task=task, purpose="landscape", score=config.ids.score, fraction=config.ids.fraction,
-        pool=80, kept=20, array=f"selection-t{task}",
+        task=task,
+        purpose="landscape",
+        score=config.ids.score,
+        fraction=config.ids.fraction,
+        pool=80,
+        kept=20,
+        array=f"selection-t{task}",
     )
     yield Analysing(task=task, stage="curvature", done=0, total=3)
     sharp = 6.6 if config.method == "esacl" else 1.7
@@ -128,30 +145,58 @@ def _analysis(config: RunConfig, task: int, rng: np.random.Generator) -> Iterato
     if cut:
         at = int(np.argmin(np.abs(curve["levels"] - config.sparsity)))
         yield Pruned(
-            task=task, sparsity=config.sparsity, dense_accuracy=0.997, pruned_accuracy=float(curve["accuracy"][at, task]),
-            actual_rise=float(curve["rise"][at]), taylor=float(curve["taylor"][at]),
-            path_integral=float(curve["path_integral"][at]), lambda_bound=float(curve["lambda_bound"][at]),
-            displacement_norm=float(curve["displacement_norm"][at]), network_norm=22.0,
-            removed_share=float(curve["removed_share"][at]), flips=812,
-            estimate_taylor=float(curve["taylor"][at] * 1.04), estimate_lambda_max=sharp * 1.1, full_lambda_max=sharp,
+            task=task,
+            sparsity=config.sparsity,
+            dense_accuracy=0.997,
+            pruned_accuracy=float(curve["accuracy"][at, task]),
+            actual_rise=float(curve["rise"][at]),
+            taylor=float(curve["taylor"][at]),
+            path_integral=float(curve["path_integral"][at]),
+            lambda_bound=float(curve["lambda_bound"][at]),
+            displacement_norm=float(curve["displacement_norm"][at]),
+            network_norm=22.0,
+            removed_share=float(curve["removed_share"][at]),
+            flips=812,
+            estimate_taylor=float(curve["taylor"][at] * 1.04),
+            estimate_lambda_max=sharp * 1.1,
+            full_lambda_max=sharp,
         )
 
 
 def _curvature(task: int, point: str, restricted: bool, engine: str, top: float, k: int = 3) -> CurvatureMeasured:
     values = tuple(top * (1 + 0.1 * task) / (i + 1) for i in range(k))
     return CurvatureMeasured(
-        task=task, point=point, restricted=restricted, engine=engine, top_eigenvalues=values,
-        residuals=tuple(1e-4 * v for v in values), products=31, converged=True, network_norm=22.0,
-        relative_sharpness=values[0] * 22.0**2, examples=80, fraction=1.0,
+        task=task,
+        point=point,
+        restricted=restricted,
+        engine=engine,
+        top_eigenvalues=values,
+        residuals=tuple(1e-4 * v for v in values),
+        products=31,
+        converged=True,
+        network_norm=22.0,
+        relative_sharpness=values[0] * 22.0**2,
+        examples=80,
+        fraction=1.0,
     )
 
 
 def _cost(task: int) -> CostCounted:
     done = task + 1
     return CostCounted(
-        task=task, train_flops=4.0e8 * done, train_flops_dense_sgd=3.1e8 * done, train_flops_published_rule=4.2e8 * done,
-        analysis_flops=9e8 * done, examples_forward=2400 * done, examples_backward=2400 * done, weights_bytes=720,
-        masks_bytes=225, anchors_bytes=1400, buffer_bytes=0, optimiser_bytes=7200, activations_bytes=20480,
+        task=task,
+        train_flops=4.0e8 * done,
+        train_flops_dense_sgd=3.1e8 * done,
+        train_flops_published_rule=4.2e8 * done,
+        analysis_flops=9e8 * done,
+        examples_forward=2400 * done,
+        examples_backward=2400 * done,
+        weights_bytes=720,
+        masks_bytes=225,
+        anchors_bytes=1400,
+        buffer_bytes=0,
+        optimiser_bytes=7200,
+        activations_bytes=20480,
     )
 
 
@@ -163,10 +208,19 @@ def _sparsity(config: RunConfig, task: int) -> dict[str, np.ndarray]:
     seen = np.stack([0.5 + (accuracy(config, task, on) - 0.5) * (1 - fall) for on in range(task + 1)], axis=1)
     norm = 22 * levels ** (6 if config.method == "esacl" else 2)
     return {
-        "levels": levels, "accuracy": seen, "loss": 0.03 + rise, "rise": rise, "taylor": rise * 0.9,
-        "path_integral": rise * 1.01, "lambda_bound": 3.0 * norm**2, "displacement_norm": norm,
-        "removed_share": (norm / 22) ** 2, "layer_density": np.stack([1 - levels * 0.99, 1 - levels * 1.0], axis=1),
-        "layers": np.array(LAYERS), "chosen": np.array(config.sparsity), "chance": np.full(task + 1, 0.5),
+        "levels": levels,
+        "accuracy": seen,
+        "loss": 0.03 + rise,
+        "rise": rise,
+        "taylor": rise * 0.9,
+        "path_integral": rise * 1.01,
+        "lambda_bound": 3.0 * norm**2,
+        "displacement_norm": norm,
+        "removed_share": (norm / 22) ** 2,
+        "layer_density": np.stack([1 - levels * 0.99, 1 - levels * 1.0], axis=1),
+        "layers": np.array(LAYERS),
+        "chosen": np.array(config.sparsity),
+        "chance": np.full(task + 1, 0.5),
     }
 
 
@@ -196,18 +250,32 @@ def _selection(config: RunConfig, task: int, rng: np.random.Generator) -> dict[s
     label = rng.integers(0, 2, pool)
     shown = np.concatenate([chosen, np.setdiff1d(np.arange(pool), chosen)[:20]])
     y, x = np.mgrid[0:8, 0:8]
-    thumbnails = np.stack([
-        np.clip(255 * np.exp(-((np.hypot(x - 3.5, y - 3.5) - 2.2 - label[i] * 0.8) ** 2)) + 20 * rng.random((8, 8)), 0, 255)
-        for i in shown
-    ]).astype(np.uint8)
+    thumbnails = np.stack(
+        [
+            np.clip(
+                255 * np.exp(-((np.hypot(x - 3.5, y - 3.5) - 2.2 - label[i] * 0.8) ** 2)) + 20 * rng.random((8, 8)),
+                0,
+                255,
+            )
+            for i in shown
+        ]
+    ).astype(np.uint8)
     return {
-        "score": score, "probability": probability, "label": label, "labels_of_classes": np.array([0, 1]),
-        "class_names": np.array([str(2 * task), str(2 * task + 1)]), "chosen": chosen,
-        "weight": 1 / (pool * probability[chosen]), "thumbnails": thumbnails, "thumbnail_of": shown,
+        "score": score,
+        "probability": probability,
+        "label": label,
+        "labels_of_classes": np.array([0, 1]),
+        "class_names": np.array([str(2 * task), str(2 * task + 1)]),
+        "chosen": chosen,
+        "weight": 1 / (pool * probability[chosen]),
+        "thumbnails": thumbnails,
+        "thumbnail_of": shown,
         "embedding": np.stack([rng.normal(label * 2.0, 1), rng.normal(0, 1, pool)], axis=1),
         "estimate_names": np.array(["whole pool", "IDS", "random", "top-k"]),
-        "estimate_lambda_max": np.array([6.6, 6.9, 7.9, 24.0]), "estimate_sd": np.array([0.0, 0.5, 2.1, 0.0]),
-        "estimate_draws": np.array([1, 20, 20, 1]), "estimate_rise": np.array([0.010, 0.0102, 0.011, 0.042]),
+        "estimate_lambda_max": np.array([6.6, 6.9, 7.9, 24.0]),
+        "estimate_sd": np.array([0.0, 0.5, 2.1, 0.0]),
+        "estimate_draws": np.array([1, 20, 20, 1]),
+        "estimate_rise": np.array([0.010, 0.0102, 0.011, 0.042]),
         "estimate_rise_sd": np.array([0.0, 0.001, 0.004, 0.0]),
     }
 

@@ -16,7 +16,9 @@ function node(mark, animated) {
     if (name === "href" && !String(value).startsWith("data:image/png;base64,")) continue;
     element.setAttribute(name, value);
   }
-  if (mark.hue !== undefined) element.style.setProperty("--hue", Number(mark.hue));
+  for (const name of ["hue", "share"]) {
+    if (mark[name] !== undefined) element.style.setProperty(`--${name}`, Number(mark[name]));
+  }
   if (mark.text !== undefined) element.textContent = mark.text;
   if (mark.tip) element.dataset.tip = mark.tip;
   if (mark.frames) animated.push([element, mark.frames]);

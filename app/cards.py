@@ -1,0 +1,116 @@
+"""The small figures of the overview, one a page, each with a sentence that holds the number it is about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from app import frames, reading, results
+from app.drawing import Drawing, number, percent, points
+from app.figures import accuracy, curvature, landscape, selection, sparsity
+from app.reading import Entry
+from esacl.errors import InputError
+from esacl.records import RunRecord
+from esacl.summary import summarise
+
+WIDTH, HEIGHT = 340, 215
+
+
+@dataclass(frozen=True)
+class Card:
+    """A page's figure on the overview."""
+
+    page: str  # file in pages/
+    title: str
+    text: str
+    drawing: Drawing | None = None
+
+
+def cards(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> list[Card]:
+    """What this run has to show; a page whose figure cannot be made is left out."""
+    made = []
+    for make in (_forgetting, _sparsity, _curvature, _landscape, _selection):
+        try:
+            card = make(entry, record, others)
+        except InputError:
+            card = None  # the page itself says what is wrong
+        if card is not None:
+            made.append(card)
+    return made
+
+
+def _forgetting(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
+    rows = summarise(record)["accuracy_matrix"]
+    if not rows:
+        return None
+    numbers = results.transfer(rows, record.config)
+    text = f"Accuracy on each task while later ones are learned. Backward transfer: {points(numbers['backward_transfer'])} points."
+    drawing = accuracy.over_sequence(rows, results.chance(record), width=WIDTH, height=HEIGHT)
+    return Card("forgetting", "Does it remember?", text, drawing)
+
+
+def _sparsity(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
+    name = f"sparsity-t{record.config.tasks - 1}"
+    arrays = reading.arrays(entry, name)
+    if arrays is None:
+        return None
+    seen = frames.accuracy_at_levels(arrays)
+    target = reading.sparsity(seen.index.to_numpy(), record.config.sparsity)
+    index = int(np.argmin(np.abs(seen.index.to_numpy() - target)))
+    beside = results.baseline(entry, [other for other in others if name in reading.array_names(other)])
+    other, text = None, f"Cut to {percent(1 - target, 0)} in one shot: {percent(float(seen.iloc[index].mean()))} right."
+    if beside is not None and beside.config is not None:
+        theirs = frames.accuracy_at_levels(reading.arrays(beside, name) or {})
+        other = (results.named(beside), beside.config.method, theirs)
+        at = int(np.argmin(np.abs(theirs.index.to_numpy() - target)))
+        text += f" {results.named(beside)}: {percent(float(theirs.iloc[at].mean()))}."
+    chance = [float(c) for c in arrays.get("chance", ())]
+    drawing = sparsity.accuracy(
+        seen, index, record.config.sparsity, chance, beside=other, width=WIDTH, height=HEIGHT, small=True
+    )
+    return Card("sparsity", "How much can go?", text, drawing)
+
+
+def _curvature(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
+    frame = frames.curvature(record.events)
+    if frame.empty:
+        return None
+    drawing = curvature.tops(frame, record.config.tasks, "before and after the cut", width=WIDTH, height=HEIGHT)
+    last = frame[(frame["task"] == frame["task"].max()) & (frame["engine"] == "lanczos")].set_index("where")[
+        "lambda_max"
+    ]
+    said = [f"{curvature.WHERE[where][0]} {number(float(value))}" for where, value in last.items()]
+    return Card(
+        "curvature", "How sharp is the loss?", f"Largest Hessian eigenvalue, last task: {', '.join(said)}.", drawing
+    )
+
+
+def _landscape(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
+    arrays = reading.arrays(entry, f"landscape-t{record.config.tasks - 1}")
+    planes = landscape.planes(arrays, "loss") if arrays else {}
+    plane = planes.get("plane_pruning") or planes.get("plane_dense")
+    if plane is None:
+        return None
+    text = (
+        "A slice of the loss through the dense and the pruned network."
+        if plane.name == "plane_pruning"
+        else "A slice of the loss around the network."
+    )
+    return Card(
+        "landscape", "What does it look like there?", text, landscape.picture(plane, width=WIDTH, height=HEIGHT)
+    )
+
+
+def _selection(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
+    arrays = reading.arrays(entry, f"selection-t{record.config.tasks - 1}")
+    if arrays is None or "thumbnails" not in arrays:
+        return None
+    pool = frames.pool(arrays).sort_values("score", ascending=False)
+    drawing = selection.thumbnails(pool, arrays["thumbnails"], columns=7, most=21, side=49)
+    chosen = int(pool["chosen"].sum())
+    return Card(
+        "selection",
+        "Which instances tell?",
+        f"{chosen} of {len(pool)} images suffice to estimate the landscape.",
+        drawing,
+    )

@@ -1,0 +1,1 @@
+"""DataFrames and arrays -> figures, one file a subject. No streamlit in here."""

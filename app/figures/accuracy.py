@@ -1,0 +1,163 @@
+"""Accuracy over the sequence of tasks, the accuracy matrix, and the loss while training."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from app.drawing import Drawing, Mark, Panel, Scale, number, percent, span, words
+from app.figures import palette
+
+
+def over_sequence(
+    rows: Sequence[Sequence[float | None]],
+    chance: float,
+    *,
+    width: float = 560,
+    height: float = 330,
+    floor: float | None = None,
+) -> Drawing:
+    """One line a task: its accuracy after each task learned since."""
+    tasks = len(rows[0]) if rows else 0
+    known = [value for row in rows for value in row if value is not None]
+    low = min([*known, 1.0]) if floor is None else floor
+    low = max(0.0, min(low - 0.02, 0.95))
+    panel = Panel(
+        Scale(1, max(2, tasks)),
+        Scale(low, 1 + (1 - low) * 0.03),
+        "after learning task",
+        "accuracy on each task",
+        alt="",
+        width=width,
+        height=height,
+        right=78,
+        x_ticks=range(1, tasks + 1),
+        x_format=lambda v: f"{v:.0f}",
+        y_format=lambda v: percent(v, 0 if 1 - low > 0.1 else 1),
+    )
+    if low < chance:
+        panel.rule(y=chance, look="axis dotted")
+        panel.text(1, chance, "guessing", dx=2, dy=-5)
+    ends = []
+    for task in range(tasks):
+        steps = [(i + 1, row[task]) for i, row in enumerate(rows) if task <= i and row[task] is not None]
+        if not steps:
+            continue
+        tone = palette.hue(task, tasks)
+        panel.line([x for x, _ in steps], [y for _, y in steps], "ordered", hue=tone)
+        for x, y in steps:
+            tip = f"task {task + 1}, after task {x}: {percent(y)}"
+            panel.point(x, y, "ordered", shape=palette.task_shape(task), hue=tone, tip=tip, size=4.5)
+        ends.append((steps[-1][1], f"task {task + 1}", "ordered", tone))
+    panel.labels(ends if tasks <= 12 else [ends[0], ends[-1]])
+    panel.alt = f"Accuracy on {tasks} tasks over the sequence; at the end {_list(end[0] for end in ends)}."
+    return panel.drawing()
+
+
+def matrix(
+    rows: Sequence[Sequence[float | None]], *, tasks: int, low: float = 0.0, basis: float = 420, caption: str = ""
+) -> Drawing:
+    """R[i, j] as a table of shaded cells: rows after learning task i, columns on task j."""
+    cell, left, top = (58.0, 84.0, 44.0) if tasks <= 8 else (34.0, 84.0, 44.0)
+    tall = min(cell, 40.0)
+    digits = 1 if tasks <= 8 else 0
+    marks: list[Mark] = [words(left, 14, "accuracy on task →", "title"), words(0, top - 8, "after task ↓", "title")]
+    for j in range(tasks):
+        marks.append(words(left + (j + 0.5) * cell, top - 8, str(j + 1), "tick", "middle"))
+    for i in range(tasks):
+        y = top + i * tall
+        marks.append(words(left - 12, y + tall / 2 + 4, str(i + 1), "tick", "end"))
+        for j in range(tasks):
+            value = rows[i][j] if i < len(rows) else None
+            marks += _cell(left + j * cell, y, cell, tall, value, low, digits, f"after task {i + 1}, on task {j + 1}")
+    known = [row[j] for i, row in enumerate(rows) for j in range(min(i + 1, tasks)) if row[j] is not None]
+    alt = f"Accuracy matrix, {len(rows)} of {tasks} rows filled in"
+    alt += f", from {percent(min(known))} to {percent(max(known))}." if known else "."
+    width = left + tasks * cell
+    return {
+        "width": width,
+        "height": top + tasks * tall + 4,
+        "alt": alt,
+        "basis": min(basis, width),
+        "caption": caption,
+        "marks": marks,
+    }
+
+
+def _cell(
+    x: float, y: float, wide: float, tall: float, value: float | None, low: float, digits: int, where: str
+) -> list[Mark]:
+    box = {"x": x + 1, "y": y + 1, "width": wide - 2, "height": tall - 2, "rx": 3}
+    if value is None:
+        return [{"tag": "rect", "at": {**box, "class": "blank"}}]
+    share = 0.06 + 0.94 * max(0.0, (value - low) / (1 - low))
+    text = f"{100 * value:.{digits}f}"
+    look = "cell on-dark" if share > 0.52 else "cell"
+    tip = f"{where}: {percent(value, 2)}"
+    return [
+        {"tag": "rect", "at": {**box, "class": "heat"}, "share": round(share, 3), "tip": tip},
+        {**words(x + wide / 2, y + tall / 2 + 4.5, text, look, "middle"), "tip": tip},
+    ]
+
+
+def training_loss(
+    frame: pd.DataFrame, tasks: int, *, total_steps: float | None = None, width: float = 640, height: float = 260
+) -> Drawing:
+    """Training loss over all steps, on a log axis, tasks told apart by hue and by the lines between them."""
+    highest = total_steps or (float(frame["step"].max()) if len(frame) else 1.0)
+    y = span(frame["loss"], log=True) if len(frame) else Scale(0.01, 1, log=True)
+    panel = Panel(
+        Scale(0, highest),
+        y,
+        "optimiser step",
+        "training loss, mean since the point before (log)",
+        alt="",
+        width=width,
+        height=height,
+    )
+    for task, part in frame.groupby("task"):
+        tone = palette.hue(int(str(task)), tasks)
+        panel.line(part["step"].to_numpy(), part["loss"].to_numpy(), "ordered thin", hue=tone)
+        start = float(part["step"].iloc[0])
+        if int(str(task)) > 0:
+            panel.rule(x=start, look="rule")
+        if tasks <= 10:
+            panel.text(start, panel.y.high, f"task {int(str(task)) + 1}", dx=4, dy=12)
+    last = number(float(frame["loss"].iloc[-1])) if len(frame) else "not known yet"
+    panel.alt = f"Training loss over {number(highest)} steps; the last value is {last}."
+    return panel.drawing()
+
+
+def compared(
+    ends: Sequence[tuple[str, str, float | None]], *, width: float = 520, height: float = 210, chance: float = 0.5
+) -> Drawing:
+    """Average accuracy at the end, one marker a run, `(written, method, value)`."""
+    known = [value for *_, value in ends if value is not None]
+    low = max(0.0, min([*known, 0.95]) - 0.05)
+    panel = Panel(
+        Scale(low, 1),
+        Scale(0, max(1, len(ends))),
+        "average accuracy at the end",
+        "",
+        alt="",
+        width=width,
+        height=height,
+        left=180,
+        y_ticks=(),
+        x_format=lambda v: percent(v, 0),
+        top=12,
+    )
+    for row, (name, method, value) in enumerate(ends):
+        at = len(ends) - row - 0.5
+        panel.rule(y=at)
+        panel.text(low, at, name, "", dx=-10, dy=4, anchor="end")
+        if value is not None:
+            panel.point(
+                value, at, palette.look(method), shape=palette.shape(method), tip=f"{name}: {percent(value, 2)}", size=7
+            )
+            panel.text(value, at, percent(value), "", dx=-12, dy=-10, anchor="middle")
+    panel.alt = "Average accuracy: " + ", ".join(f"{name} {percent(value)}" for name, _, value in ends) + "."
+    return panel.drawing()
+
+
+def _list(values: object) -> str:
+    return ", ".join(percent(value) for value in values)  # type: ignore[attr-defined]

@@ -1,0 +1,136 @@
+"""Top Hessian eigenvalues before and after the cut, task by task, and one run beside another."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from app.drawing import Drawing, Panel, Scale, number, span
+
+WHERE = {  # which point and which Hessian -> (as it is written, look, shape)
+    "dense": ("dense", "dense", "circle"),
+    "pruned": ("pruned", "warm", "square"),
+    "survivors": ("pruned, survivors only", "pruned", "diamond"),
+}
+MEASURES = {"lambda_max": "λ_max", "relative_sharpness": "λ_max · |θ|²"}
+
+
+def tops(
+    frame: pd.DataFrame,
+    tasks: int,
+    title: str,
+    *,
+    measure: str = "lambda_max",
+    scale: Scale | None = None,
+    width: float = 500,
+    height: float = 320,
+) -> Drawing:
+    """Three markers a task, joined over the tasks: dense, pruned, and pruned restricted to the survivors."""
+    y = scale or shared_scale([frame], measure)
+    panel = Panel(
+        Scale(0.6, tasks + 0.4),
+        y,
+        "after task",
+        f"{MEASURES[measure]}: {title}",
+        alt="",
+        width=width,
+        height=height,
+        right=24,
+        left=60,
+        x_ticks=range(1, tasks + 1),
+        x_format=lambda v: f"{v:.0f}",
+    )
+    said = []
+    for where, (written, look, shape) in WHERE.items():
+        part = (
+            frame[(frame["where"] == where) & (frame["engine"] == "lanczos")].sort_values("task")
+            if len(frame)
+            else frame
+        )
+        if part.empty:
+            continue
+        values = part[measure].to_numpy(dtype=float)
+        panel.line(part["task"].to_numpy() + 1, values, f"{look} thin faint")
+        for row, value in zip(part.itertuples(), values):
+            tip = f"{written}, task {row.task + 1}\n{MEASURES[measure]} = {number(value)}\n" + eigenvalue_text(
+                row.eigenvalues
+            )
+            panel.point(row.task + 1, value, look, shape=shape, tip=tip, size=6)
+        said.append(f"{written} " + ", ".join(number(v) for v in values))
+    panel.alt = f"{MEASURES[measure]} of {title} per task: " + "; ".join(said) + "."
+    return panel.drawing()
+
+
+def legend(width: float = 500) -> Drawing:
+    """The key to the markers, drawn once for all panels."""
+    panel = Panel(
+        Scale(0, 1),
+        Scale(0, 1),
+        "",
+        "",
+        alt="Circle: dense; square: pruned; diamond: pruned, survivors only.",
+        width=width,
+        height=26,
+        x_ticks=(),
+        y_ticks=(),
+        left=6,
+        right=0,
+        top=0,
+        bottom=0,
+    )
+    at = 0.0
+    for written, look, shape in WHERE.values():
+        panel.point(at, 0.5, look, shape=shape, size=6)
+        panel.text(at, 0.5, written, f"label {look}", dx=13, dy=4)
+        at += (30 + 7.2 * len(written)) / width
+    marks = [mark for mark in panel.marks if mark["tag"] != "line"]
+    return {**panel.drawing(), "marks": marks}
+
+
+def shared_scale(frames: Sequence[pd.DataFrame], measure: str) -> Scale:
+    """One y-scale for all panels, from zero."""
+    values = [frame[measure] for frame in frames if len(frame)]
+    lowest = min((float(v.min()) for v in values), default=0.0)
+    scale = span(*values, include=(0.0,))
+    return Scale(0.0, scale.high) if lowest >= 0 else scale
+
+
+def eigenvalue_text(values: Sequence[float]) -> str:
+    """The measured eigenvalues, largest first."""
+    return "top eigenvalues " + ", ".join(number(v) for v in values)
+
+
+def spectrum(frame: pd.DataFrame, task: int, *, width: float = 500, height: float = 230) -> Drawing:
+    """The top eigenvalues of one task at each point, side by side on one axis."""
+    part = frame[(frame["task"] == task) & (frame["engine"] == "lanczos")] if len(frame) else frame
+    values = [v for row in part["eigenvalues"] for v in row] if len(part) else []
+    panel = Panel(
+        span(values, include=(0.0,)),
+        Scale(0, 3),
+        "eigenvalue",
+        f"the largest eigenvalues, task {task + 1}",
+        alt="",
+        width=width,
+        height=height,
+        left=150,
+        y_ticks=(),
+    )
+    for row, (where, (written, look, shape)) in enumerate(WHERE.items()):
+        at = 2.5 - row
+        panel.rule(y=at)
+        panel.text(panel.x.low, at, written, f"label {look}", dx=-12, dy=4, anchor="end")
+        for entry in part[part["where"] == where].itertuples() if len(part) else ():
+            for rank, value in enumerate(entry.eigenvalues):
+                panel.point(
+                    value,
+                    at,
+                    look,
+                    shape=shape,
+                    size=6 if rank == 0 else 4,
+                    tip=f"{written}: λ{rank + 1} = {number(value)}",
+                )
+    panel.alt = (
+        f"Top eigenvalues of task {task + 1}: "
+        + "; ".join(f"{WHERE[e.where][0]} {', '.join(number(v) for v in e.eigenvalues)}" for e in part.itertuples())
+        + "."
+    )
+    return panel.drawing()

@@ -1,0 +1,264 @@
+"""What depends on the sparsity level: accuracy, the loss rise four ways, density per layer, the weights and the cut."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from app.drawing import Drawing, Panel, Scale, number, percent, span
+from app.figures import palette
+
+# name -> (as it is written, look, dash, is it a bound?)
+RISES = {
+    "rise": ("true rise", "dense", ""),
+    "path_integral": ("path integral", "green", "dash"),
+    "taylor": ("Taylor, one HVP", "warm", "dot-dash"),
+    "lambda_bound": ("λ bound", "purple", "dotted"),
+}
+LEVEL_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
+
+
+def squeeze(levels: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Levels to 1 / density, where even steps on a log axis are even factors of weights."""
+    return 1.0 / np.clip(1.0 - np.asarray(levels, dtype=float), 1e-6, None)
+
+
+def _level_axis(levels: np.ndarray) -> tuple[Scale, list[float]]:
+    widest = float(squeeze(levels).max())
+    return Scale(1.0, max(2.0, widest), log=True), [float(t) for t in squeeze(LEVEL_TICKS) if t <= widest * 1.001]
+
+
+def _level_name(value: float) -> str:
+    return f"{100 * (1 - 1 / value):.3g}"
+
+
+def accuracy(
+    frame: pd.DataFrame,
+    index: int,
+    target: float,
+    chance: Sequence[float],
+    *,
+    beside: tuple[str, str, pd.DataFrame] | None = None,
+    width: float = 520,
+    height: float = 310,
+    small: bool = False,
+) -> Drawing:
+    """Accuracy on each task seen against the level; rows of `frame` are levels, columns tasks.
+
+    `beside`: (written, method, the same frame of another run), drawn as its mean over tasks.
+    """
+    levels = frame.index.to_numpy(dtype=float)
+    scale, ticks = _level_axis(levels)
+    low = min(float(np.nanmin(frame.to_numpy())), *(float(c) for c in chance)) if len(chance) else 0.0
+    panel = Panel(
+        scale,
+        Scale(max(0.0, low - 0.03), 1.01),
+        "weights removed, %",
+        "accuracy, one line a task",
+        alt="",
+        width=width,
+        height=height,
+        right=16 if small else 70,
+        x_ticks=ticks[::2] if small else ticks,
+        x_format=_level_name,
+        y_format=lambda v: percent(v, 0),
+    )
+    xs, tasks = squeeze(levels), frame.shape[1]
+    panel.rule(x=float(squeeze([target])[0]), look="axis dotted")
+    if beside is not None:
+        name, method, other = beside
+        mean = other.mean(axis=1)
+        panel.line(
+            squeeze(other.index.to_numpy(dtype=float)),
+            mean.to_numpy(),
+            f"{palette.look(method)} {palette.dash(method) or 'dash'}",
+        )
+        middle = int(np.argmin(np.abs(other.index.to_numpy(dtype=float) - 0.8)))
+        panel.text(
+            float(squeeze(other.index.to_numpy(dtype=float))[middle]),
+            float(mean.iloc[middle]),
+            name,
+            f"label {palette.look(method)}",
+            dx=-8,
+            dy=16,
+            anchor="end",
+        )
+    panel.rule(x=float(xs[index]), look="cursor", frames=xs)
+    ends = []
+    for task in range(tasks):
+        values, tone = frame.iloc[:, task].to_numpy(dtype=float), palette.hue(task, tasks)
+        panel.line(xs, values, "ordered", hue=tone)
+        tips = [f"task {task + 1} at {percent(s)}: {percent(v)}" for s, v in zip(levels, values)]
+        panel.follow(xs, values, "ordered", index, tips=tips, hue=tone)
+        ends.append((float(values[-1]), f"task {task + 1}", "ordered", tone))
+    panel.labels(ends)
+    panel.alt = (
+        f"Accuracy of {tasks} tasks over the sparsity; at {percent(levels[index])} it is {_row(frame.iloc[index])}."
+    )
+    return panel.drawing()
+
+
+def rise(frame: pd.DataFrame, index: int, target: float, *, width: float = 520, height: float = 310) -> Drawing:
+    """The loss rise of the cut four ways on a log axis; rises below zero cannot be drawn there and are left out."""
+    levels = frame["level"].to_numpy(dtype=float)
+    scale, ticks = _level_axis(levels)
+    smallest = 10 ** np.floor(np.log10(max(1e-7, float(np.nanmax(frame["rise"])) * 1e-6)))
+    y = span(*(frame[name].where(frame[name] > smallest) for name in RISES), log=True)
+    panel = Panel(
+        scale,
+        y,
+        "weights removed, %",
+        "rise of the loss by the cut, nats (log)",
+        alt="",
+        width=width,
+        height=height,
+        right=118,
+        x_ticks=ticks,
+        x_format=_level_name,
+    )
+    xs = squeeze(levels)
+    panel.rule(x=float(squeeze([target])[0]), look="axis dotted")
+    panel.rule(x=float(xs[index]), look="cursor", frames=xs)
+    ends = []
+    for name, (written, look, dash) in RISES.items():
+        values = frame[name].to_numpy(dtype=float)
+        panel.line(xs, values, f"{look} {dash}")
+        panel.follow(
+            xs, values, look, index, tips=[f"{written} at {percent(s)}: {number(v)}" for s, v in zip(levels, values)]
+        )
+        shown = values[np.isfinite(values) & (values > 0)]
+        ends.append((float(shown[-1]) if len(shown) else None, written, look, None))
+    panel.labels(ends)
+    row = frame.iloc[index]
+    panel.alt = (
+        f"Loss rise at {percent(levels[index])}: "
+        + ", ".join(f"{w} {number(row[n])}" for n, (w, _, _) in RISES.items())
+        + "."
+    )
+    return panel.drawing()
+
+
+def layers(frame: pd.DataFrame, index: int, *, width: float = 520, height: float = 250) -> Drawing:
+    """Kept fraction of each layer at the level, as bars that move; rows of `frame` are levels, columns layers."""
+    names, count = list(frame.columns), frame.shape[1]
+    lowest = max(1e-4, float(frame.where(frame > 0).min().min()))
+    panel = Panel(
+        Scale(10 ** np.floor(np.log10(lowest)), 1.0, log=True),
+        Scale(0, count),
+        "weights kept (log)",
+        "density of each layer",
+        alt="",
+        width=width,
+        height=min(height, 90 + 44 * count),
+        left=118,
+        right=64,
+        y_ticks=(),
+        x_format=lambda v: percent(v, 0 if v >= 0.01 else 2),
+    )
+    start = panel.left
+    for row, name in enumerate(names):
+        values = frame[name].to_numpy(dtype=float)
+        ends = [start if panel.at_x(v) is None else max(start, float(panel.at_x(v) or start)) for v in values]
+        top, foot = panel.at_y(count - row - 0.22), panel.at_y(count - row - 0.78)
+        if top is None or foot is None:
+            continue
+        wide = [round(end - start, 2) for end in ends]
+        tips = [f"{name}: {percent(v, 2)} kept" for v in values]
+        panel.marks.append(
+            {
+                "tag": "rect",
+                "at": {"x": start, "y": top, "width": wide[index], "height": foot - top, "class": "bar pruned"},
+                "frames": {"width": wide, "tip": tips},
+                "tip": tips[index],
+            }
+        )
+        middle = (top + foot) / 2 + 4
+        panel.marks.append(
+            {"tag": "text", "at": {"x": start - 8, "y": middle, "text-anchor": "end"}, "text": short(name)}
+        )
+        texts = [percent(v, 1 if v >= 0.1 else 2) for v in values]
+        panel.marks.append(
+            {
+                "tag": "text",
+                "at": {"x": ends[index] + 6, "y": middle, "class": "tick"},
+                "text": texts[index],
+                "frames": {"x": [end + 6 for end in ends], "text": texts},
+            }
+        )
+    panel.alt = "Density per layer: " + ", ".join(f"{n} {percent(frame[n].iloc[index])}" for n in names) + "."
+    return panel.drawing()
+
+
+def weights(frame: pd.DataFrame, target: float, *, width: float = 520, height: float = 250) -> Drawing:
+    """Histogram of the weights just before the cut: what the run kept (filled) and removed (hatched), on a root axis."""
+    tallest = float((frame["kept"] + frame["removed"]).max())
+    root = np.sqrt
+    panel = Panel(
+        Scale(float(frame["left"].iloc[0]), float(frame["right"].iloc[-1])),
+        Scale(0, float(root(max(1.0, tallest)))),
+        "weight",
+        "number of weights (square-root axis)",
+        alt="",
+        width=width,
+        height=height,
+        y_format=lambda v: number(v * v),
+    )
+    for row in frame.itertuples():
+        kept, removed = float(row.kept), float(row.removed)
+        span_text = f"weights {number(float(row.left))} to {number(float(row.right))}"
+        tip = f"{span_text}\nkept {number(kept)}, removed {number(removed)}"
+        panel.bar(float(row.left), float(row.right), float(root(kept + removed)), "warm hatched", tip=tip)
+        panel.bar(float(row.left), float(row.right), float(root(kept)), "pruned", tip=tip)
+    kept_total, removed_total = float(frame["kept"].sum()), float(frame["removed"].sum())
+    panel.text(panel.x.high, panel.y.high, f"■ kept {number(kept_total)}", "label pruned", dy=14, anchor="end")
+    panel.text(panel.x.high, panel.y.high, f"□ removed {number(removed_total)}", "label warm", dy=31, anchor="end")
+    panel.alt = (
+        f"Weights before the cut at {percent(target)}: {number(kept_total)} kept, {number(removed_total)} removed."
+    )
+    return panel.drawing()
+
+
+def how_far(frame: pd.DataFrame, index: int, *, width: float = 520, height: float = 280) -> Drawing:
+    """Each level as one point: how far the cut moves the weights, |d|, and how much the loss rises."""
+    positive = frame["rise"].where(frame["rise"] > 0)
+    panel = Panel(
+        span(frame["displacement_norm"], include=(0.0,)),
+        span(positive, log=True),
+        "|d|, how far the cut moves the weights",
+        "true rise of the loss, nats (log)",
+        alt="",
+        width=width,
+        height=height,
+    )
+    xs, ys = frame["displacement_norm"].to_numpy(dtype=float), frame["rise"].to_numpy(dtype=float)
+    panel.line(xs, ys, "pruned thin")
+    for x, y, level in zip(xs, ys, frame["level"]):
+        panel.point(x, y, "open pruned", tip=f"{percent(level)}: |d| {number(x)}, rise {number(y)}", size=3.5)
+    panel.follow(xs, ys, "pruned", index)
+    panel.alt = f"Displacement against loss rise; at {percent(frame['level'].iloc[index])}: |d| {number(xs[index])}, rise {number(ys[index])}."
+    return panel.drawing()
+
+
+def short(name: str) -> str:
+    """A parameter's name without the word that all of them share."""
+    return name.removesuffix(".weight")
+
+
+def facts(frame: pd.DataFrame, accuracies: pd.DataFrame) -> list[Mapping[str, object]]:
+    """The big numbers above the figures, one value a level."""
+    mean = accuracies.mean(axis=1)
+    drop = mean - mean.iloc[0]
+    return [
+        {"label": "mean accuracy, tasks seen so far", "values": [percent(v) for v in mean]},
+        {
+            "label": "points lost to the cut",
+            "values": [f"{100 * v:+.1f}".replace("-", "−") if abs(v) >= 5e-4 else "0.0" for v in drop],
+        },
+        {"label": "true rise of the loss, nats", "values": [number(v) for v in frame["rise"]]},
+        {"label": "|d|, how far the weights move", "values": [number(v) for v in frame["displacement_norm"]]},
+        {"label": "share of |θ|² removed", "values": [percent(v, 2 if v < 0.1 else 1) for v in frame["removed_share"]]},
+    ]
+
+
+def _row(values: pd.Series) -> str:
+    return ", ".join(percent(float(v)) for v in values)

@@ -1,0 +1,247 @@
+"""Events and arrays -> tidy DataFrames, one function a question. No streamlit in here."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from esacl.errors import RunUnreadable
+from esacl.events import CurvatureMeasured, Event, Pruned, Stepped
+
+Arrays = Mapping[str, np.ndarray]
+POINTS = {"dense": "dense", "pruned": "pruned", "survivors": "pruned, survivors only"}
+
+
+def losses(events: Sequence[Event]) -> pd.DataFrame:
+    """Training loss over the whole run: step (over all tasks), task, epoch, loss, ramp, density, flips."""
+    rows: list[tuple[float, ...]] = []
+    lengths: dict[int, int] = {}
+    for event in events:
+        if isinstance(event, Stepped):
+            lengths[event.task] = event.steps
+            before = sum(steps for task, steps in lengths.items() if task < event.task)
+            step = before + event.step
+            rows.append((step, event.task, event.epoch, event.loss, event.ramp, event.density, event.flips))
+    columns = ["step", "task", "epoch", "loss", "ramp", "density", "flips"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def thinned(frame: pd.DataFrame, most: int = 500) -> pd.DataFrame:
+    """At most about `most` rows, each the mean of its neighbours within a task."""
+    if len(frame) <= most:
+        return frame
+    width = -(-len(frame) // most)
+    group = frame["task"].astype(str) + "/" + pd.Series(np.arange(len(frame)) // width, index=frame.index).astype(str)
+    return frame.groupby(group, sort=False).mean(numeric_only=True).reset_index(drop=True).astype({"task": int})
+
+
+def matrix(rows: Sequence[Sequence[float | None]]) -> pd.DataFrame:
+    """The accuracy matrix R[i, j] as tidy rows: after, on, accuracy; what was not evaluated is left out."""
+    tidy = [(i, j, value) for i, row in enumerate(rows) for j, value in enumerate(row) if value is not None]
+    return pd.DataFrame(tidy, columns=["after", "on", "accuracy"])
+
+
+def curvature(events: Sequence[Event]) -> pd.DataFrame:
+    """One row a measurement: task, where (dense, pruned, survivors), engine, lambda_max, relative sharpness, how well."""
+    rows = [
+        {
+            "task": e.task,
+            "where": "survivors" if e.restricted else e.point,
+            "engine": e.engine,
+            "lambda_max": e.top_eigenvalues[0] if e.top_eigenvalues else np.nan,
+            "relative_sharpness": e.relative_sharpness,
+            "eigenvalues": e.top_eigenvalues,
+            "residual": max(e.residuals, default=np.nan),
+            "products": e.products,
+            "converged": e.converged,
+            "network_norm": e.network_norm,
+            "examples": e.examples,
+            "fraction": e.fraction,
+        }
+        for e in events
+        if isinstance(e, CurvatureMeasured)
+    ]
+    return pd.DataFrame(rows)
+
+
+def cross_check(frame: pd.DataFrame) -> pd.DataFrame:
+    """lambda_max of the dense point by both engines: task, lanczos, pyhessian, difference (relative)."""
+    if frame.empty:
+        return pd.DataFrame(columns=["task", "lanczos", "pyhessian", "difference"])
+    dense = frame[frame["where"] == "dense"]
+    wide = dense.pivot_table(index="task", columns="engine", values="lambda_max", aggfunc="last")
+    wide = wide.reindex(columns=["lanczos", "pyhessian"]).dropna().reset_index()
+    wide["difference"] = (wide["pyhessian"] - wide["lanczos"]).abs() / wide["lanczos"].abs()
+    wide.columns.name = None
+    return wide
+
+
+def pruning(events: Sequence[Event]) -> pd.DataFrame:
+    """One row a cut, with the fields of `Pruned`."""
+    return pd.DataFrame([vars(event) for event in events if isinstance(event, Pruned)])
+
+
+def cuts(frame: pd.DataFrame) -> pd.DataFrame:
+    """The cuts of a run as a table for the reader."""
+    return pd.DataFrame(
+        {
+            "task": frame["task"] + 1,
+            "removed, %": (100 * frame["sparsity"]).round(1),
+            "accuracy dense, %": (100 * frame["dense_accuracy"]).round(1),
+            "accuracy pruned, %": (100 * frame["pruned_accuracy"]).round(1),
+            "true rise": frame["actual_rise"],
+            "Taylor": frame["taylor"],
+            "path integral": frame["path_integral"],
+            "λ bound": frame["lambda_bound"],
+            "|d|": frame["displacement_norm"],
+            "|θ|": frame["network_norm"],
+            "share of |θ|² removed": frame["removed_share"],
+            "mask flips": frame["flips"],
+        }
+    )
+
+
+def measurements(frame: pd.DataFrame) -> pd.DataFrame:
+    """The curvature measurements of a run as a table for the reader."""
+    return pd.DataFrame(
+        {
+            "task": frame["task"] + 1,
+            "where": frame["where"].map(POINTS),
+            "engine": frame["engine"],
+            "eigenvalues": [", ".join(f"{value:.4g}" for value in values) for values in frame["eigenvalues"]],
+            "largest residual": frame["residual"],
+            "products": frame["products"],
+            "converged": frame["converged"],
+            "λ_max · |θ|²": frame["relative_sharpness"],
+            "|θ|": frame["network_norm"],
+            "instances": frame["examples"],
+        }
+    )
+
+
+def sparsity(arrays: Arrays) -> pd.DataFrame:
+    """What a cut at each level would do: one row a level, one column a quantity, `accuracy` the mean over tasks seen.
+
+    Raises:
+        RunUnreadable: a quantity is missing or has another length.
+    """
+    names = ("rise", "taylor", "path_integral", "lambda_bound", "displacement_norm", "removed_share", "loss")
+    _need(arrays, "sparsity", ("levels", "accuracy", *names))
+    levels = arrays["levels"]
+    columns: dict[str, Any] = {"level": levels, "accuracy": np.atleast_2d(arrays["accuracy"]).mean(axis=1)}
+    for name in names:
+        columns[name] = arrays[name]
+    if any(len(column) != len(levels) for column in columns.values()):
+        raise RunUnreadable("the sparsity curve of this task is damaged (lengths differ); record the run again")
+    return pd.DataFrame(columns)
+
+
+def accuracy_at_levels(arrays: Arrays) -> pd.DataFrame:
+    """Accuracy on each task seen at each level: one row a level, one column a task (0, 1, ...)."""
+    _need(arrays, "sparsity", ("levels", "accuracy"))
+    accuracy = np.asarray(arrays["accuracy"])
+    if accuracy.ndim != 2 or len(accuracy) != len(arrays["levels"]):
+        raise RunUnreadable(
+            "the sparsity curve of this task is damaged (accuracy has another shape); record the run again"
+        )
+    return pd.DataFrame(accuracy, index=pd.Index(arrays["levels"], name="level"))
+
+
+def layer_densities(arrays: Arrays) -> pd.DataFrame:
+    """Kept fraction of each layer at each level: one row a level, one column a layer."""
+    _need(arrays, "sparsity", ("levels", "layer_density", "layers"))
+    density, layers = np.asarray(arrays["layer_density"]), [str(name) for name in arrays["layers"]]
+    if density.shape != (len(arrays["levels"]), len(layers)):
+        raise RunUnreadable("the layer densities of this task are damaged (another shape); record the run again")
+    return pd.DataFrame(density, index=pd.Index(arrays["levels"], name="level"), columns=layers)
+
+
+def histogram(arrays: Arrays) -> pd.DataFrame:
+    """Weights by value: left, right, kept, removed."""
+    _need(arrays, "histogram", ("edges", "kept", "removed"))
+    edges, kept, removed = arrays["edges"], arrays["kept"], arrays["removed"]
+    if not len(edges) - 1 == len(kept) == len(removed):
+        raise RunUnreadable("the weight histogram of this task is damaged (lengths differ); record the run again")
+    return pd.DataFrame({"left": edges[:-1], "right": edges[1:], "kept": kept, "removed": removed})
+
+
+def pool(arrays: Arrays) -> pd.DataFrame:
+    """The instances IDS chose from: one row each, with score, class, chosen, weight, x, y, thumbnail.
+
+    `thumbnail` is a row of the array of that name, -1 where the instance has none.
+    """
+    _need(arrays, "selection", ("score", "label", "chosen", "weight", "embedding", "thumbnail_of"))
+    n = len(arrays["score"])
+    chosen = np.asarray(arrays["chosen"], dtype=int)
+    shown = np.asarray(arrays["thumbnail_of"], dtype=int)
+    embedding = np.asarray(arrays["embedding"])
+    damaged = embedding.shape != (n, 2) or len(arrays["label"]) != n
+    if (
+        damaged
+        or (chosen.size and not 0 <= chosen.min() <= chosen.max() < n)
+        or (shown.size and not 0 <= shown.min() <= shown.max() < n)
+    ):
+        raise RunUnreadable("the selection of this task is damaged (positions outside the pool); record the run again")
+    times, weight, thumbnail = np.zeros(n, dtype=int), np.zeros(n), np.full(n, -1)
+    np.add.at(times, chosen, 1)
+    np.add.at(weight, chosen, arrays["weight"])
+    thumbnail[shown] = np.arange(len(shown))
+    return pd.DataFrame(
+        {
+            "position": np.arange(n),
+            "score": arrays["score"],
+            "class_name": class_names(arrays),
+            "chosen": times > 0,
+            "times": times,
+            "weight": weight,
+            "x": embedding[:, 0],
+            "y": embedding[:, 1],
+            "thumbnail": thumbnail,
+        }
+    )
+
+
+def class_names(arrays: Arrays) -> list[str]:
+    """The class name of each instance of the pool."""
+    columns = arrays.get("labels_of_classes", np.arange(len(arrays.get("class_names", ()))))
+    names = {int(column): str(name) for column, name in zip(columns, arrays.get("class_names", ()))}
+    return [names.get(int(label), str(int(label))) for label in arrays["label"]]
+
+
+def balance(frame: pd.DataFrame) -> pd.DataFrame:
+    """Share of each class in the pool, among the chosen, and among the chosen by weight."""
+    chosen = frame[frame["chosen"]]
+    share = pd.DataFrame(
+        {
+            "pool": frame.groupby("class_name").size() / max(1, len(frame)),
+            "chosen": chosen.groupby("class_name")["times"].sum() / max(1, chosen["times"].sum()),
+            "weighted": chosen.groupby("class_name")["weight"].sum() / max(1e-12, chosen["weight"].sum()),
+        }
+    )
+    return share.fillna(0.0).reset_index()
+
+
+def estimates(arrays: Arrays) -> pd.DataFrame:
+    """What each selection would have made of lambda_max: name, draws, lambda_max, sd, bias (relative, signed)."""
+    keys = ("estimate_names", "estimate_lambda_max", "estimate_sd", "estimate_draws")
+    _need(arrays, "selection", keys)
+    if len({len(arrays[key]) for key in keys}) != 1:
+        raise RunUnreadable("the estimates of this task are damaged (lengths differ); record the run again")
+    frame = pd.DataFrame(
+        {
+            "name": [str(name) for name in arrays["estimate_names"]],
+            "draws": arrays["estimate_draws"],
+            "lambda_max": arrays["estimate_lambda_max"],
+            "sd": arrays["estimate_sd"],
+        }
+    )
+    truth = float(frame["lambda_max"].iloc[0]) if len(frame) else 0.0
+    frame["bias"] = (frame["lambda_max"] - truth) / abs(truth) if truth else np.nan
+    return frame
+
+
+def _need(arrays: Arrays, what: str, keys: Sequence[str]) -> None:
+    missing = [key for key in keys if key not in arrays]
+    if missing:
+        raise RunUnreadable(f"the {what} arrays of this task lack {', '.join(missing)}; record the run again")

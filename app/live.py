@@ -1,0 +1,170 @@
+"""Follows a run: a fragment that redraws itself once a second while a process works on it, and nothing else."""
+
+import time
+from collections.abc import Callable
+
+import streamlit as st
+
+from app import frames, reading, widgets
+from app.drawing import percent, points
+from app.figures import accuracy
+from app.progress import Progress, progress
+from app.reading import Entry
+from esacl import jobs
+from esacl.errors import InputError
+from esacl.records import RunRecord, Status
+from esacl.store import RunStore
+from esacl.summary import summarise
+
+EVERY = 0.7  # seconds
+REMEDIES = {
+    "failed": "Change the cause, then resume, or start again with other settings.",
+    "cancelled": "What was done is kept; resume goes on from the last checkpoint.",
+    "lost": "Its process died before it could say why; resume goes on from the last checkpoint.",
+}
+
+
+def panel(entry: Entry) -> None:
+    """The run as it stands; follows it while it is live."""
+    (_following if entry.status.live else _standing)(entry)
+
+
+@st.fragment(run_every=EVERY)
+def _following(entry: Entry) -> None:
+    status = entry.store.status(entry.run_id)
+    jobs.reap(entry.store)
+    if not status.live:
+        st.rerun()  # once: the whole page learns that the run is over
+    _guarded(entry, status)
+
+
+@st.fragment
+def _standing(entry: Entry) -> None:
+    _guarded(entry, entry.status)
+
+
+def _guarded(entry: Entry, status: Status) -> None:
+    try:
+        record = reading.record(Entry(entry.run_id, entry.recorded, entry.config, status))
+        _body(entry, record)
+    except InputError as error:
+        widgets.say("error", str(error))
+
+
+def _body(entry: Entry, record: RunRecord) -> None:
+    config, status = record.config, record.status
+    measured = record.measured
+    stands = progress(config, record.events, measured, _since_measured(entry) if status.live else 0.0)
+    _bar(entry, status, stands)
+    summary = summarise(record)
+    so_far = summary["so_far"]
+    columns = st.columns(4)
+    columns[0].metric("Average accuracy so far", percent(so_far["average_accuracy"]))
+    columns[1].metric("Backward transfer, points", points(so_far["backward_transfer"]))
+    columns[2].metric("Time", widgets.duration(stands.seconds) if measured else "–")
+    columns[3].metric("Memory", _memory(record))
+    st.caption(widgets.plain(_device(record)))
+    loss = frames.thinned(frames.losses(record.events))
+    total = _total_steps(record)
+    widgets.draw(
+        accuracy.training_loss(loss, config.tasks, total_steps=total),
+        accuracy.matrix(summary["accuracy_matrix"], tasks=config.tasks, low=_floor(config.scenario)),
+        key="live",
+    )
+
+
+def _bar(entry: Entry, status: Status, stands: Progress) -> None:
+    if status.state == "queued":
+        st.progress(0.0, f"Queued, position {status.position or 1}: another run has the device.")
+    elif status.live:
+        left = f", about {widgets.duration(stands.seconds_left)} left" if stands.seconds_left is not None else ""
+        st.progress(stands.fraction, widgets.plain(f"{stands.stage}{left}").capitalize())
+    elif status.state == "finished":
+        widgets.say(
+            "success", f"Finished after {widgets.duration(stands.seconds)}. The other pages show what it measured."
+        )
+    else:
+        reason = f" {status.detail.rstrip('.')}." if status.detail and status.state != "lost" else ""
+        kind = "error" if status.state in ("failed", "unreadable") else "warning"
+        widgets.say(kind, f"This run {widgets.STATES[status.state]}.{reason} {REMEDIES.get(status.state, '')}")  # type: ignore[arg-type]
+    _buttons(entry, status)
+
+
+def _buttons(entry: Entry, status: Status) -> None:
+    if entry.recorded:
+        return
+    row = st.container(horizontal=True)
+    if status.live:
+        stopping = (entry.store.folder(entry.run_id) / "CANCEL").exists()
+        row.button(
+            "Stopping …" if stopping else "Cancel",
+            key="cancel",
+            on_click=_try,
+            args=(jobs.cancel, entry),
+            disabled=stopping,
+        )
+        return
+    if status.state in ("cancelled", "failed", "lost"):
+        row.button("Resume", key="resume", type="primary", on_click=_try, args=(jobs.resume, entry))
+    with row.popover("Delete …"):
+        st.write("Its folder is deleted for good.")
+        st.button("Delete this run", key="delete", on_click=_try, args=(_delete, entry))
+
+
+def _try(action: Callable[..., None], entry: Entry) -> None:
+    try:
+        action(entry.store, entry.run_id)
+    except InputError as error:
+        reading.remember("trouble", str(error))
+
+
+def _delete(store: RunStore, run_id: str) -> None:
+    store.delete(run_id)
+    reading.share("run", None)
+
+
+def _since_measured(entry: Entry) -> float:
+    try:
+        changed = (entry.store.folder(entry.run_id) / "measured.jsonl").stat().st_mtime
+    except OSError:
+        return 0.0
+    return max(0.0, time.time() - changed)
+
+
+def _memory(record: RunRecord) -> str:
+    last = record.measured[-1] if record.measured else {}
+    held, peak, total = (last.get(name) for name in ("device_bytes", "peak_bytes", "device_total_bytes"))
+    shown = held if record.status.live and held else peak
+    if not shown:
+        return "–"
+    return _bytes(shown) + (f" of {_bytes(total)}" if total and record.status.live else "")
+
+
+def _device(record: RunRecord) -> str:
+    started = next((event for event in record.events if type(event).__name__ == "RunStarted"), None)
+    if started is None:
+        return "The device is named when the run has started."
+    hardware = record.machine.get("hardware") or {}
+    name = hardware.get("cpu") if started.device == "cpu" else started.device_name
+    words = f"On {started.device} ({name or started.device_name}), {record.config.threads} thread(s). "
+    words += f"Network {started.network}: {started.parameters:,} parameters, {started.prunable:,} of them prunable. "
+    return words + f"Seed {record.config.seed}."
+
+
+def _bytes(count: float) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.0f} B"
+
+
+def _total_steps(record: RunRecord) -> float | None:
+    lengths = {event.task: event.steps for event in record.events if type(event).__name__ == "TaskStarted"}
+    if not lengths or record.config.method == "joint":
+        return None
+    mean = sum(lengths.values()) / len(lengths)
+    return sum(lengths.values()) + mean * (record.config.tasks - len(lengths))
+
+
+def _floor(scenario: str) -> float:
+    return 0.0 if scenario == "class" else 0.4

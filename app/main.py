@@ -1,0 +1,37 @@
+"""The page frame: look, navigation, the run that all pages show, and the one place where errors become a line."""
+
+import streamlit as st
+
+from app import reading, widgets
+from esacl.errors import InputError, RunFailure
+
+PAGES = {  # file -> (title, path in the address)
+    "start": ("Overview", ""),
+    "run": ("Run", "run"),
+    "forgetting": ("Forgetting", "forgetting"),
+    "sparsity": ("Sparsity", "sparsity"),
+    "curvature": ("Curvature", "curvature"),
+    "landscape": ("Landscape", "landscape"),
+    "selection": ("Selection", "selection"),
+}
+
+
+def main() -> None:
+    """Draw the frame and the page in it."""
+    st.set_page_config(page_title="EsaCL", page_icon=str(reading.ASSETS / "mark.svg"), layout="wide")
+    st.html(reading.ASSETS / "theme.css")
+    st.logo(str(reading.ASSETS / "logo.svg"), size="large", icon_image=str(reading.ASSETS / "mark.svg"))
+    pages = [
+        st.Page(f"../pages/{name}.py", title=title, url_path=path or None, default=not path)
+        for name, (title, path) in PAGES.items()
+    ]
+    page = st.navigation(pages, position="top")
+    try:
+        reading.current(widgets.run_picker(reading.entries()))
+        page.run()
+    except (InputError, RunFailure) as error:
+        widgets.say("error", str(error))
+    reading.publish()
+
+
+main()

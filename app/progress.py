@@ -1,0 +1,97 @@
+"""How far a run is, and how long it will take: from its events and from what was measured beside them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from esacl.config import RunConfig
+from esacl.events import Analysing, Event, Loading, RunFinished, RunStarted, Stepped, TaskFinished, TaskStarted
+
+STAGES = {  # as the run names them -> as the reader reads them
+    "selection": "choosing instances",
+    "spectrum": "measuring curvature",
+    "sparsity": "cutting at every level",
+    "landscape": "slicing the landscape",
+    "anchors": "anchoring what was learned",
+}
+TRAINING = 0.4  # share of a task's time that training takes, until the first task has told
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands."""
+
+    fraction: float  # 0..1
+    stage: str
+    seconds: float  # so far
+    seconds_left: float | None  # None while nothing can be said
+
+
+def progress(
+    config: RunConfig, events: Sequence[Event], measured: Sequence[Mapping[str, Any]], waited: float = 0.0
+) -> Progress:
+    """Where a run stands after `events`; `waited`: seconds since the last measurement."""
+    share = _training_share(events, measured)
+    tasks = 1 if config.method == "joint" else config.tasks
+    done, within, stage, inner = 0, 0.0, "starting", 0.0
+    for event in events:
+        match event:
+            case Loading(what=what):
+                stage = f"loading {what}"
+            case RunStarted():
+                stage = "looking at the untrained network"
+            case TaskStarted(task=task):
+                within, stage = 0.0, f"task {task + 1} of {config.tasks}: training"
+            case Stepped(task=task, step=step, steps=steps, epoch=epoch):
+                within = share * step / max(1, steps)
+                stage = f"task {task + 1} of {config.tasks}: training, epoch {epoch + 1} of {config.epochs}"
+            case Analysing(task=task, stage=name, done=part, total=total):
+                inner, within = _analysis(name, part, total, inner, share)
+                stage = f"task {task + 1} of {config.tasks}: {STAGES.get(name, name)}"
+            case TaskFinished():
+                done, within, inner = done + 1, 0.0, 0.0
+            case RunFinished():
+                return Progress(1.0, "finished", _seconds(measured), 0.0)
+    fraction = min(0.999, (done + within) / max(1, tasks))
+    seconds = _seconds(measured) + waited
+    left = seconds * (1 - fraction) / fraction if fraction > 0.03 and seconds > 1 else None
+    return Progress(fraction, stage, seconds, left)
+
+
+def _analysis(name: str, part: int, total: int, inner: float, share: float) -> tuple[float, float]:
+    # The first event of a stage counts stages; those within it count its own steps.
+    order = list(STAGES)
+    if total == 4 and part < 4 and order[part] == name:
+        inner = part / 4
+        return inner, share + (1 - share) * inner
+    return inner, share + (1 - share) * (inner + part / max(1, total) / 4)
+
+
+def _training_share(events: Sequence[Event], measured: Sequence[Mapping[str, Any]]) -> float:
+    """What part of the first task's time went into training."""
+    last_step = finish = 0
+    for number, event in enumerate(events, 1):
+        if isinstance(event, Stepped) and event.task == 0:
+            last_step = number
+        elif isinstance(event, TaskFinished):
+            finish = number
+            break
+    if not finish or not last_step:
+        return TRAINING
+    total = _seconds_at(measured, finish)
+    return min(0.95, max(0.05, _seconds_at(measured, last_step) / total)) if total > 0 else TRAINING
+
+
+def _seconds_at(measured: Sequence[Mapping[str, Any]], events: int) -> float:
+    before = (0.0, 0.0)
+    for entry in measured:
+        here = (float(entry["events"]), float(entry["seconds"]))
+        if here[0] >= events:
+            width = here[0] - before[0]
+            return before[1] + (here[1] - before[1]) * ((events - before[0]) / width if width else 1.0)
+        before = here
+    return before[1]
+
+
+def _seconds(measured: Sequence[Mapping[str, Any]]) -> float:
+    return float(measured[-1]["seconds"]) if measured else 0.0

@@ -1,0 +1,268 @@
+"""What the pages read: runs, records, arrays. The only place of `st.cache_*` and of `st.session_state`."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from esacl.config import RunConfig
+from esacl.durable import read_json
+from esacl.errors import InputError, RunUnreadable
+from esacl.records import RunRecord, Status, Tail
+from esacl.store import RunStore
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+SHARED = ("run", "beside", "task", "sparsity")  # what a link carries from page to page: ?run=...&sparsity=...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run in the list. `recorded`: it came with the project and is read-only."""
+
+    run_id: str
+    recorded: bool
+    config: RunConfig | None  # None where the folder cannot be read
+    status: Status
+
+    @property
+    def store(self) -> RunStore:
+        """The store that holds the run."""
+        return recorded_runs() if self.recorded else own_runs()
+
+
+def own_runs() -> RunStore:
+    """The user's runs: `$ESACL_RUNS`, else `runs/`."""
+    return _store(os.environ.get("ESACL_RUNS") or "runs")
+
+
+def recorded_runs() -> RunStore:
+    """The runs that came with the project."""
+    return _store(str(ASSETS))
+
+
+@st.cache_resource(show_spinner=False)
+def _store(root: str) -> RunStore:
+    return RunStore(root)
+
+
+def entries() -> list[Entry]:
+    """All runs: the user's, newest first, then those that came with the project."""
+    found = []
+    for recorded, store in ((False, own_runs()), (True, recorded_runs())):
+        for run_id in store.ids():
+            try:
+                found.append(_entry(run_id, recorded, store))
+            except InputError:
+                continue  # deleted while the list was read
+    return found
+
+
+def _entry(run_id: str, recorded: bool, store: RunStore) -> Entry:
+    status = store.status(run_id)
+    if status.state == "unreadable":
+        return Entry(run_id, recorded, _config_or_none(store, run_id), status)
+    return Entry(run_id, recorded, _config(str(store.root), run_id, _stamp(store, run_id, "config.json")), status)
+
+
+def _config_or_none(store: RunStore, run_id: str) -> RunConfig | None:
+    try:
+        return store.config(run_id)
+    except InputError:
+        return None
+
+
+@st.cache_data(show_spinner=False, max_entries=4096)
+def _config(root: str, run_id: str, stamp: tuple[int, ...]) -> RunConfig:
+    return _store(root).config(run_id)
+
+
+def record(entry: Entry) -> RunRecord:
+    """All that is kept of a run except its arrays.
+
+    Raises:
+        RunUnreadable: its folder is damaged.
+    """
+    if entry.status.live:
+        follower = follow(entry)
+        follower.poll()
+        return follower.record(entry.status)
+    stamp = _stamp(entry.store, entry.run_id, "events.jsonl", "measured.jsonl", "done.json", "config.json")
+    return _record(str(entry.store.root), entry.run_id, entry.status.state, stamp)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _record(root: str, run_id: str, state: str, stamp: tuple[int, ...]) -> RunRecord:
+    return _store(root).read(run_id)
+
+
+def arrays(entry: Entry, name: str) -> dict[str, np.ndarray] | None:
+    """The arrays that a run keeps under `name`; None where it recorded none of that name.
+
+    Raises:
+        RunUnreadable: the file is damaged.
+    """
+    if name not in entry.store.array_names(entry.run_id):
+        return None
+    return _arrays(str(entry.store.root), entry.run_id, name, _stamp(entry.store, entry.run_id, f"arrays/{name}.npz"))
+
+
+@st.cache_resource(show_spinner=False, max_entries=128)
+def _arrays(root: str, run_id: str, name: str, stamp: tuple[int, ...]) -> dict[str, np.ndarray]:
+    return _store(root).array(run_id, name)
+
+
+def array_of(entry: Entry, name: str, what: str) -> dict[str, np.ndarray]:
+    """The same for a page that cannot do without.
+
+    Raises:
+        RunUnreadable: not recorded, with the reason and the remedy, or damaged.
+    """
+    found = arrays(entry, name)
+    if found is None:
+        remedy = "it will be here soon" if entry.status.live else f"`esacl analyse {entry.run_id}` can add it"
+        raise RunUnreadable(f"This run has recorded no {what} for this task ({name}); {remedy}.")
+    return found
+
+
+def array_names(entry: Entry) -> tuple[str, ...]:
+    """The names of all arrays that the run has recorded so far."""
+    return entry.store.array_names(entry.run_id)
+
+
+class Follower:
+    """One tail a run, shared by all browser tabs, read by one thread at a time."""
+
+    def __init__(self, store: RunStore, run_id: str) -> None:
+        self._store, self._run_id = store, run_id
+        self._tail: Tail = store.tail(run_id)
+        self._lock = threading.Lock()
+
+    def poll(self) -> int:
+        """Read what is new; returns how many events there are."""
+        with self._lock:
+            self._tail.poll()
+            return len(self._tail.events)
+
+    def record(self, status: Status) -> RunRecord:
+        """What the run's folder says so far."""
+        with self._lock:
+            events = tuple(self._tail.events)
+        measured = self._store.measured(self._run_id)
+        facts: dict[str, Any] = {}
+        with contextlib.suppress(RunUnreadable):
+            facts = read_json(self._store.folder(self._run_id) / "machine.json")
+        return RunRecord(self._run_id, self._store.config(self._run_id), status, events, measured, facts)
+
+
+def follow(entry: Entry) -> Follower:
+    """The follower of a run."""
+    return _follower(str(entry.store.root), entry.run_id)
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _follower(root: str, run_id: str) -> Follower:
+    return Follower(_store(root), run_id)
+
+
+def _stamp(store: RunStore, run_id: str, *names: str) -> tuple[int, ...]:
+    marks = []
+    for name in names:
+        try:
+            facts = os.stat(store.root / run_id / name)
+            marks += [facts.st_mtime_ns, facts.st_size]
+        except OSError:
+            marks.append(-1)
+    return tuple(marks)
+
+
+# What pages share: kept in the session, mirrored in the link.
+
+
+def shared(name: str) -> Any:
+    """A shared value as text or as it was set; None where nobody chose one."""
+    if name not in st.session_state and name in st.query_params:
+        st.session_state[name] = st.query_params[name]
+    return st.session_state.get(name)
+
+
+def share(name: str, value: Any) -> None:
+    """Set a shared value, here and in the link."""
+    st.session_state[name] = value
+    publish()
+
+
+def choose(name: str, key: str) -> None:
+    """Share what the widget `key` holds; made to be its callback."""
+    share(name, st.session_state.get(key))
+
+
+def component_state(key: str, name: str) -> Any:
+    """What a component has last told, None where nothing."""
+    state = st.session_state.get(key)
+    return state.get(name) if isinstance(state, Mapping) else None
+
+
+def publish() -> None:
+    """Bring the link up to date: a page change empties it."""
+    for name in SHARED:
+        value = st.session_state.get(name)
+        if value is not None and st.query_params.get(name) != str(value):
+            st.query_params[name] = str(value)
+
+
+def remembered(name: str, default: Any = None) -> Any:
+    """A value that this session keeps and no link carries."""
+    return st.session_state.get(name, default)
+
+
+def remember(name: str, value: Any) -> None:
+    """Keep a value in this session; None forgets it."""
+    if value is None:
+        st.session_state.pop(name, None)
+    else:
+        st.session_state[name] = value
+
+
+def sparsity(levels: np.ndarray | None = None, target: float = 0.9) -> float:
+    """The sparsity that all pages show, moved to the nearest of `levels`; the run's own until somebody chooses."""
+    try:
+        value = float(shared("sparsity"))
+        value = value if 0 <= value < 1 else target
+    except (TypeError, ValueError):
+        value = target
+    if levels is not None and len(levels):
+        value = float(levels[int(np.argmin(np.abs(np.asarray(levels) - value)))])
+    return value
+
+
+def task(tasks: int) -> int:
+    """The task that all pages show, 0-based; the last until somebody chooses. The link counts from 1."""
+    try:
+        return min(max(int(shared("task")), 1), tasks) - 1
+    except (TypeError, ValueError):
+        return tasks - 1
+
+
+def current(entry: Entry | None) -> None:
+    """Note the run that this script run shows."""
+    st.session_state["_entry"] = entry
+
+
+def chosen() -> Entry:
+    """The run that the page shows.
+
+    Raises:
+        InputError: there is none at all, or its folder cannot be read.
+    """
+    entry: Entry | None = st.session_state.get("_entry")
+    if entry is None:
+        raise InputError("There is no run yet: start one on the Run page, or with `esacl run`.")
+    if entry.config is None or entry.status.state == "unreadable":
+        raise RunUnreadable(f"This run cannot be read: {entry.status.detail}")
+    return entry

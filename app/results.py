@@ -1,0 +1,104 @@
+"""What pages ask of a run beyond its record: which runs may stand beside it, its result, what guessing would reach."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from app import reading
+from app.figures import landscape, palette
+from app.figures.landscape import Plane
+from app.reading import Entry
+from esacl import metrics
+from esacl.config import RunConfig
+from esacl.errors import InputError
+from esacl.events import RunStarted, TaskStarted
+from esacl.records import RunRecord
+from esacl.summary import summarise
+
+HELP = {
+    "average_accuracy": "Mean of the last row of the accuracy matrix: all tasks, after learning the last "
+    "(Lopez-Paz & Ranzato 2017).",
+    "learning_accuracy": "Mean of the diagonal: each task just after it was learned (Riemer et al. 2019).",
+    "backward_transfer": "What learning later tasks did to earlier ones: mean of R[T, j] − R[j, j] over the tasks "
+    "before the last (Lopez-Paz & Ranzato 2017). Negative is forgetting.",
+    "forgetting": "Best accuracy a task ever had, minus the one at the end, mean over the tasks before the last "
+    "(Chaudhry et al. 2018). May be negative.",
+}
+
+
+def transfer(rows: Sequence[Sequence[float | None]], config: RunConfig) -> dict[str, float | None]:
+    """The four numbers of an accuracy matrix, over the tasks learned so far."""
+    learned = [list(row[: len(rows)]) for row in rows]
+    joint = config.method == "joint"
+    return {
+        "average_accuracy": metrics.average_accuracy(learned),
+        "learning_accuracy": None if joint else metrics.learning_accuracy(learned),
+        "backward_transfer": None if joint else metrics.backward_transfer(learned),
+        "forgetting": None if joint else metrics.forgetting(learned),
+    }
+
+
+def comparable(entry: Entry, found: Sequence[Entry]) -> list[Entry]:
+    """Finished runs of the same benchmark, scenario and number of tasks: the same method first, newest first."""
+    config = entry.config
+    if config is None:
+        return []
+    mine = (config.benchmark, config.scenario, config.tasks, config.evaluation)
+    return [
+        other
+        for other in found
+        if other.run_id != entry.run_id
+        and other.status.state == "finished"
+        and other.config is not None
+        and (other.config.benchmark, other.config.scenario, other.config.tasks, other.config.evaluation) == mine
+    ]
+
+
+def baseline(entry: Entry, others: Sequence[Entry]) -> Entry | None:
+    """The run to show beside this one until somebody chooses: another method at the same sparsity by preference."""
+    config = entry.config
+
+    def order(other: Entry) -> tuple[bool, float, bool]:
+        theirs = other.config
+        if theirs is None or config is None:
+            return (True, 1.0, True)
+        return (theirs.method == config.method, abs(theirs.sparsity - config.sparsity), not other.recorded)
+
+    return min(others, key=order, default=None)
+
+
+def named(entry: Entry) -> str:
+    """A run in a few words: its name, or method, sparsity and seed."""
+    config = entry.config
+    if config is None:
+        return entry.run_id
+    if config.name.strip():
+        return config.name.strip()[:40]
+    cut = f", {100 * config.sparsity:.3g} %" if config.sparsity > 0 else ", dense"
+    return f"{palette.written(config.method)}{cut}, seed {config.seed}"
+
+
+def final(entry: Entry) -> dict[str, Any] | None:
+    """The summary of a run; None where its folder cannot be read."""
+    try:
+        return summarise(reading.record(entry))
+    except InputError:
+        return None
+
+
+def chance(record: RunRecord) -> float:
+    """The accuracy of guessing."""
+    if record.config.scenario == "class":
+        classes = next((event.classes for event in record.events if isinstance(event, RunStarted)), 10)
+        return 1 / max(1, classes)
+    first = next((event for event in record.events if isinstance(event, TaskStarted)), None)
+    return 1 / max(1, len(first.class_names)) if first else 0.5
+
+
+def all_planes(entry: Entry, tasks: int, quantity: str) -> list[Plane]:
+    """The 2-D slices of every task, for one colour scale over all of them."""
+    found: list[Plane] = []
+    for task in range(tasks):
+        arrays = reading.arrays(entry, f"landscape-t{task}")
+        if arrays is not None:
+            found += landscape.planes(arrays, quantity).values()
+    return found

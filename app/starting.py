@@ -1,0 +1,183 @@
+"""The form that starts a run: its controls, the command that would do the same, and the click."""
+
+import platform
+import shlex
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from app import reading, widgets
+from app.figures import palette
+from esacl import jobs
+from esacl.config import BENCHMARKS, METHOD_NAMES, NETWORK_NAMES, SDP_FORM_NAMES, RunConfig, read_config
+from esacl.errors import InputError
+
+DEFAULTS = {"benchmark": "split-digits", "method": "esacl", "seed": 0, "ids": 0.25, "anchor": 1.0}
+SIZES = {
+    "split-digits": "8×8 digits that come with scikit-learn: 5 tasks of 2 classes, about 10 s on one core",
+    "split-mnist": "MNIST: 5 tasks of 2 classes, minutes on a laptop",
+    "permuted-mnist": "MNIST under another pixel order each task",
+}
+
+
+def form() -> None:
+    """The controls and the button."""
+    settings = _choices()
+    config = _checked(settings)
+    st.button(
+        "Start the run",
+        key="start",
+        type="primary",
+        disabled=config is None,
+        on_click=_start,
+        args=(config,),
+        width="stretch",
+    )
+    trouble = reading.remembered("trouble")
+    if trouble:
+        widgets.say("error", trouble)
+        reading.remember("trouble", None)
+    if config is not None:
+        with st.expander("The same on the command line"):
+            st.code(command(settings), language=None, wrap_lines=True)
+
+
+def command(settings: dict[str, Any]) -> str:
+    """The command line of the settings that differ from the defaults."""
+    options = {
+        "benchmark",
+        "scenario",
+        "method",
+        "network",
+        "sparsity",
+        "tasks",
+        "epochs",
+        "train_limit",
+        "seed",
+        "device",
+        "name",
+    }
+    words = ["esacl run"]
+    for key, value in settings.items():
+        if value is None:
+            continue
+        text = shlex.quote(str(value))
+        words.append(f"--{key.replace('_', '-')} {text}" if key in options else f"--set {key}={text}")
+    return " ".join(words)
+
+
+def devices() -> list[str]:
+    """The devices of this machine, found without loading torch."""
+    cards = sorted(int(path.name.removeprefix("nvidia")) for path in Path("/dev").glob("nvidia[0-9]*"))
+    mac = (platform.system(), platform.machine()) == ("Darwin", "arm64")
+    return ["auto", "cpu", *(f"cuda:{i}" for i in range(len(cards))), *(["mps"] if mac else [])]
+
+
+def _choices() -> dict[str, Any]:
+    keep: dict[str, Any] = {"persist_state": "session"}
+    benchmark = st.selectbox(
+        "Benchmark", list(BENCHMARKS), key="new-benchmark", help="\n\n".join(SIZES.values()), **keep
+    )
+    facts = BENCHMARKS[benchmark]
+    left, right = st.columns(2)
+    scenarios = list(facts["scenarios"])
+    scenario = left.selectbox(
+        "Scenario",
+        scenarios,
+        key=f"new-scenario-{len(scenarios)}",
+        format_func=lambda name: f"{name}-IL",
+        help="task-IL: the task is known at test time. class-IL: it is not. domain-IL: the classes are shared.",
+        **keep,
+    )
+    method = right.selectbox("Method", METHOD_NAMES, key="new-method", format_func=palette.written, **keep)
+    sparsity = st.slider(
+        "Weights removed, %",
+        0.0,
+        99.5,
+        90.0 if method == "esacl" else 0.0,
+        0.5,
+        key=f"new-sparsity-{method == 'esacl'}",
+        help="0 is dense. Above it, one cut after each task: by EsaCL's saliency, or by magnitude for the others.",
+        **keep,
+    )
+    left, right = st.columns(2)
+    fraction = left.slider(
+        "Instances IDS keeps, %", 5, 100, 25, 5, key="new-ids", help="Of the pool that estimates the landscape.", **keep
+    )
+    anchored = method in ("esacl", "ewc")
+    strength = right.number_input(
+        "Anchor strength",
+        0.0,
+        1e6,
+        1.0,
+        0.1,
+        key="new-anchor",
+        disabled=not anchored,
+        help="0 lets go of earlier tasks, higher holds on to them.",
+        **keep,
+    )
+    left, middle, right = st.columns(3)
+    epochs = left.number_input("Epochs", 1, 10_000, facts["epochs"], key=f"new-epochs-{benchmark}", **keep)
+    seed = middle.number_input("Seed", 0, 2**31 - 1, 0, key="new-seed", **keep)
+    device = right.selectbox("Device", devices(), key="new-device", **keep)
+    chosen = {
+        "benchmark": benchmark,
+        "scenario": scenario,
+        "method": method,
+        "sparsity": round(sparsity / 100, 4),
+        "ids.fraction": fraction / 100,
+        "anchor.strength": strength if anchored else None,
+        "epochs": epochs,
+        "seed": seed,
+        "device": device,
+    }
+    return chosen | _more(benchmark, method)
+
+
+def _more(benchmark: str, method: str) -> dict[str, Any]:
+    keep: dict[str, Any] = {"persist_state": "session"}
+    facts = BENCHMARKS[benchmark]
+    with st.expander("More settings"):
+        left, right = st.columns(2)
+        most = int(facts.get("max_tasks", facts["tasks"]))
+        tasks = left.number_input("Tasks", 1, most, facts["tasks"], key=f"new-tasks-{benchmark}", **keep)
+        network = right.selectbox("Network", NETWORK_NAMES, key="new-network", **keep)
+        limit = left.number_input(
+            "Training images a task, at most", 4, None, None, key="new-limit", placeholder="all", **keep
+        )
+        buffer = right.number_input(
+            "Rehearsal memory, images", 0, 1_000_000, 0, key="new-buffer", disabled=method == "joint", **keep
+        )
+        form_name = left.selectbox(
+            "Form of SDP",
+            SDP_FORM_NAMES,
+            key="new-form",
+            disabled=method != "esacl",
+            help="admm and segment train dense and cut once; progressive prunes while it trains, which is cheaper.",
+            **keep,
+        )
+        name = right.text_input("Name", key="new-name", max_chars=200, placeholder="optional", **keep)
+    return {
+        "tasks": tasks,
+        "network": network,
+        "train_limit": limit,
+        "buffer.size": buffer or None,
+        "sdp.form": form_name if method == "esacl" else None,
+        "name": name.strip() or None,
+    }
+
+
+def _checked(settings: dict[str, Any]) -> RunConfig | None:
+    try:
+        return read_config(None, settings)
+    except InputError as error:
+        widgets.say("error", str(error))
+        return None
+
+
+def _start(config: RunConfig) -> None:
+    try:
+        reading.share("run", jobs.start(config, reading.own_runs()))
+    except InputError as error:
+        reading.remember("trouble", str(error))

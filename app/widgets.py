@@ -1,0 +1,249 @@
+"""Controls and texts that pages share. Text that a user or a run's folder brings is shown as text, never as markup."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NoReturn
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from app import reading, results
+from app.drawing import Drawing, percent
+from app.figures import palette
+from app.reading import Entry
+from esacl.config import RunConfig
+from esacl.records import RunRecord
+
+_FOLDER = Path(__file__).parent / "component"
+_drawings = st.components.v2.component(
+    "esacl_drawings",
+    html='<div class="drawings"></div>',
+    css=(_FOLDER / "drawing.css").read_text(encoding="utf-8"),
+    js=(_FOLDER / "drawing.js").read_text(encoding="utf-8"),
+)
+STATES = {
+    "queued": "waits for its turn",
+    "loading": "is loading",
+    "running": "is running",
+    "finished": "finished",
+    "failed": "failed",
+    "cancelled": "was cancelled",
+    "lost": "was lost",
+    "unreadable": "cannot be read",
+}
+
+
+def draw(*drawings: Drawing | None, key: str) -> None:
+    """Show drawings side by side, wrapped where the window is narrow; None is left out."""
+    shown = [drawing for drawing in drawings if drawing is not None]
+    if shown:
+        _drawings(data={"drawings": shown}, key=key)
+
+
+def scrub(
+    levels: Sequence[float] | np.ndarray,
+    target: float,
+    make: Callable[[int], Sequence[Drawing | None]] = lambda index: (),
+    facts: Sequence[Mapping[str, object]] = (),
+    *,
+    key: str,
+) -> int:
+    """The shared sparsity as a slider with the drawings that follow it; returns the index of the level.
+
+    The drawings follow in the browser while the slider moves; the level is shared when it is released.
+    """
+    names = [percent(level, 1 if level < 0.99 else 2) for level in levels]
+
+    def released() -> None:
+        chosen = reading.component_state(key, "index")
+        if isinstance(chosen, int) and 0 <= chosen < len(names):
+            reading.share("sparsity", round(float(levels[chosen]), 6))
+
+    value = reading.sparsity(np.asarray(levels), target)
+    index = int(np.argmin(np.abs(np.asarray(levels) - value)))
+    marked = int(np.argmin(np.abs(np.asarray(levels) - target))) if target > 0 else None
+    data = {
+        "drawings": [drawing for drawing in make(index) if drawing is not None],
+        "scrub": {
+            "label": "Weights removed",
+            "names": names,
+            "index": index,
+            "marked": marked,
+            "marked_label": "this run's cut",
+            "facts": list(facts),
+        },
+    }
+    _drawings(data=data, key=key, on_index_change=released)
+    return index
+
+
+def run_picker(found: Sequence[Entry]) -> Entry | None:
+    """The run that all pages show, with a line of facts about it; None where there is none at all."""
+    by_id = {entry.run_id: entry for entry in found}
+    asked = reading.shared("run")
+    if asked is not None and asked not in by_id:
+        say("warning", f"There is no run {str(asked)[:80]!r} here; it may have been deleted. Another is shown.")
+        asked = None
+    if not found:
+        return None
+    current = asked or first_choice(found).run_id
+    reading.remember("run", current)
+    reading.remember("_run", current)
+    st.selectbox(
+        "Run",
+        list(by_id),
+        format_func=lambda run_id: label(by_id[run_id]),
+        key="_run",
+        on_change=reading.choose,
+        args=("run", "_run"),
+    )
+    return by_id[current]
+
+
+def first_choice(found: Sequence[Entry]) -> Entry:
+    """What to show to somebody who has chosen nothing: a live run, the newest finished one, or a recorded one."""
+
+    def order(entry: Entry) -> tuple[bool, bool, bool, bool]:
+        state, config = entry.status.state, entry.config
+        return (not entry.status.live, state != "finished", entry.recorded, config is None or config.method != "esacl")
+
+    return min(found, key=order) if any(not e.recorded for e in found) else min(found, key=lambda e: order(e)[1:])
+
+
+def label(entry: Entry) -> str:
+    """A run in one line."""
+    config, state = entry.config, entry.status.state
+    if config is None:
+        return f"{entry.run_id} · cannot be read"
+    parts = [config.name.strip()[:60] or method_name(config), config.benchmark]
+    if config.sparsity > 0:
+        parts.append(f"{100 * config.sparsity:.3g} % sparse")
+    parts += [f"seed {config.seed}", "recorded with the project" if entry.recorded else _when(entry.run_id)]
+    if state != "finished":
+        parts.append(STATES[state])
+    return " · ".join(parts)
+
+
+def method_name(config: RunConfig) -> str:
+    """The method of a run as the reader knows it."""
+    return palette.written(config.method, config.sparsity, config.pruning.saliency)
+
+
+def beside_picker(entry: Entry, found: Sequence[Entry], *, needs: str = "") -> Entry | None:
+    """The run to compare with: of the same benchmark and scenario; a baseline at the same sparsity by preference.
+
+    `needs`: the name of an array that it must have recorded.
+    """
+    others = [e for e in results.comparable(entry, found) if not needs or needs in reading.array_names(e)]
+    by_id = {e.run_id: e for e in others}
+    asked, preferred = reading.shared("beside"), results.baseline(entry, others)
+    default = preferred.run_id if preferred else "none"
+    current = asked if asked in by_id or asked == "none" else default
+    reading.remember("_beside", current)
+    st.selectbox(
+        "Beside it",
+        ["none", *by_id],
+        format_func=lambda run_id: label(by_id[run_id]) if run_id in by_id else "no other run",
+        key="_beside",
+        on_change=reading.choose,
+        args=("beside", "_beside"),
+        help="Finished runs of the same benchmark, scenario and number of tasks.",
+    )
+    return by_id.get(current)
+
+
+def task_picker(tasks: int, *, about: str = "Task") -> int:
+    """The task that all pages show, 0-based."""
+    current = reading.task(tasks)
+    if tasks == 1:
+        return 0
+    key = f"_task-{tasks}"
+    reading.remember(key, current + 1)
+    if tasks <= 10:
+        st.segmented_control(
+            about,
+            range(1, tasks + 1),
+            key=key,
+            required=True,
+            on_change=reading.choose,
+            args=("task", key),
+        )
+    else:
+        st.slider(about, 1, tasks, key=key, on_change=reading.choose, args=("task", key))
+    return current
+
+
+def say(kind: Literal["error", "warning", "info", "success"], text: str) -> None:
+    """One line to the reader, as text."""
+    getattr(st, kind)(plain(text))
+
+
+def plain(text: str) -> str:
+    """Text in which Markdown finds nothing to do."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|$~:^=-])", r"\\\1", " ".join(text.split()))
+
+
+def facts(entry: Entry, record: RunRecord | None = None) -> None:
+    """Where the numbers come from, in one small line under the title."""
+    with st.container(key="facts"):
+        st.caption(plain(facts_line(entry, record or reading.record(entry))))
+
+
+def wait(entry: Entry, missing: str) -> NoReturn:
+    """Say that there is nothing to show yet, why, and what to do; the page ends here."""
+    status = entry.status
+    if status.live:
+        say("info", f"{missing}: the run {STATES[status.state]}. Follow it on the Run page; then look here again.")
+        st.button("Look again", key="again")
+    else:
+        say("info", f"{missing}, and the run {STATES[status.state]}. {status.detail}")
+    st.stop()
+
+
+def facts_line(entry: Entry, record: RunRecord | None) -> str:
+    """Where the numbers come from: scenario, seed, sizes, device, versions."""
+    config = entry.config
+    if config is None:
+        return ""
+    parts = [
+        f"{config.scenario}-IL",
+        f"{config.tasks} tasks",
+        f"{config.network}, {config.activation}",
+        f"seed {config.seed}",
+    ]
+    events = record.events if record else ()
+    tested = sum(event.examples for event in events if type(event).__name__ == "Evaluated" and event.after == -1)
+    if tested:
+        parts.append(f"n = {tested:,} {config.evaluation} images in all".replace(",", " "))
+    hardware = (record.machine.get("hardware") or {}) if record else {}
+    for event in events:
+        if type(event).__name__ == "RunStarted":
+            cpu = str(hardware.get("cpu") or "").strip()
+            parts.append(
+                f"{event.device}{f' ({cpu or event.device_name})' if event.device == 'cpu' else f' ({event.device_name})'}"
+            )
+    if record and record.measured:
+        parts.append(duration(record.measured[-1]["seconds"]))
+    return " · ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """A time span in one or two units."""
+    seconds = max(0.0, seconds)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes, hours = seconds / 60, seconds / 3600
+    return f"{minutes:.0f} min" if minutes < 90 else f"{hours:.1f} h"
+
+
+def table(frame: pd.DataFrame, title: str, *, key: str) -> None:
+    """The numbers behind a figure, to read and to take along."""
+    with st.expander(title):
+        st.dataframe(frame, hide_index=True, key=key, alt=title)
+
+
+def _when(run_id: str) -> str:
+    found = re.match(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)", run_id)
+    return "{0}-{1}-{2} {3}:{4}:{5}".format(*found.groups()) if found else run_id

@@ -1,0 +1,67 @@
+import streamlit as st
+
+from app import frames, reading, results, widgets
+from app.drawing import percent, points
+from app.figures import accuracy
+from esacl.summary import summarise
+
+entry = reading.chosen()
+record = reading.record(entry)
+summary, config = summarise(record), record.config
+rows = summary["accuracy_matrix"]
+st.title("Does it remember?")
+widgets.facts(entry, record)
+if not rows:
+    widgets.wait(entry, "No task has been learned yet")
+if config.scenario == "class" and st.toggle("Tell the network which task an image is from", key="task-known"):
+    rows = summary["accuracy_matrix_task"]
+
+numbers, chance = results.transfer(rows, config), results.chance(record)
+columns = st.columns(4)
+for column, name, label, form in zip(
+    columns,
+    results.HELP,
+    ("Average accuracy", "Learning accuracy", "Backward transfer, points", "Forgetting, points"),
+    (percent, percent, points, points),
+):
+    column.metric(label, form(numbers[name]), help=results.HELP[name])
+
+left, right = st.columns([3, 2], gap="large")
+with left:
+    widgets.draw(accuracy.over_sequence(rows, chance), key="sequence")
+with right:
+    st.markdown(
+        "Each line is one task. It begins where the task was learned; how far it falls afterwards is what learning "
+        "the later tasks has cost. **A flat line is a task that is not forgotten.**"
+    )
+    if config.sparsity > 0:
+        st.markdown(
+            f"After every task the network is cut to {percent(1 - config.sparsity, 0)} of its prunable weights, in one "
+            "shot and without retraining. Every number here is measured after the cut."
+        )
+    if config.scenario == "class" and config.method == "finetune":
+        st.markdown(
+            "Fine-tuning answers with the classes it saw last: 0 % on earlier tasks is what it does in class-IL."
+        )
+
+st.header("The accuracy matrix")
+left, right = st.columns([3, 2], gap="large")
+with left:
+    floor = 0.0 if config.scenario == "class" else 0.4
+    widgets.draw(accuracy.matrix(rows, tasks=config.tasks, low=floor, basis=460), key="matrix")
+with right:
+    st.markdown(
+        "Read a **row** to see everything the network can do at one time, and a **column** to see the fate of one task. "
+        "The diagonal is each task just after it was learned; below it lies what later tasks left of it. A task "
+        "further right than its row has not been learned yet."
+    )
+    st.caption(f"Percent of images answered rightly. The shade runs from {percent(floor, 0)} to 100 %.")
+
+others = results.comparable(entry, reading.entries())[:7]
+if others:
+    st.header("Beside other runs")
+    ends = [(results.named(e), e.config.method, results.final(e)) for e in [entry, *others] if e.config]
+    shown = [(name, method, final["average_accuracy"]) for name, method, final in ends if final]
+    widgets.draw(accuracy.compared(shown), key="compared")
+    st.caption("Same benchmark, scenario and tasks. One run each: a difference of a point may well be chance.")
+widgets.table(frames.matrix(rows), "The numbers of the matrix", key="matrix-table")

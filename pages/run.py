@@ -1,0 +1,19 @@
+import streamlit as st
+
+from app import live, reading, starting, widgets
+
+st.title("Run")
+left, right = st.columns([1, 2], gap="large")
+with left:
+    st.subheader("Start a new one")
+    starting.form()
+with right:
+    entry = reading.chosen()
+    st.subheader("Follow")
+    widgets.facts(entry)
+    live.panel(entry)
+    st.caption(
+        "A run is a process of its own: it goes on when you change the page, close the tab or stop this server. "
+        "Training loss is a mean over the steps since the point before; accuracies are measured on images "
+        "that were not trained on."
+    )

@@ -1,0 +1,71 @@
+import streamlit as st
+
+from app import frames, reading, results, widgets
+from app.figures import sparsity
+
+entry = reading.chosen()
+record = reading.record(entry)
+config = record.config
+st.title("How much can go?")
+widgets.facts(entry, record)
+left, right = st.columns([1, 2], gap="large", vertical_alignment="bottom")
+with left:
+    task = widgets.task_picker(config.tasks, about="After learning task")
+name = f"sparsity-t{task}"
+with right:
+    beside = widgets.beside_picker(entry, reading.entries(), needs=name)
+arrays = reading.arrays(entry, name)
+if arrays is None:
+    widgets.wait(entry, f"The sparsity curve of task {task + 1} has not been recorded")
+
+curve, seen = frames.sparsity(arrays), frames.accuracy_at_levels(arrays)
+densities = frames.layer_densities(arrays)
+target, chance = config.sparsity, [float(c) for c in arrays.get("chance", ())]
+other = None
+if beside is not None and beside.config is not None:
+    other = (results.named(beside), beside.config.method, frames.accuracy_at_levels(reading.arrays(beside, name) or {}))
+st.markdown(
+    f"The network just after learning task {task + 1}, before its cut. Move the handle: each figure shows what **one cut at "
+    "that level, without retraining,** would do."
+)
+
+
+def figures(index: int) -> list[dict]:
+    """Everything that depends on the level."""
+    return [
+        sparsity.accuracy(seen, index, target, chance, beside=other),
+        sparsity.rise(curve, index, target),
+        sparsity.how_far(curve, index),
+        sparsity.layers(densities, index),
+    ]
+
+
+widgets.scrub(curve["level"].to_numpy(), target, figures, sparsity.facts(curve, seen), key="scrub")
+
+left, right = st.columns(2, gap="large")
+with left:
+    st.header("What is a bound, and what is not")
+    st.markdown(
+        "The loss after the cut is expanded around the network before it, with $d = -(1-m)\\odot\\theta$. "
+        "**The λ bound** $g^{\\top}d + \\tfrac12 \\sup\\lambda_{\\max}\\,|d|^2$ was above the true rise wherever we looked, and "
+        "far above it. With ReLU that is observed, not proved; with softplus it is a theorem when the supremum is taken over "
+        "the whole segment, and here it is taken at a few points of it. **Taylor** $g^{\\top}d + \\tfrac12 d^{\\top}Hd$ costs "
+        "one Hessian-vector product and is **no bound**: it ranks cuts well and falls short when $d$ is long. "
+        "**The path integral** follows the gradient along the way; it is an identity up to its four nodes, not a "
+        "cheaper estimate."
+    )
+    st.caption(
+        "Rises at or below zero have no place on a log axis and are left out. Curves are estimated from the instances that IDS chose."
+    )
+with right:
+    st.header("The weights, and the cut of this run")
+    histogram = reading.arrays(entry, f"histogram-t{task}")
+    if histogram is not None:
+        widgets.draw(sparsity.weights(frames.histogram(histogram), target), key="weights")
+        st.caption(
+            "Recorded at the run's own level only. The rule is not size alone: a large weight may go where the loss "
+            "is flat, a small one may stay where it is sharp."
+            if config.pruning.saliency == "second-order"
+            else "Recorded at the run's own level only."
+        )
+widgets.table(curve, "The numbers of the curves", key="curve-table")
