@@ -100,7 +100,7 @@ def _erk(saliency: Weights, sparsity: float) -> dict[str, int]:
     size = {name: s.numel() for name, s in saliency.items()}
     raw = {name: sum(s.shape) / s.numel() for name, s in saliency.items()}
     whole: set[str] = set()
-    while True:
+    while len(whole) < len(size):  # rounding may make every layer a hair too dense at sparsity 0
         budget = (1 - sparsity) * sum(size.values()) - sum(size[name] for name in whole)
         scale = budget / sum(raw[name] * size[name] for name in size if name not in whole)
         too_dense = {name for name in size if name not in whole and scale * raw[name] > 1}

@@ -1,0 +1,79 @@
+"""Mask: counts by hand, set algebra on random masks, and what it refuses."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from esacl.errors import InputError
+from esacl.mask import Mask
+
+KEPT_3_OF_8 = {"a": torch.tensor([[1.0, 0.0], [0.0, 1.0]]), "b": torch.tensor([True, False, False, False])}
+
+
+@st.composite
+def pairs_of_masks(draw):
+    sizes = draw(st.lists(st.integers(1, 12), min_size=1, max_size=3))
+    entries = [
+        {f"w{i}": torch.tensor(draw(st.lists(st.booleans(), min_size=n, max_size=n))) for i, n in enumerate(sizes)}
+        for _ in range(2)
+    ]
+    return Mask(entries[0]), Mask(entries[1])
+
+
+def test_counts_by_hand():
+    mask = Mask(KEPT_3_OF_8)
+    assert (mask.kept, mask.total, mask.density) == (3, 8, 3 / 8)
+    assert mask.layer_densities() == {"a": 0.5, "b": 0.25}
+    assert list(mask) == ["a", "b"]
+    assert mask["a"].dtype == torch.bool
+
+
+def test_an_empty_mask_keeps_everything():
+    assert (Mask({}).kept, Mask({}).total, Mask({}).density) == (0, 0, 1.0)
+
+
+@pytest.mark.parametrize("value", [0.5, 2.0, -1.0, float("nan"), float("inf")])
+def test_what_is_not_0_or_1_is_refused(value):
+    with pytest.raises(InputError, match=r"'a' holds values other than 0 and 1"):
+        Mask({"a": torch.tensor([1.0, value])})
+
+
+@given(pairs_of_masks())
+def test_union_and_flips_are_set_algebra(masks):
+    one, other = masks
+    kept = [{(n, i) for n, entry in m.items() for i in entry.nonzero()[:, 0].tolist()} for m in masks]
+    union = one.union(other)
+    assert union.kept == len(kept[0] | kept[1])
+    assert one.flips(other) == other.flips(one) == len(kept[0] ^ kept[1])
+    assert one.flips(one) == 0
+    assert 0 <= union.density <= 1
+
+
+def test_union_leaves_its_operands_as_they_were():
+    one, other = Mask({"a": torch.tensor([True, False])}), Mask({"a": torch.tensor([False, True])})
+    one.union(other)
+    assert one["a"].tolist() == [True, False]
+    assert other["a"].tolist() == [False, True]
+
+
+def test_apply_sets_removed_weights_to_zero_and_leaves_every_other_bit():
+    network = nn.Linear(2, 2)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    keep = torch.tensor([[True, False], [False, True]])
+    Mask({"weight": keep}).apply(network)
+    assert network.weight[~keep].eq(0).all()
+    assert network.weight[keep].equal(before["weight"][keep])
+    assert network.bias.equal(before["bias"])
+    assert network.weight.requires_grad
+
+
+def test_full_keeps_the_named_parameters_whole():
+    mask = Mask.full(nn.Linear(3, 2), ("weight",))
+    assert {name: entry.tolist() for name, entry in mask.items()} == {"weight": [[True] * 3] * 2}
+
+
+def test_to_moves_every_entry():
+    moved = Mask(KEPT_3_OF_8).to("meta")
+    assert {entry.device.type for entry in moved.values()} == {"meta"}
