@@ -1,0 +1,149 @@
+import itertools
+
+import pytest
+from pydantic import ValidationError
+
+from esacl.config import (
+    BENCHMARK_NAMES,
+    BENCHMARKS,
+    METHOD_NAMES,
+    RunConfig,
+    config_with,
+    parse_setting,
+    read_config,
+)
+from esacl.errors import InputError
+
+
+def test_the_defaults_are_the_main_job():
+    config = RunConfig()
+    assert (config.benchmark, config.scenario, config.method) == ("split-digits", "task", "esacl")
+    assert (config.sparsity, config.tasks, config.seed, config.device) == (0.9, 5, 0, "auto")
+
+
+@pytest.mark.parametrize(("benchmark", "method"), list(itertools.product(BENCHMARK_NAMES, METHOD_NAMES)))
+def test_every_benchmark_fits_every_method_without_settings(benchmark, method):
+    config = RunConfig(benchmark=benchmark, method=method)
+    assert config.scenario in BENCHMARKS[benchmark]["scenarios"]
+    assert config.sparsity == (0.9 if method == "esacl" else 0)
+    assert config.network != "auto"
+    assert RunConfig.from_dict(config.to_dict()) == config
+
+
+def test_one_shot_pruning_of_others_is_by_magnitude_unless_told():
+    assert RunConfig(method="ewc", sparsity=0.5).pruning.saliency == "magnitude"
+    assert RunConfig(method="ewc", pruning={"saliency": "random"}).pruning.saliency == "random"
+    assert RunConfig().pruning.saliency == "second-order"
+
+
+def test_a_config_is_frozen():
+    with pytest.raises(ValidationError):
+        RunConfig().seed = 3
+    with pytest.raises(ValidationError):
+        RunConfig().sdp.strength = 3.0
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"benchmark": "split-digit"}, r"unknown benchmark 'split-digit'; choose from split-digits, split-mnist"),
+        ({"method": "x"}, r"unknown method 'x'; choose from esacl, finetune"),
+        ({"network": "x"}, r"unknown network 'x'; choose from mlp"),
+        ({"scenario": "x"}, r"unknown scenario 'x'; choose from task, class, domain"),
+        ({"benchmark": "permuted-mnist", "scenario": "task"}, r"scenario 'task' does not fit .*domain"),
+        ({"device": "gpu"}, r"device 'gpu' is not known; choose auto, cpu"),
+        ({"sparsity": 1.0}, r"sparsity: 1\.0 .*less than 1"),
+        ({"sparsity": -0.1}, r"sparsity: -0\.1 .*greater than or equal to 0"),
+        ({"sparsity": float("nan")}, r"sparsity: nan .*finite"),
+        ({"sparsity": "0.9"}, r"sparsity: '0\.9' .*number"),
+        ({"tasks": 6}, r"tasks 6 .*choose 1 to 5"),
+        ({"tasks": 0}, r"tasks: 0 .*greater than or equal to 1"),
+        ({"epochs": True}, r"epochs: True"),
+        ({"seed": -1}, r"seed: -1"),
+        ({"seed": 1.5}, r"seed: 1\.5"),
+        ({"sdp": {"form": "x"}}, r"unknown sdp\.form 'x'; choose from admm, segment, progressive"),
+        ({"sdp": {"power": 1}}, r"unknown key 'sdp\.power'; choose from form, strength"),
+        ({"sdp": 3}, r"sdp: 3"),
+        ({"ids": {"fraction": 0.0}}, r"ids\.fraction: 0\.0 .*greater than 0"),
+        ({"sparsty": 0.5}, r"unknown key 'sparsty'; choose from benchmark"),
+        ({"self": 1}, r"unknown key 'self'"),
+        ({"name": "x" * 201}, r"name: .*200"),
+        ({"method": "joint", "buffer": {"size": 5}}, r"buffer\.size .*joint"),
+    ],
+)
+def test_what_is_refused_is_named_with_its_value_and_the_remedy_in_one_line(fields, told):
+    with pytest.raises(InputError, match=told) as caught:
+        RunConfig(**fields)
+    assert "\n" not in str(caught.value)
+    assert "pydantic" not in str(caught.value)
+
+
+def test_the_digest_is_of_what_decides_the_numbers():
+    base = RunConfig(threads=1)
+    for other in (RunConfig(name="x", threads=1), RunConfig(device="cpu", threads=1), RunConfig(threads=2)):
+        assert other.digest == base.digest
+    changed = [RunConfig(seed=1), RunConfig(sparsity=0.8), RunConfig(sdp={"every": 11}), RunConfig(tasks=4)]
+    assert len({config.digest for config in (base, *changed)}) == 5
+
+
+def test_a_file_is_read_and_settings_win_over_it(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('method = "ewc"\nseed = 3\n[sdp]\nevery = 7\nform = "segment"\n')
+    config = read_config(path, {"seed": 4, "sdp.every": 9, "epochs": None})
+    assert (config.method, config.seed, config.sdp.every, config.sdp.form) == ("ewc", 4, 9, "segment")
+
+
+def test_a_config_with_other_settings_leaves_the_first_alone():
+    config = RunConfig(seed=3)
+    other = config_with(config, {"curvature.grid": 5, "device": None})
+    assert (other.curvature.grid, other.seed, other.device) == (5, 3, "auto")
+    assert config.curvature.grid != 5
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"a = [", "is not TOML"),
+        (b"\xff", "is not TOML"),
+        (b"seed = 1\nseed = 2", "is not TOML"),
+        (b"[section]\na = 1", "unknown key 'section'"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path, content, told):
+    path = tmp_path / "run.toml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=told):
+        read_config(path, {})
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"none\.toml cannot be read .*--config"):
+        read_config(tmp_path / "none.toml", {})
+    with pytest.raises(InputError, match="cannot be read"):
+        read_config(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [
+        ("sdp.every=20", ("sdp.every", 20)),
+        ("ids.fraction = 0.5", ("ids.fraction", 0.5)),
+        ("sdp.form=admm", ("sdp.form", "admm")),
+        ('name="a = b"', ("name", "a = b")),
+        ("name=a=b", ("name", "a=b")),
+        ("flag=true", ("flag", True)),
+    ],
+)
+def test_settings_are_read_as_toml_or_else_as_text(text, setting):
+    assert parse_setting(text) == setting
+
+
+@pytest.mark.parametrize("text", ["sdp.every", "=3", ""])
+def test_a_setting_without_key_or_value_is_refused(text):
+    with pytest.raises(InputError, match="is not key=value"):
+        parse_setting(text)
+
+
+def test_a_setting_below_a_value_is_refused():
+    with pytest.raises(InputError, match="'seed' is a value, not a section"):
+        read_config(None, {"seed": 1, "seed.x": 2})
