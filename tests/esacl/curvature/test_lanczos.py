@@ -129,7 +129,8 @@ def test_isolated_eigenvalues_take_few_products():
 @pytest.mark.parametrize(
     ("values", "k"),
     [
-        ([5.0, 5.0, 1.0, 1.0, 1.0, 1.0], 3),  # copies
+        ([5.0, 5.0, 1.0, 1.0, 1.0, 1.0], 2),  # copies
+        ([5.0, 5.0, 1.0, 1.0, 1.0, 1.0], 3),
         ([0.0] * 6, 2),  # the zero operator
         ([0.0, 0.0, 0.0, 0.0, 0.0, 3.0], 2),  # rank one
         ([2.0] * 6, 4),  # a multiple of the identity

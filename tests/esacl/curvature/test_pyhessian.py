@@ -51,6 +51,14 @@ def test_it_sees_the_restricted_problem_and_not_the_full_one_at_the_sparse_point
     assert inside.values[0] < 0.95 * full.values[0]
 
 
+def test_the_restriction_is_taken_where_the_network_stands():
+    network, data = small_network(), small_data()
+    mask = random_mask(network, 0.3)  # not applied: the removed weights keep their values
+    found = pyhessian_eigenvalues(network, F.cross_entropy, data, 1, mask=mask)
+    expected = torch.linalg.eigvalsh(exact_hessian(network, F.cross_entropy, data, kept=mask))[-1]
+    assert float(found.values[0]) == pytest.approx(float(expected), rel=5e-3)
+
+
 def test_residuals_are_ours_and_products_count_them():
     network, data = small_network(), small_data()
     found = pyhessian_eigenvalues(network, F.cross_entropy, data, 2, tol=1e-2)
