@@ -1,0 +1,87 @@
+"""Many runs over spawned processes, one thread each, every result kept as a JSON line as soon as it is there."""
+
+import concurrent.futures
+import json
+import multiprocessing
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.once import Record, measure
+from benchmarks.provenance import code_digest, commit
+from esacl.config import RunConfig
+from esacl.progress import Bar
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a comparison."""
+
+    label: str
+    config: RunConfig
+
+
+class Results:
+    """The results of one comparison, kept in a file that an interrupted table goes on from."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.code = path, code_digest()
+        self._known: dict[str, Record] = {}
+        if path.exists():
+            content = path.read_bytes()
+            whole = content[: content.rfind(b"\n") + 1]
+            if whole != content:  # a torn last line is a run that is done again
+                os.truncate(path, len(whole))
+            self._known = {record["key"]: record for record in map(json.loads, whole.splitlines())}
+
+    def key(self, config: RunConfig) -> str:
+        """What a result depends on: the config, its seed included, and the code."""
+        return f"{config.digest}-{self.code}"
+
+    def get(self, config: RunConfig) -> Record | None:
+        """The result of an earlier run of the same config by the same code."""
+        return self._known.get(self.key(config))
+
+    def keep(self, job: Job, record: Record, made_by: str) -> None:
+        """Append a result."""
+        whole = {"key": self.key(job.config), "row": job.label, "seed": job.config.seed, "commit": made_by, **record}
+        self._known[whole["key"]] = whole
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(whole) + "\n")
+
+
+def run_all(jobs: Iterable[Job], results: Results, *, workers: int, data: Path | None) -> None:
+    """Do every job whose result is not known yet, in the order given, showing how far it is.
+
+    Raises:
+        InputError: what the first run that meets bad input says; what was done is kept.
+    """
+    due = {results.key(job.config): job for job in jobs if results.get(job.config) is None}
+    made_by, done = commit(), 0
+    for name in _ONE_THREAD:
+        os.environ[name] = "1"  # spawned processes inherit it; two threads on one core would only disturb timing
+    context = multiprocessing.get_context("spawn")
+    with (
+        Bar("runs") as bar,
+        concurrent.futures.ProcessPoolExecutor(workers, mp_context=context, initializer=_warm_up) as pool,
+    ):
+        bar.set("starting", 0, len(due))
+        waiting = {pool.submit(measure, job.config, data): job for job in due.values()}
+        try:
+            for future in concurrent.futures.as_completed(waiting):
+                results.keep(waiting[future], future.result(), made_by)
+                done += 1
+                bar.set(waiting[future].label, done, len(due))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _warm_up() -> None:
+    """Load torch and run a little, so that the first run of a process is timed like the others."""
+    small = {"curvature": {"top": 0, "levels": 0, "grid": 0}, "threads": 1, "device": "cpu"}
+    measure(RunConfig(tasks=2, epochs=1, train_limit=40, **small))

@@ -1,0 +1,90 @@
+"""What a published number must name: command, hardware, versions, commit, date, and which code made it."""
+
+import ast
+import datetime as dt
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+from esacl import machine
+
+ROOT = Path(__file__).resolve().parent.parent
+# What a run imports beside these is the record half and the app: they cannot change a number.
+_NOT_COMPUTE = {
+    "__init__", "__main__", "arrays", "checkpoints", "cli", "comparing", "computing", "doctor", "durable", "jobs",
+    "locks", "machine", "printing", "progress", "recording", "records", "serving", "store", "summary", "workers",
+}  # fmt: skip
+
+
+def code_digest(package: Path = ROOT / "esacl") -> str:
+    """Eight hex digits of the code that computes: its syntax without comments and docstrings.
+
+    A result is reused only where this is the same, so that editing a comment does not cost a night of benchmarks
+    and editing a formula does.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        if path.parent != package or path.stem not in _NOT_COMPUTE:
+            tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
+            digest.update(f"{path.relative_to(package).as_posix()}:{ast.dump(tree)}".encode())
+    return digest.hexdigest()[:8]
+
+
+def commit() -> str:
+    """The commit of the checkout, marked where the package differs from it."""
+    head = _git("rev-parse", "--short=12", "HEAD") or "no repository"
+    return head + (" with changes" if _git("status", "--porcelain", "--", "esacl", "benchmarks/*.py") else "")
+
+
+def header(title: str, note: str, command: str, made_by: list[str]) -> list[str]:
+    """The lines above a table. `made_by`: commits of the runs in it; empty = today's."""
+    facts = machine.facts()
+    hardware, versions = facts["hardware"], facts["versions"]
+    memory = f", {hardware['memory_bytes'] / 2**30:.0f} GiB" if hardware["memory_bytes"] else ""
+    named = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    return [
+        f"# {title}",
+        "",
+        *([note, ""] if note else []),
+        f"    {command}",
+        "",
+        f"- Hardware: {hardware['cpu']}, {hardware['cores']} cores{memory}, {hardware['system']}",
+        f"- Versions: {named}",
+        f"- Commit: {', '.join(made_by) or commit()}; code {code_digest()}",
+        f"- Date: {dt.datetime.now(tz=dt.UTC):%Y-%m-%d}",
+        "",
+    ]
+
+
+def this_command(module: str, leave_out: tuple[str, ...] = ("--data",)) -> str:
+    """The command that is running, as a reader would type it: without where this machine keeps its data."""
+    words, skip = [], False
+    for word in sys.argv[1:]:
+        if skip:
+            skip = False
+        elif word in leave_out:
+            skip = True
+        elif not word.startswith(tuple(f"{option}=" for option in leave_out)):
+            words.append(_relative(word))
+    return " ".join(["python -m", module, *words])
+
+
+def _relative(word: str) -> str:
+    path = Path(word)
+    return path.relative_to(ROOT).as_posix() if path.is_absolute() and path.is_relative_to(ROOT) else word
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [s for s in node.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
+    return tree
