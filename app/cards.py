@@ -26,6 +26,14 @@ class Card:
     drawing: Drawing | None = None
 
 
+YOUR_OWN = Card(
+    "run",
+    "Make your own",
+    "Choose a benchmark, a method, and how much is to go. The smallest takes seconds, needs no download, and can be "
+    "followed while it learns.",
+)
+
+
 def cards(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> list[Card]:
     """What this run has to show; a page whose figure cannot be made is left out."""
     made = []
@@ -44,7 +52,8 @@ def _forgetting(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Car
     if not rows:
         return None
     numbers = results.transfer(rows, record.config)
-    text = f"Accuracy on each task while later ones are learned. Backward transfer: {points(numbers['backward_transfer'])} points."
+    text = "Accuracy on each task while later ones are learned. "
+    text += f"Backward transfer: {points(numbers['backward_transfer'])} points."
     drawing = accuracy.over_sequence(rows, results.chance(record), width=WIDTH, height=HEIGHT)
     return Card("forgetting", "Does it remember?", text, drawing)
 
@@ -107,10 +116,10 @@ def _selection(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card
         return None
     pool = frames.pool(arrays).sort_values("score", ascending=False)
     drawing = selection.thumbnails(pool, arrays["thumbnails"], columns=7, most=21, side=49)
-    chosen = int(pool["chosen"].sum())
-    return Card(
-        "selection",
-        "Which instances tell?",
-        f"{chosen} of {len(pool)} images suffice to estimate the landscape.",
-        drawing,
-    )
+    text = f"{int(pool['chosen'].sum())} of {len(pool)} images were chosen, framed here."
+    if "estimate_names" in arrays:
+        estimates = frames.estimates(arrays).set_index("name")["lambda_max"]
+        if {"IDS", "whole pool"} <= set(estimates.index):
+            few, whole = number(float(estimates["IDS"])), number(float(estimates["whole pool"]))
+            text += f" They put λₘₐₓ at {few}; the whole pool puts it at {whole}."
+    return Card("selection", "Which instances tell?", text, drawing)

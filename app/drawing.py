@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 Mark = dict[str, Any]
 Drawing = dict[str, Any]
-Numbers = Sequence[float | None] | np.ndarray
+Numbers = Sequence[float | None] | np.ndarray | pd.Series
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Scale:
         if span <= 0:
             return [self.low]
         rough = 10 ** math.floor(math.log10(span / about))
-        step = next(m * rough for m in (1, 2, 2.5, 5, 10) if span / (m * rough) <= about)
+        step = next(m * rough for m in (1, 2, 5, 10) if span / (m * rough) <= about)
         first = math.ceil(self.low / step - 1e-9)
         return [round(n * step, 12) for n in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
@@ -97,7 +98,7 @@ class Panel:
         parts, pen = [], "M"
         for x, y in zip(xs, ys, strict=True):
             px, py = self.at_x(_plain(x)), self.at_y(_plain(y))
-            if px is None or py is None:
+            if px is None or py is None or not self.top - 2 <= py <= self.height - self.bottom + 2:
                 pen = "M"
                 continue
             parts.append(f"{pen}{px} {py}")
@@ -145,9 +146,7 @@ class Panel:
         }
         self.marks.append({"tag": "rect", "at": at, "tip": tip})
 
-    def rule(
-        self, *, x: float | None = None, y: float | None = None, look: str = "rule", frames: Sequence[float] = ()
-    ) -> None:
+    def rule(self, *, x: float | None = None, y: float | None = None, look: str = "rule", frames: Numbers = ()) -> None:
         """A straight line across the panel; `frames` moves a vertical one."""
         if x is not None:
             px = self.at_x(x)
@@ -171,7 +170,8 @@ class Panel:
     ) -> None:
         """A marker that rides on a curve: one place a level."""
         pixels = [(self.at_x(_plain(x)), self.at_y(_plain(y))) for x, y in zip(xs, ys, strict=True)]
-        places = [(None, None) if None in pixel else pixel for pixel in pixels]
+        floor = self.height - self.bottom + 2
+        places = [(None, None) if x is None or y is None or y > floor else (x, y) for x, y in pixels]
         frames: dict[str, Any] = {"cx": [p[0] for p in places], "cy": [p[1] for p in places]}
         if tips:
             frames["tip"] = list(tips)
@@ -337,7 +337,7 @@ def span(*series: Numbers, pad: float = 0.06, log: bool = False, include: Sequen
     low, high = float(values.min()), float(values.max())
     if log:
         return Scale(10 ** math.floor(math.log10(low)), 10 ** math.ceil(math.log10(high) + 1e-9), log=True)
-    room = (high - low) * pad or abs(high) * pad or 1.0
+    room = (high - low) * pad if high > low else abs(high) * 0.1 or 1.0
     return Scale(low - room, high + room)
 
 

@@ -13,18 +13,23 @@ Arrays = Mapping[str, np.ndarray]
 POINTS = {"dense": "dense", "pruned": "pruned", "survivors": "pruned, survivors only"}
 
 
+def rows(frame: pd.DataFrame) -> list[Any]:
+    """The rows of a frame as named tuples, of the types that were put in."""
+    return list(frame.itertuples())
+
+
 def losses(events: Sequence[Event]) -> pd.DataFrame:
     """Training loss over the whole run: step (over all tasks), task, epoch, loss, ramp, density, flips."""
-    rows: list[tuple[float, ...]] = []
+    found: list[tuple[float, ...]] = []
     lengths: dict[int, int] = {}
     for event in events:
         if isinstance(event, Stepped):
             lengths[event.task] = event.steps
             before = sum(steps for task, steps in lengths.items() if task < event.task)
             step = before + event.step
-            rows.append((step, event.task, event.epoch, event.loss, event.ramp, event.density, event.flips))
+            found.append((step, event.task, event.epoch, event.loss, event.ramp, event.density, event.flips))
     columns = ["step", "task", "epoch", "loss", "ramp", "density", "flips"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(found, columns=columns)
 
 
 def thinned(frame: pd.DataFrame, most: int = 500) -> pd.DataFrame:
@@ -43,8 +48,8 @@ def matrix(rows: Sequence[Sequence[float | None]]) -> pd.DataFrame:
 
 
 def curvature(events: Sequence[Event]) -> pd.DataFrame:
-    """One row a measurement: task, where (dense, pruned, survivors), engine, lambda_max, relative sharpness, how well."""
-    rows = [
+    """One row a measurement: task, where (dense, pruned, survivors), engine, values, how well they are known."""
+    found = [
         {
             "task": e.task,
             "where": "survivors" if e.restricted else e.point,
@@ -62,7 +67,7 @@ def curvature(events: Sequence[Event]) -> pd.DataFrame:
         for e in events
         if isinstance(e, CurvatureMeasured)
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(found)
 
 
 def cross_check(frame: pd.DataFrame) -> pd.DataFrame:
@@ -75,6 +80,18 @@ def cross_check(frame: pd.DataFrame) -> pd.DataFrame:
     wide["difference"] = (wide["pyhessian"] - wide["lanczos"]).abs() / wide["lanczos"].abs()
     wide.columns.name = None
     return wide
+
+
+def agreement(check: pd.DataFrame) -> str:
+    """How far the two engines are apart, in a sentence."""
+    if check.empty:
+        return "This run holds no cross-check of its eigenvalues by PyHessian."
+    worst = check.sort_values("difference").iloc[-1]
+    return (
+        f"Lanczos and PyHessian measured λₘₐₓ of the dense point independently: over {len(check)} task(s) they differ "
+        f"by at most {100 * float(worst['difference']):.2g} % (task {int(worst['task']) + 1}: "
+        f"{float(worst['lanczos']):.4g} and {float(worst['pyhessian']):.4g})."
+    )
 
 
 def pruning(events: Sequence[Event]) -> pd.DataFrame:
@@ -113,7 +130,7 @@ def measurements(frame: pd.DataFrame) -> pd.DataFrame:
             "largest residual": frame["residual"],
             "products": frame["products"],
             "converged": frame["converged"],
-            "λ_max · |θ|²": frame["relative_sharpness"],
+            "λₘₐₓ · |θ|²": frame["relative_sharpness"],
             "|θ|": frame["network_norm"],
             "instances": frame["examples"],
         }

@@ -12,6 +12,7 @@ from app.progress import Progress, progress
 from app.reading import Entry
 from esacl import jobs
 from esacl.errors import InputError
+from esacl.events import RunStarted, TaskStarted
 from esacl.records import RunRecord, Status
 from esacl.store import RunStore
 from esacl.summary import summarise
@@ -141,7 +142,7 @@ def _memory(record: RunRecord) -> str:
 
 
 def _device(record: RunRecord) -> str:
-    started = next((event for event in record.events if type(event).__name__ == "RunStarted"), None)
+    started = next((event for event in record.events if isinstance(event, RunStarted)), None)
     if started is None:
         return "The device is named when the run has started."
     hardware = record.machine.get("hardware") or {}
@@ -159,7 +160,7 @@ def _bytes(count: float) -> str:
 
 
 def _total_steps(record: RunRecord) -> float | None:
-    lengths = {event.task: event.steps for event in record.events if type(event).__name__ == "TaskStarted"}
+    lengths = {event.task: event.steps for event in record.events if isinstance(event, TaskStarted)}
     if not lengths or record.config.method == "joint":
         return None
     mean = sum(lengths.values()) / len(lengths)

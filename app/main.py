@@ -1,5 +1,7 @@
 """The page frame: look, navigation, the run that all pages show, and the one place where errors become a line."""
 
+import logging
+
 import streamlit as st
 
 from app import reading, widgets
@@ -20,7 +22,7 @@ def main() -> None:
     """Draw the frame and the page in it."""
     st.set_page_config(page_title="EsaCL", page_icon=str(reading.ASSETS / "mark.svg"), layout="wide")
     st.html(reading.ASSETS / "theme.css")
-    st.logo(str(reading.ASSETS / "logo.svg"), size="large", icon_image=str(reading.ASSETS / "mark.svg"))
+    st.logo(str(reading.ASSETS / "logo.svg"), size="large")
     pages = [
         st.Page(f"../pages/{name}.py", title=title, url_path=path or None, default=not path)
         for name, (title, path) in PAGES.items()
@@ -31,6 +33,9 @@ def main() -> None:
         page.run()
     except (InputError, RunFailure) as error:
         widgets.say("error", str(error))
+    except Exception as error:  # a fault of ours: the reader gets a line, the log of the server the rest
+        logging.getLogger("app").exception("page %s", page.url_path)
+        widgets.say("error", f"This page cannot be drawn ({type(error).__name__}); the log of the server says more.")
     reading.publish()
 
 

@@ -1,9 +1,11 @@
 """What pages ask of a run beyond its record: which runs may stand beside it, its result, what guessing would reach."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app import reading
+import pandas as pd
+
+from app import frames, reading
 from app.figures import landscape, palette
 from app.figures.landscape import Plane
 from app.reading import Entry
@@ -22,7 +24,9 @@ HELP = {
     "before the last (Lopez-Paz & Ranzato 2017). Negative is forgetting.",
     "forgetting": "Best accuracy a task ever had, minus the one at the end, mean over the tasks before the last "
     "(Chaudhry et al. 2018). May be negative.",
+    "cost_of_cut": "Accuracy on a task just after its cut minus just before, mean over tasks.",
 }
+FOUR = ("average_accuracy", "learning_accuracy", "backward_transfer", "forgetting")
 
 
 def transfer(rows: Sequence[Sequence[float | None]], config: RunConfig) -> dict[str, float | None]:
@@ -92,6 +96,29 @@ def chance(record: RunRecord) -> float:
         return 1 / max(1, classes)
     first = next((event for event in record.events if isinstance(event, TaskStarted)), None)
     return 1 / max(1, len(first.class_names)) if first else 0.5
+
+
+def cost_of_cuts(summary: Mapping[str, Any]) -> float | None:
+    """What the cuts did to the accuracy on the task just learned, mean over tasks; None without cuts."""
+    changes = [cut["pruned_accuracy"] - cut["dense_accuracy"] for cut in summary["pruning"]]
+    return sum(changes) / len(changes) if changes else None
+
+
+def curvature_of(entry: Entry) -> pd.DataFrame:
+    """The curvature that a run measured; empty where it measured none.
+
+    Raises:
+        RunUnreadable: its folder is damaged.
+    """
+    return frames.curvature(reading.record(entry).events)
+
+
+def curve_beside(entry: Entry | None, name: str) -> tuple[str, str, pd.DataFrame] | None:
+    """A run's accuracy over the levels, to be drawn beside another's: how it is written, its method, the curve."""
+    arrays = reading.arrays(entry, name) if entry else None
+    if entry is None or entry.config is None or arrays is None:
+        return None
+    return named(entry), entry.config.method, frames.accuracy_at_levels(arrays)
 
 
 def all_planes(entry: Entry, tasks: int, quantity: str) -> list[Plane]:

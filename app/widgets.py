@@ -14,6 +14,7 @@ from app.drawing import Drawing, percent
 from app.figures import palette
 from app.reading import Entry
 from esacl.config import RunConfig
+from esacl.events import Evaluated, RunStarted
 from esacl.records import RunRecord
 
 _FOLDER = Path(__file__).parent / "component"
@@ -98,6 +99,7 @@ def run_picker(found: Sequence[Entry]) -> Entry | None:
         key="_run",
         on_change=reading.choose,
         args=("run", "_run"),
+        width=680,
     )
     return by_id[current]
 
@@ -191,6 +193,11 @@ def facts(entry: Entry, record: RunRecord | None = None) -> None:
         st.caption(plain(facts_line(entry, record or reading.record(entry))))
 
 
+def about(entry: Entry) -> None:
+    """Which run it is, in one small line."""
+    st.caption(plain(label(entry)))
+
+
 def wait(entry: Entry, missing: str) -> NoReturn:
     """Say that there is nothing to show yet, why, and what to do; the page ends here."""
     status = entry.status
@@ -214,16 +221,14 @@ def facts_line(entry: Entry, record: RunRecord | None) -> str:
         f"seed {config.seed}",
     ]
     events = record.events if record else ()
-    tested = sum(event.examples for event in events if type(event).__name__ == "Evaluated" and event.after == -1)
+    tested = sum(event.examples for event in events if isinstance(event, Evaluated) and event.after == -1)
     if tested:
         parts.append(f"n = {tested:,} {config.evaluation} images in all".replace(",", " "))
-    hardware = (record.machine.get("hardware") or {}) if record else {}
-    for event in events:
-        if type(event).__name__ == "RunStarted":
-            cpu = str(hardware.get("cpu") or "").strip()
-            parts.append(
-                f"{event.device}{f' ({cpu or event.device_name})' if event.device == 'cpu' else f' ({event.device_name})'}"
-            )
+    started = next((event for event in events if isinstance(event, RunStarted)), None)
+    if started is not None:
+        hardware = (record.machine.get("hardware") or {}) if record else {}
+        name = hardware.get("cpu") if started.device == "cpu" else started.device_name
+        parts.append(f"{started.device} ({str(name or started.device_name).strip()})")
     if record and record.measured:
         parts.append(duration(record.measured[-1]["seconds"]))
     return " · ".join(parts)
@@ -238,12 +243,36 @@ def duration(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 90 else f"{hours:.1f} h"
 
 
+def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
+    """One of a few, `{value: as it is written}`, kept while the session lasts; the first until somebody chooses."""
+    names = list(options)
+    if len(names) == 1:
+        return names[0]
+    chosen = st.segmented_control(
+        about,
+        names,
+        default=names[0],
+        required=True,
+        key=f"{key}-{len(names)}",
+        format_func=lambda name: options[name],
+        persist_state="session",
+    )
+    return chosen if chosen in options else names[0]
+
+
+def grid(frame: pd.DataFrame, alt: str, *, key: str) -> None:
+    """A table with numbers of three significant digits."""
+    floats = frame.select_dtypes("float").columns
+    config = {name: st.column_config.NumberColumn(format="%.3g") for name in floats}
+    st.dataframe(frame, hide_index=True, column_config=config, key=key, alt=alt)
+
+
 def table(frame: pd.DataFrame, title: str, *, key: str) -> None:
     """The numbers behind a figure, to read and to take along."""
     with st.expander(title):
-        st.dataframe(frame, hide_index=True, key=key, alt=title)
+        grid(frame, title, key=key)
 
 
 def _when(run_id: str) -> str:
     found = re.match(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)", run_id)
-    return "{0}-{1}-{2} {3}:{4}:{5}".format(*found.groups()) if found else run_id
+    return "{}-{}-{} {}:{}:{}".format(*found.groups()) if found else run_id

@@ -20,7 +20,7 @@ numbers, chance = results.transfer(rows, config), results.chance(record)
 columns = st.columns(4)
 for column, name, label, form in zip(
     columns,
-    results.HELP,
+    results.FOUR,
     ("Average accuracy", "Learning accuracy", "Backward transfer, points", "Forgetting, points"),
     (percent, percent, points, points),
 ):
@@ -36,8 +36,8 @@ with right:
     )
     if config.sparsity > 0:
         st.markdown(
-            f"After every task the network is cut to {percent(1 - config.sparsity, 0)} of its prunable weights, in one "
-            "shot and without retraining. Every number here is measured after the cut."
+            f"After every task the network is cut to {percent(1 - config.sparsity, 0)} of its prunable weights, in "
+            "one shot and without retraining. Every number here is measured after the cut."
         )
     if config.scenario == "class" and config.method == "finetune":
         st.markdown(
@@ -51,8 +51,8 @@ with left:
     widgets.draw(accuracy.matrix(rows, tasks=config.tasks, low=floor, basis=460), key="matrix")
 with right:
     st.markdown(
-        "Read a **row** to see everything the network can do at one time, and a **column** to see the fate of one task. "
-        "The diagonal is each task just after it was learned; below it lies what later tasks left of it. A task "
+        "Read a **row** to see everything the network can do at one time, and a **column** to see the fate of one "
+        "task. The diagonal is each task just after it was learned; below it lies what later tasks left of it. A task "
         "further right than its row has not been learned yet."
     )
     st.caption(f"Percent of images answered rightly. The shade runs from {percent(floor, 0)} to 100 %.")

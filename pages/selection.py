@@ -15,38 +15,31 @@ if arrays is None:
     widgets.wait(entry, f"Nothing has been selected for task {task + 1}")
 pool = frames.pool(arrays)
 chosen = pool[pool["chosen"]]
+share = percent(len(chosen) / max(1, len(pool)), 0)
 st.markdown(
-    f"To see the loss landscape one need not look at every image. From a pool of **{len(pool)}**, IDS drew "
-    f"**{len(chosen)}** ({percent(len(chosen) / max(1, len(pool)), 0)}), the likelier the higher their score, and gave each the weight that undoes "
-    "the preference, $1/(n\\,p)$. So the mean stays right, and the few that matter are nearly always among them."
+    f"To see the shape of the loss one need not look at every image. From a pool of **{len(pool)}**, IDS drew "
+    f"**{len(chosen)}** ({share}), the likelier the higher their score, and gave each the weight that undoes the "
+    "preference. So means stay right, and the few images that matter are nearly always among the chosen."
 )
 
 left, right = st.columns([3, 2], gap="large")
 with left:
-    st.header("The highest scores")
-    order = st.segmented_control(
-        "Show",
-        ["highest scores", "chosen", "not chosen"],
-        default="highest scores",
-        required=True,
-        key="show",
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    part = {"highest scores": pool, "chosen": chosen, "not chosen": pool[~pool["chosen"]]}[order]
+    st.header("The images")
+    parts = {"all": pool, "chosen": chosen, "left out": pool[~pool["chosen"]]}
+    show = widgets.choice("Highest scores first", {name: name.capitalize() for name in parts}, key="show")
     images = arrays.get("thumbnails")
     if images is not None:
-        widgets.draw(selection.thumbnails(part.sort_values("score", ascending=False), images), key="images")
+        widgets.draw(selection.thumbnails(parts[show].sort_values("score", ascending=False), images), key="images")
     st.caption(f"Framed: chosen. The number is the score ({config.ids.score}); point at an image for its weight.")
 with right:
-    st.header("By their scores")
+    st.header("Their scores")
     widgets.draw(selection.scores(pool), key="scores")
-    st.markdown(
-        "The score is the part of the curvature that an image brings: the trace of the last layer's Gauss–Newton matrix, "
-        "$\\sum_c p_c(1-p_c)\\,(|\\phi|^2+1)$, from one forward pass. Images that the network is sure of bring next to nothing."
-        if config.ids.score == "ggn-trace"
-        else "The higher the score, the likelier an image is drawn."
-    )
+    if config.ids.score == "ggn-trace":
+        st.markdown(
+            "The score is what an image brings to the curvature: the trace of the last layer's Gauss–Newton matrix, "
+            "$\\sum_c p_c(1-p_c)\\,(|\\phi|^2+1)$, from one forward pass. Images that the network is sure of bring "
+            "next to nothing."
+        )
 
 st.header("What would each way of choosing have told?")
 left, right = st.columns([3, 2], gap="large")
@@ -54,28 +47,29 @@ with left:
     if "estimate_names" in arrays:
         estimates = frames.estimates(arrays)
         widgets.draw(selection.estimates(estimates), key="estimates")
-        draws = int(estimates["draws"].max())
         st.caption(
-            f"The dotted line is the whole pool. Mean ± standard deviation over {draws} draws each; percent: signed bias."
+            f"The dotted line is the truth, from the whole pool. The others: mean ± standard deviation over "
+            f"{int(estimates['draws'].max())} draws (the highest scores are always the same); percent: signed bias."
         )
     else:
         st.caption("This run measures no curvature, so there is nothing to estimate.")
 with right:
     st.markdown(
-        "**Weighted sampling** comes close from a fraction of the images. **Random** images of the same number are right on "
-        "average and wrong each time. **The highest scores without weights**, the usual “hard examples”, are not an "
-        "estimate at all: they see a far sharper loss than there is."
+        "**Weighted sampling** gets its few images right because it asks often where much is to be learned, and "
+        "weighs the answers. **Random** images may be right on average and far off in a single draw. **The highest "
+        "scores without weights**, the usual “hard examples”, are no estimate of this loss at all."
     )
     st.markdown(
-        "$\\lambda_{\\max}$ is not linear in the data, so even the weighted estimate is biased upward a little; the bias is shown with its sign."
+        "$\\lambda_{\\max}$ is not linear in the data, so a small sample is biased upward; the bias is shown signed."
     )
 
 left, right = st.columns(2, gap="large")
 with left:
     st.header("Class balance")
     widgets.draw(selection.balance(frames.balance(pool)), key="balance")
+    st.caption("Weights undo the preference on average over draws; within one draw classes need not balance.")
 with right:
     st.header("Where they lie")
     widgets.draw(selection.embedding(pool, sorted(pool["class_name"].unique())), key="embedding")
-    st.caption("Features before the last layer, first two principal components. Filled: chosen; larger: more weight.")
+    st.caption("Features before the last layer, two principal components. Filled: chosen; larger: more weight.")
 widgets.table(pool.drop(columns=["thumbnail"]), "Every instance of the pool", key="pool-table")

@@ -1,6 +1,7 @@
 import streamlit as st
 
 from app import frames, reading, results, widgets
+from app.drawing import Drawing
 from app.figures import sparsity
 
 entry = reading.chosen()
@@ -18,19 +19,16 @@ arrays = reading.arrays(entry, name)
 if arrays is None:
     widgets.wait(entry, f"The sparsity curve of task {task + 1} has not been recorded")
 
-curve, seen = frames.sparsity(arrays), frames.accuracy_at_levels(arrays)
-densities = frames.layer_densities(arrays)
+curve, seen, densities = frames.sparsity(arrays), frames.accuracy_at_levels(arrays), frames.layer_densities(arrays)
 target, chance = config.sparsity, [float(c) for c in arrays.get("chance", ())]
-other = None
-if beside is not None and beside.config is not None:
-    other = (results.named(beside), beside.config.method, frames.accuracy_at_levels(reading.arrays(beside, name) or {}))
+other = results.curve_beside(beside, name)
 st.markdown(
-    f"The network just after learning task {task + 1}, before its cut. Move the handle: each figure shows what **one cut at "
-    "that level, without retraining,** would do."
+    f"The network just after learning task {task + 1}, before its cut. Move the handle: every figure shows what "
+    "**one cut at that level, without retraining,** would do. The level goes with you to the other pages."
 )
 
 
-def figures(index: int) -> list[dict]:
+def figures(index: int) -> list[Drawing]:
     """Everything that depends on the level."""
     return [
         sparsity.accuracy(seen, index, target, chance, beside=other),
@@ -46,26 +44,26 @@ left, right = st.columns(2, gap="large")
 with left:
     st.header("What is a bound, and what is not")
     st.markdown(
-        "The loss after the cut is expanded around the network before it, with $d = -(1-m)\\odot\\theta$. "
-        "**The λ bound** $g^{\\top}d + \\tfrac12 \\sup\\lambda_{\\max}\\,|d|^2$ was above the true rise wherever we looked, and "
-        "far above it. With ReLU that is observed, not proved; with softplus it is a theorem when the supremum is taken over "
-        "the whole segment, and here it is taken at a few points of it. **Taylor** $g^{\\top}d + \\tfrac12 d^{\\top}Hd$ costs "
-        "one Hessian-vector product and is **no bound**: it ranks cuts well and falls short when $d$ is long. "
-        "**The path integral** follows the gradient along the way; it is an identity up to its four nodes, not a "
-        "cheaper estimate."
+        "The loss after the cut is expanded around the network before it, with $d = -(1-m)\\odot\\theta$. **The λ "
+        "bound** $g^{\\top}d + \\tfrac12 \\sup\\lambda_{\\max}\\,|d|^2$ lies far above the true rise. It is a theorem "
+        "for smooth activations when the supremum is over the whole way; here it is taken at a few points of it, and "
+        "with ReLU it is an observation. **Taylor** $g^{\\top}d + \\tfrac12 d^{\\top}Hd$ costs one Hessian-vector "
+        "product and is **no bound**: it ranks cuts well, and falls short when $d$ is long. **The path integral** "
+        "adds up the gradient along the way: an identity, up to its four nodes, that tells where the loss rises; it "
+        "is no cheaper than measuring the rise."
     )
     st.caption(
-        "Rises at or below zero have no place on a log axis and are left out. Curves are estimated from the instances that IDS chose."
+        "A rise at or below zero has no place on a log axis and is left out. Rises are estimated from the instances "
+        "that IDS chose, accuracies are measured on images that were not trained on."
     )
 with right:
     st.header("The weights, and the cut of this run")
     histogram = reading.arrays(entry, f"histogram-t{task}")
     if histogram is not None:
         widgets.draw(sparsity.weights(frames.histogram(histogram), target), key="weights")
-        st.caption(
-            "Recorded at the run's own level only. The rule is not size alone: a large weight may go where the loss "
-            "is flat, a small one may stay where it is sharp."
-            if config.pruning.saliency == "second-order"
-            else "Recorded at the run's own level only."
-        )
+        st.caption("Recorded at the run's own level only.")
+        if config.pruning.saliency == "second-order":
+            st.caption(
+                "Size is not all: a large weight may go where the loss is flat, a small one stay where it is sharp."
+            )
 widgets.table(curve, "The numbers of the curves", key="curve-table")

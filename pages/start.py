@@ -10,46 +10,29 @@ config = record.config
 st.title("Sparse networks that learn task after task")
 with st.container(key="lead"):
     st.markdown(
-        "A network learns one task after another. After each it is cut, in one shot and without retraining, to a fraction of "
-        "its weights. **EsaCL** trains so that the cut costs almost nothing, holds on to what earlier tasks need, and shows "
-        "by the shape of the loss why it works. Below is what one run did; every figure opens a page."
+        "A network learns one task after another. After each it is cut, in one shot and without retraining, to a "
+        "fraction of its weights. **EsaCL** trains so that the cut costs almost nothing, holds on to what earlier "
+        "tasks need, and shows by the shape of the loss why. Below is what one run did; every figure opens a page."
     )
 widgets.facts(entry, record)
 summary = summarise(record)
 numbers = results.transfer(summary["accuracy_matrix"], config)
-drops = [cut["pruned_accuracy"] - cut["dense_accuracy"] for cut in summary["pruning"]]
 columns = st.columns(4)
-columns[0].metric(
-    "Average accuracy at the end", percent(numbers["average_accuracy"]), help=results.HELP["average_accuracy"]
-)
+columns[0].metric("Average accuracy", percent(numbers["average_accuracy"]), help=results.HELP["average_accuracy"])
 columns[1].metric(
-    "Weights removed", percent(config.sparsity, 0), help="Of the prunable weights: heads and biases stay."
+    "Weights removed", percent(config.sparsity, 0), help="Of the prunable weights; private heads and biases stay."
 )
-columns[2].metric(
-    "Cost of the cut, points",
-    points(sum(drops) / len(drops)) if drops else "–",
-    help="Accuracy on a task after its cut minus before.",
-)
+columns[2].metric("Cost of the cut, points", points(results.cost_of_cuts(summary)), help=results.HELP["cost_of_cut"])
 columns[3].metric(
     "Backward transfer, points", points(numbers["backward_transfer"]), help=results.HELP["backward_transfer"]
 )
 if not summary["accuracy_matrix"]:
     widgets.wait(entry, "This run has no results yet")
 
-made = cards.cards(entry, record, results.comparable(entry, reading.entries()))
-for start in range(0, len(made) + 1, 3):
-    for column, place in zip(st.columns(3, gap="large"), range(start, start + 3)):
-        with column:
-            if place < len(made):
-                card = made[place]
-                with st.container(key=f"card-{card.page}"):
-                    st.page_link(f"../pages/{card.page}.py", label=card.title)
-                    widgets.draw(card.drawing, key=f"figure-{card.page}")
-                    st.caption(card.text)
-            elif place == len(made):
-                with st.container(key="card-run"):
-                    st.page_link("../pages/run.py", label="Make your own")
-                    st.markdown(
-                        "Choose a benchmark, a method and how much is to go. The smallest takes seconds, needs no download, and "
-                        "can be followed while it learns."
-                    )
+made = [*cards.cards(entry, record, results.comparable(entry, reading.entries())), cards.YOUR_OWN]
+for first in range(0, len(made), 3):
+    for column, card in zip(st.columns(3, gap="large"), made[first : first + 3]):
+        with column, st.container(key=f"card-{card.page}"):
+            st.page_link(f"../pages/{card.page}.py", label=card.title)
+            widgets.draw(card.drawing, key=f"figure-{card.page}")
+            st.caption(widgets.plain(card.text))

@@ -20,7 +20,7 @@ def over_sequence(
     tasks = len(rows[0]) if rows else 0
     known = [value for row in rows for value in row if value is not None]
     low = min([*known, 1.0]) if floor is None else floor
-    low = max(0.0, min(low - 0.02, 0.95))
+    low = max(0.0, min(low - 0.02, 0.9))
     panel = Panel(
         Scale(1, max(2, tasks)),
         Scale(low, 1 + (1 - low) * 0.03),
@@ -61,15 +61,14 @@ def matrix(
     tall = min(cell, 40.0)
     digits = 1 if tasks <= 8 else 0
     marks: list[Mark] = [words(left, 14, "accuracy on task →", "title"), words(0, top - 8, "after task ↓", "title")]
-    for j in range(tasks):
-        marks.append(words(left + (j + 0.5) * cell, top - 8, str(j + 1), "tick", "middle"))
+    marks += [words(left + (j + 0.5) * cell, top - 8, str(j + 1), "tick", "middle") for j in range(tasks)]
     for i in range(tasks):
         y = top + i * tall
         marks.append(words(left - 12, y + tall / 2 + 4, str(i + 1), "tick", "end"))
         for j in range(tasks):
             value = rows[i][j] if i < len(rows) else None
             marks += _cell(left + j * cell, y, cell, tall, value, low, digits, f"after task {i + 1}, on task {j + 1}")
-    known = [row[j] for i, row in enumerate(rows) for j in range(min(i + 1, tasks)) if row[j] is not None]
+    known = [value for row in rows for value in row if value is not None]
     alt = f"Accuracy matrix, {len(rows)} of {tasks} rows filled in"
     alt += f", from {percent(min(known))} to {percent(max(known))}." if known else "."
     width = left + tasks * cell

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import pandas as pd
 
 from app.drawing import Drawing, Panel, Scale, number, span
+from app.frames import rows
 
 WHERE = {  # which point and which Hessian -> (as it is written, look, shape)
     "dense": ("dense", "dense", "circle"),
     "pruned": ("pruned", "warm", "square"),
     "survivors": ("pruned, survivors only", "pruned", "diamond"),
 }
-MEASURES = {"lambda_max": "λ_max", "relative_sharpness": "λ_max · |θ|²"}
+MEASURES = {"lambda_max": "λₘₐₓ", "relative_sharpness": "λₘₐₓ · |θ|²"}
 
 
 def tops(
@@ -50,7 +51,7 @@ def tops(
             continue
         values = part[measure].to_numpy(dtype=float)
         panel.line(part["task"].to_numpy() + 1, values, f"{look} thin faint")
-        for row, value in zip(part.itertuples(), values):
+        for row, value in zip(rows(part), values):
             tip = f"{written}, task {row.task + 1}\n{MEASURES[measure]} = {number(value)}\n" + eigenvalue_text(
                 row.eigenvalues
             )
@@ -118,7 +119,7 @@ def spectrum(frame: pd.DataFrame, task: int, *, width: float = 500, height: floa
         at = 2.5 - row
         panel.rule(y=at)
         panel.text(panel.x.low, at, written, f"label {look}", dx=-12, dy=4, anchor="end")
-        for entry in part[part["where"] == where].itertuples() if len(part) else ():
+        for entry in rows(part[part["where"] == where]) if len(part) else ():
             for rank, value in enumerate(entry.eigenvalues):
                 panel.point(
                     value,
@@ -130,7 +131,7 @@ def spectrum(frame: pd.DataFrame, task: int, *, width: float = 500, height: floa
                 )
     panel.alt = (
         f"Top eigenvalues of task {task + 1}: "
-        + "; ".join(f"{WHERE[e.where][0]} {', '.join(number(v) for v in e.eigenvalues)}" for e in part.itertuples())
+        + "; ".join(f"{WHERE[e.where][0]} {', '.join(number(v) for v in e.eigenvalues)}" for e in rows(part))
         + "."
     )
     return panel.drawing()

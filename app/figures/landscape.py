@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from app.drawing import Drawing, Panel, number, percent, png, span, words
+from app.drawing import Drawing, number, percent, png, words
 from esacl.errors import RunUnreadable
 
 PLANES = {  # name in the array -> (title, x axis, y axis)
@@ -64,6 +64,12 @@ def planes(arrays: Mapping[str, np.ndarray], quantity: str) -> dict[str, Plane]:
             )
         found[name] = Plane(name, x, y, values, quantity)
     return found
+
+
+def slices(found: Mapping[str, Plane]) -> dict[str, str]:
+    """What can be shown: one plane, or the two around the dense and the pruned point side by side."""
+    names = [name for name in found if name == "plane_pruning" or "plane_pruned" not in found]
+    return {name: SLICES[name] for name in (*names, *(["around"] if "plane_pruned" in found else []))}
 
 
 def limits(slices: Sequence[Plane]) -> tuple[float, float]:
@@ -194,74 +200,6 @@ def surface(plane: Plane, locked: tuple[float, float], *, height: int = 520) -> 
         },
     )
     return figure
-
-
-def along_pruning(
-    arrays: Mapping[str, np.ndarray], quantity: str, *, width: float = 540, height: float = 310
-) -> Drawing | None:
-    """The straight way from the dense point (0) to the pruned one (1), and past it."""
-    x, values = arrays.get("pruning/x"), arrays.get(f"pruning/{quantity}")
-    if x is None or values is None or len(x) != len(values):
-        return None
-    panel = Panel(
-        span(x, pad=0.0),
-        span(values, include=(0.0,) if quantity == "loss" else ()),
-        "pruning displacement",
-        f"{QUANTITIES[quantity]}, along the cut",
-        alt="",
-        width=width,
-        height=height,
-    )
-    panel.line(x, values, "esacl")
-    said = []
-    for name, at, look, shape in (("dense", 0.0, "dense", "circle"), ("pruned", 1.0, "pruned", "diamond")):
-        value = float(np.interp(at, x, values))
-        panel.rule(x=at, look="rule")
-        panel.point(at, value, look, shape=shape, size=7, tip=f"{name}: {number(value)}")
-        panel.text(at, value, name, f"label {look}", dx=10, dy=-10)
-        said.append(f"{name} {number(value)}")
-    panel.alt = f"{QUANTITIES[quantity]} along the pruning displacement: {', '.join(said)}."
-    return panel.drawing()
-
-
-def random_lines(
-    arrays: Mapping[str, np.ndarray], quantity: str, *, width: float = 540, height: float = 310
-) -> Drawing | None:
-    """The loss along a random filter-normalised direction, from the dense and from the pruned point, on one scale."""
-    kinds = [
-        ("random_dense", "from the dense point", "dense", "circle", "dash"),
-        ("random_pruned", "from the pruned point", "pruned", "diamond", ""),
-    ]
-    found = [
-        (arrays[f"{name}/x"], arrays[f"{name}/{quantity}"], *rest)
-        for name, *rest in kinds
-        if f"{name}/x" in arrays and f"{name}/{quantity}" in arrays
-    ]
-    found = [entry for entry in found if len(entry[0]) == len(entry[1])]
-    if not found:
-        return None
-    panel = Panel(
-        span(*(x for x, *_ in found), pad=0.0),
-        span(*(v for _, v, *_ in found), include=(0.0,) if quantity == "loss" else ()),
-        "step along a random direction, filter-normalised",
-        f"{QUANTITIES[quantity]}, one random direction",
-        alt="",
-        width=width,
-        height=height,
-    )
-    for place, (x, values, written, look, shape, dash) in enumerate(found):
-        panel.line(x, values, f"{look} {dash}")
-        panel.point(
-            0.0,
-            float(np.interp(0.0, x, values)),
-            look,
-            shape=shape,
-            size=6,
-            tip=f"{written}: {number(float(np.interp(0, x, values)))}",
-        )
-        panel.text(panel.x.low, panel.y.high, written, f"label {look}", dx=10, dy=14 + 17 * place)
-    panel.alt = "Loss along one random direction, " + " and ".join(str(entry[2]) for entry in found) + "."
-    return panel.drawing()
 
 
 def picture(plane: Plane, *, width: float = 320, height: float = 210) -> Drawing:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from app.drawing import Drawing, Mark, Panel, Scale, marker, number, percent, png, span, words
+from app.frames import rows
 
 CHOICES = {  # name in the array -> (as it is written, look, shape)
     "whole pool": ("the whole pool: the truth", "dense", "circle"),
@@ -21,7 +22,7 @@ def thumbnails(
     """The instances of `frame` that have an image, in its order; the chosen ones are framed."""
     shown = frame[(frame["thumbnail"] >= 0) & (frame["thumbnail"] < len(images))].head(most)
     marks: list[Mark] = []
-    for place, row in enumerate(shown.itertuples()):
+    for place, row in enumerate(rows(shown)):
         x, y = (place % columns) * side, (place // columns) * (side + 15)
         tip = f"class {row.class_name}, score {number(row.score)}\n"
         tip += f"chosen {row.times}×, weight {number(row.weight)}" if row.chosen else "not chosen"
@@ -33,9 +34,9 @@ def thumbnails(
         }
         marks += [picture, {"tag": "rect", "at": {**at, "class": "frame pruned" if row.chosen else "rule"}}]
         marks.append(words(x + side / 2 - 1, y + side + 8, number(row.score, 2), "tick", "middle"))
-    rows = max(1, -(-len(shown) // columns))
+    lines = max(1, -(-len(shown) // columns))
     text = alt or f"{len(shown)} instances as images, {int(shown['chosen'].sum())} of them chosen."
-    return {"width": columns * side, "height": rows * (side + 15) + 4, "alt": text, "caption": "", "marks": marks}
+    return {"width": columns * side, "height": lines * (side + 15) + 4, "alt": text, "caption": "", "marks": marks}
 
 
 def scores(frame: pd.DataFrame, *, width: float = 500, height: float = 260) -> Drawing:
@@ -101,7 +102,7 @@ def balance(frame: pd.DataFrame, *, width: float = 500, height: float = 260) -> 
         y_ticks=(),
         x_format=lambda v: percent(v, 0),
     )
-    for row, entry in enumerate(frame.itertuples()):
+    for row, entry in enumerate(rows(frame)):
         at = count - row - 0.5
         panel.rule(y=at)
         panel.text(panel.x.low, at, str(entry.class_name)[:14], "", dx=-10, dy=4, anchor="end")
@@ -112,12 +113,12 @@ def balance(frame: pd.DataFrame, *, width: float = 500, height: float = 260) -> 
             )
     for place, (_, written, look, shape) in enumerate(kinds):
         x = panel.left + place * 140 - 60
-        panel.marks += [{**_key(x, 33, look, shape)}, words(x + 11, 37, written, f"label {look}")]
+        panel.marks += [{**marker(x, 33, look, shape)}, words(x + 11, 37, written, f"label {look}")]
     panel.alt = (
         "Class balance: "
         + "; ".join(
             f"{e.class_name}: pool {percent(e.pool)}, chosen {percent(e.chosen)}, weighted {percent(e.weighted)}"
-            for e in frame.itertuples()
+            for e in rows(frame)
         )
         + "."
     )
@@ -130,7 +131,7 @@ def estimates(frame: pd.DataFrame, *, width: float = 500, height: float = 220) -
     panel = Panel(
         span(values - spread, values + spread, include=(0.0,)),
         Scale(0, max(1, len(frame))),
-        "λ_max, mean ± standard deviation over draws",
+        "λₘₐₓ, mean ± standard deviation over draws",
         "",
         alt="",
         width=width,
@@ -143,21 +144,24 @@ def estimates(frame: pd.DataFrame, *, width: float = 500, height: float = 220) -
     truth = float(values[0]) if len(values) else 0.0
     panel.rule(x=truth, look="axis dotted")
     said = []
-    for row, entry in enumerate(frame.itertuples()):
+    for row, entry in enumerate(rows(frame)):
         at = len(frame) - row - 0.5
         written, look, shape = CHOICES.get(entry.name, (entry.name, "joint", "cross"))
         value, error, off = float(entry.lambda_max), float(entry.sd), float(entry.bias)
+        signed = f"{round(100 * off):+d} %".replace("-", "−").replace("+0 ", "0 ") if np.isfinite(off) else ""
+        note = f"{written}: {number(value)} ± {number(error)}, {entry.draws} draws; bias {signed}"
+        if row == 0:
+            note = f"{written}: {number(value)}"
         panel.text(panel.x.low, at, written, f"label {look}", dx=-12, dy=4, anchor="end")
         if error > 0:
             panel.line([value - error, value + error], [at, at], f"{look} thin")
-        note = f"{written}: {number(value)} ± {number(error)} ({entry.draws} draws), {'the truth' if row == 0 else f'{100 * off:+.0f} %'}"
         panel.point(value, at, look, shape=shape, size=6, tip=note)
-        if row and np.isfinite(off):
+        if row and signed:
             panel.marks.append(
                 words(
                     width - 4,
                     (panel.at_y(at) or 0) + 4,
-                    f"{100 * off:+.0f} %".replace("-", "−"),
+                    signed,
                     f"label {look}",
                     "end",
                 )
@@ -178,11 +182,12 @@ def embedding(frame: pd.DataFrame, classes: Sequence[str], *, width: float = 500
         width=width,
         height=height,
         left=40,
+        top=58,
     )
     shapes = ("circle", "square", "diamond", "triangle", "cross")
     looks = ("esacl", "warm", "green", "purple", "er")
     heaviest = float(frame["weight"].max()) or 1.0
-    for row in frame.sort_values("chosen").itertuples():
+    for row in rows(frame.sort_values("chosen")):
         kind = classes.index(row.class_name) if row.class_name in classes else 0
         shape, look = shapes[kind % 5], looks[kind % 5]
         size = 3.0 + 4.0 * float(np.sqrt(row.weight / heaviest)) if row.chosen else 3.0
@@ -192,12 +197,8 @@ def embedding(frame: pd.DataFrame, classes: Sequence[str], *, width: float = 500
         panel.point(row.x, row.y, look if row.chosen else f"open thin faint {look}", shape=shape, size=size, tip=tip)
     for place, name in enumerate(classes[:10]):
         panel.marks += [
-            _key(panel.left + 8 + place * 70, panel.top + 8, looks[place % 5], shapes[place % 5]),
-            words(panel.left + 18 + place * 70, panel.top + 12, str(name)[:8], f"label {looks[place % 5]}"),
+            marker(8 + place * 70, 33, looks[place % 5], shapes[place % 5]),
+            words(19 + place * 70, 37, str(name)[:8], f"label {looks[place % 5]}"),
         ]
     panel.alt = f"{len(frame)} instances by their features; the {int(frame['chosen'].sum())} chosen ones are filled."
     return panel.drawing()
-
-
-def _key(x: float, y: float, look: str, shape: str) -> Mark:
-    return marker(x, y, look, shape, 5)

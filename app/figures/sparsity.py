@@ -7,6 +7,7 @@ import pandas as pd
 
 from app.drawing import Drawing, Panel, Scale, number, percent, span
 from app.figures import palette
+from app.frames import rows
 
 # name -> (as it is written, look, dash, is it a bound?)
 RISES = {
@@ -190,7 +191,7 @@ def layers(frame: pd.DataFrame, index: int, *, width: float = 520, height: float
 
 
 def weights(frame: pd.DataFrame, target: float, *, width: float = 520, height: float = 250) -> Drawing:
-    """Histogram of the weights just before the cut: what the run kept (filled) and removed (hatched), on a root axis."""
+    """Histogram of the weights just before the cut: what the run kept (filled) and removed (hatched)."""
     tallest = float((frame["kept"] + frame["removed"]).max())
     root = np.sqrt
     panel = Panel(
@@ -203,7 +204,7 @@ def weights(frame: pd.DataFrame, target: float, *, width: float = 520, height: f
         height=height,
         y_format=lambda v: number(v * v),
     )
-    for row in frame.itertuples():
+    for row in rows(frame):
         kept, removed = float(row.kept), float(row.removed)
         span_text = f"weights {number(float(row.left))} to {number(float(row.right))}"
         tip = f"{span_text}\nkept {number(kept)}, removed {number(removed)}"
@@ -235,7 +236,8 @@ def how_far(frame: pd.DataFrame, index: int, *, width: float = 520, height: floa
     for x, y, level in zip(xs, ys, frame["level"]):
         panel.point(x, y, "open pruned", tip=f"{percent(level)}: |d| {number(x)}, rise {number(y)}", size=3.5)
     panel.follow(xs, ys, "pruned", index)
-    panel.alt = f"Displacement against loss rise; at {percent(frame['level'].iloc[index])}: |d| {number(xs[index])}, rise {number(ys[index])}."
+    here = f"|d| {number(xs[index])}, rise {number(ys[index])}"
+    panel.alt = f"Displacement against loss rise; at {percent(frame['level'].iloc[index])}: {here}."
     return panel.drawing()
 
 

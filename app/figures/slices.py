@@ -1,0 +1,78 @@
+"""Slices through the loss along a line: the way of the cut, and random directions."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from app.drawing import Drawing, Panel, number, span
+
+STARTS = {  # name in the array -> (as it is written, look, shape, dash)
+    "random_dense": ("from dense", "dense", "circle", "dash"),
+    "random_pruned": ("from pruned", "pruned", "diamond", ""),
+}
+QUANTITIES = {"loss": "loss, nats", "accuracy": "accuracy"}
+
+
+def quantities(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Which quantities the slices hold: `{name: as it is written}`."""
+    found = {name for name in QUANTITIES if any(key.endswith(f"/{name}") and "plane" not in key for key in arrays)}
+    return {name: name.capitalize() for name in QUANTITIES if name in found} or {"loss": "Loss"}
+
+
+def along_pruning(
+    arrays: Mapping[str, np.ndarray], quantity: str, *, width: float = 540, height: float = 310
+) -> Drawing | None:
+    """The straight way from the dense point (0) to the pruned one (1), and past it."""
+    x, values = arrays.get("pruning/x"), arrays.get(f"pruning/{quantity}")
+    if x is None or values is None or len(x) != len(values):
+        return None
+    panel = Panel(
+        span(x, pad=0.0),
+        span(values, include=(0.0,) if quantity == "loss" else ()),
+        "pruning displacement",
+        f"{QUANTITIES[quantity]}, along the cut",
+        alt="",
+        width=width,
+        height=height,
+    )
+    panel.line(x, values, "esacl")
+    said = []
+    for name, at, look, shape in (("dense", 0.0, "dense", "circle"), ("pruned", 1.0, "pruned", "diamond")):
+        value = float(np.interp(at, x, values))
+        panel.rule(x=at, look="rule")
+        panel.point(at, value, look, shape=shape, size=7, tip=f"{name}: {number(value)}")
+        panel.text(at, value, name, f"label {look}", dx=10, dy=-10)
+        said.append(f"{name} {number(value)}")
+    panel.alt = f"{QUANTITIES[quantity]} along the pruning displacement: {', '.join(said)}."
+    return panel.drawing()
+
+
+def random_lines(
+    arrays: Mapping[str, np.ndarray], quantity: str, *, width: float = 540, height: float = 310
+) -> Drawing | None:
+    """The loss along a random filter-normalised direction, from the dense and from the pruned point, on one scale."""
+    xs = {name: arrays[f"{name}/x"] for name in STARTS if f"{name}/x" in arrays}
+    ys = {name: arrays[f"{name}/{quantity}"] for name in xs if f"{name}/{quantity}" in arrays}
+    ys = {name: values for name, values in ys.items() if len(values) == len(xs[name])}
+    if not ys:
+        return None
+    panel = Panel(
+        span(*(xs[name] for name in ys), pad=0.0),
+        span(*ys.values(), include=(0.0,) if quantity == "loss" else ()),
+        "step along a random direction, filter-normalised",
+        f"{QUANTITIES[quantity]}, one random direction",
+        alt="",
+        width=width,
+        height=height,
+        right=84,
+    )
+    ends = []
+    for name, values in ys.items():
+        written, look, shape, dash = STARTS[name]
+        panel.line(xs[name], values, f"{look} {dash}")
+        here = float(np.interp(0.0, xs[name], values))
+        panel.point(0.0, here, look, shape=shape, size=6, tip=f"{written}: {number(here)}")
+        ends.append((float(values[-1]), written, look, None))
+    panel.labels(ends)
+    panel.alt = f"{QUANTITIES[quantity]} along one random direction, {' and '.join(STARTS[name][0] for name in ys)}."
+    return panel.drawing()
