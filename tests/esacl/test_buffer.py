@@ -1,0 +1,81 @@
+"""Reservoir sampling: uniform by a chi-square test, and the same whatever it is interrupted by."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from esacl.buffer import Buffer
+
+
+def examples(first: int, last: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs (n, 1, 1, 1) that hold their own number; targets are ten times it."""
+    numbers = torch.arange(first, last)
+    return numbers.float().view(-1, 1, 1, 1), 10 * numbers
+
+
+def kept(buffer: Buffer) -> list[int]:
+    assert buffer.inputs.flatten().mul(10).equal(buffer.targets.float())  # inputs and targets stay together
+    return [int(x) for x in buffer.inputs.flatten()]
+
+
+def test_every_offer_is_kept_with_the_same_probability():
+    offers, size, runs = 12, 4, 1500
+    counts = torch.zeros(offers)
+    for seed in range(runs):
+        buffer = Buffer(size, seed)
+        for first in range(0, offers, 6):  # two tasks
+            buffer.offer(*examples(first, first + 6))
+        counts[kept(buffer)] += 1
+    assert counts.sum() == runs * size
+    # Each count is near runs * size / offers. Fixed seeds: this either always passes or never.
+    assert stats.chisquare(counts.numpy()).pvalue > 0.01
+
+
+@given(size=st.integers(1, 6), tasks=st.lists(st.integers(1, 9), min_size=1, max_size=4), seed=st.integers(0, 20))
+def test_it_keeps_distinct_examples_and_all_while_they_fit(size, tasks, seed):
+    buffer, first = Buffer(size, seed), 0
+    for count in tasks:
+        buffer.offer(*examples(first, first + count))
+        first += count
+        assert len(buffer) == len(set(kept(buffer))) == min(size, first)
+        assert set(kept(buffer)) <= set(range(first))
+        assert buffer.seen == first
+
+
+def test_size_0_keeps_nothing():
+    buffer = Buffer(0, 0)
+    buffer.offer(*examples(0, 5))
+    assert (len(buffer), buffer.bytes, buffer.state()) == (0, 0, {})
+
+
+def test_bytes_are_those_of_inputs_and_targets():
+    buffer = Buffer(3, 0)
+    buffer.offer(*examples(0, 9))
+    assert buffer.bytes == 3 * (4 + 8)
+
+
+def test_an_interrupted_reservoir_goes_on_the_same():
+    whole, first = Buffer(4, 1), Buffer(4, 1)
+    for buffer in (whole, first):
+        buffer.offer(*examples(0, 10))
+    resumed = Buffer(4, 1)
+    resumed.load({name: t.clone() for name, t in first.state().items()}, first.seen)
+    for buffer in (whole, resumed):
+        buffer.offer(*examples(10, 30))
+    assert kept(whole) == kept(resumed)
+
+
+def test_drawing_is_without_replacement_and_follows_its_generator():
+    buffer = Buffer(6, 0)
+    buffer.offer(*examples(0, 6))
+    draws = [buffer.draw(4, torch.Generator().manual_seed(seed))[1].tolist() for seed in (0, 0, 1)]
+    assert draws[0] == draws[1] != draws[2]
+    assert len(set(draws[0])) == 4
+    assert len(buffer.draw(99, torch.Generator())[0]) == 6
+
+
+def test_drawing_from_an_empty_buffer_is_a_mistake():
+    with pytest.raises(AssertionError, match="empty buffer"):
+        Buffer(3, 0).draw(1, torch.Generator())

@@ -1,0 +1,89 @@
+"""The variance gate: unbiased whether it is open or shut, open only where choosing pays."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from esacl.gate import AVERAGE, MEASURE_EVERY, OPEN_BELOW, Gate
+from esacl.selection import el2n, inclusion_probabilities, second_moment_ratio
+
+N = 64
+
+
+def batch(spread: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits, targets, features; `spread` 0: all gradient norms are equal, large: a few dominate."""
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.arange(N) % 3
+    logits = spread * torch.rand(N, 1, generator=generator) * F.one_hot(targets, 3)
+    return logits, targets, torch.ones(N, 4)
+
+
+def choose(gate: Gate, spread: float, step: int = 0, seed: int = 0):
+    return gate.choose(*batch(spread), step, torch.Generator().manual_seed(seed))
+
+
+def test_fraction_1_is_off():
+    assert not Gate(1.0).active
+    assert Gate(0.5).active
+
+
+def test_it_opens_where_a_few_gradients_dominate_and_stays_shut_where_none_does():
+    steep, flat = Gate(0.25), Gate(0.25)
+    choose(steep, 30.0), choose(flat, 0.0)
+    assert steep.ratio < OPEN_BELOW
+    assert steep.open
+    assert flat.ratio == pytest.approx(1.0)
+    assert not flat.open
+
+
+def test_the_ratio_is_that_of_the_scores():
+    gate = Gate(0.25)
+    choose(gate, 30.0)
+    norms = el2n(*batch(30.0))
+    assert gate.ratio == second_moment_ratio(norms, inclusion_probabilities(norms, N // 4))
+
+
+def test_the_ratio_is_averaged_and_measured_now_and_then():
+    gate = Gate(0.25)
+    choose(gate, 30.0)
+    first = gate.ratio
+    choose(gate, 0.0, step=1)
+    assert gate.ratio == first
+    choose(gate, 0.0, step=MEASURE_EVERY)
+    assert gate.ratio == pytest.approx(AVERAGE * first + (1 - AVERAGE) * 1.0)
+
+
+@pytest.mark.parametrize("spread", [0.0, 30.0])
+def test_rows_are_distinct_and_as_many_as_asked_for(spread):
+    rows, weights = choose(Gate(0.25), spread)
+    assert len(rows) == len(set(rows.tolist())) == len(weights) == N // 4
+    assert weights.dtype == torch.float32
+
+
+def test_a_shut_gate_gives_every_row_the_same_weight_and_an_open_one_does_not():
+    assert choose(Gate(0.25), 0.0)[1].tolist() == pytest.approx([1.0] * (N // 4))
+    assert float(choose(Gate(0.25), 30.0)[1].std()) > 0.1
+
+
+@pytest.mark.parametrize("spread", [0.0, 30.0])
+def test_the_weighted_mean_loss_is_unbiased(spread):
+    logits, targets, _ = batch(spread)
+    losses = F.cross_entropy(logits, targets, reduction="none").double()
+    losses = losses + torch.linspace(0, 1, N)  # where all are equal, something to estimate
+    found = []
+    for seed in range(1500):
+        rows, weights = choose(Gate(0.25), spread, seed=seed)
+        found.append(float((weights * losses[rows]).mean()))
+    means = torch.tensor(found)
+    assert abs(float(means.mean() - losses.mean())) < 4 * float(means.std()) / 1500**0.5
+
+
+def test_at_least_one_row_is_kept():
+    assert len(choose(Gate(0.001), 30.0)[0]) == 1
+
+
+def test_the_batch_is_left_alone():
+    logits, targets, seen = batch(30.0)
+    before = logits.clone()
+    Gate(0.5).choose(logits, targets, seen, 0, torch.Generator())
+    assert logits.equal(before)
