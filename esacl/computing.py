@@ -92,6 +92,7 @@ def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_j
         events = store.record_analysis(run_id, stream)
         with _stopping(store, run_id):
             last, seen = _follow(events if as_json else with_stages(events))
+        store.workers.release(run_id)
         names = [event.name for event in seen if isinstance(event, ArrayRecorded)]
         curvature = [fields(event) for event in seen if isinstance(event, CurvatureMeasured)]
         if as_json:
@@ -127,6 +128,7 @@ def _run(store: RunStore, run_id: str, start: CheckpointReady | None, data: Path
         with _stopping(store, run_id):
             events = store.record(stream, run_id, start=start, measure=memory.measure)
             last, _ = _follow(events if as_json else with_bar(events, config))
+    store.workers.release(run_id)
     print_result(store, run_id, as_json=as_json)
     return _code(last)
 

@@ -41,12 +41,21 @@ class Workers:
         try:
             yield
         finally:
-            os.close(self._held.pop(key))
+            self._give_back(key)
 
     def adopt(self, run_id: str, descriptor: int) -> None:
         """Take over the lock that the process which started this one holds on the run."""
         os.set_inheritable(descriptor, False)
         self._held[run_id, threading.get_ident()] = descriptor
+
+    def release(self, run_id: str) -> None:
+        """Give back the lock at once, so that nobody waits for this process to tidy up."""
+        self._give_back((run_id, threading.get_ident()))
+
+    def _give_back(self, key: tuple[str, int]) -> None:
+        descriptor = self._held.pop(key, None)
+        if descriptor is not None:
+            os.close(descriptor)
 
     def lend(self, run_id: str) -> int:
         """The descriptor of the lock held on a run, to hand on to a process that adopts it."""
