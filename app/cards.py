@@ -7,7 +7,7 @@ import numpy as np
 
 from app import frames, reading, results
 from app.drawing import Drawing, number, percent, points
-from app.figures import accuracy, curvature, landscape, selection, sparsity
+from app.figures import accuracy, curvature, planes, selection, sparsity
 from app.reading import Entry
 from esacl.errors import InputError
 from esacl.records import RunRecord
@@ -96,18 +96,12 @@ def _curvature(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card
 
 def _landscape(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
     arrays = reading.arrays(entry, f"landscape-t{record.config.tasks - 1}")
-    planes = landscape.planes(arrays, "loss") if arrays else {}
-    plane = planes.get("plane_pruning") or planes.get("plane_dense")
+    found = planes.planes(arrays) if arrays else {}
+    plane = found.get("plane_pruning") or found.get("plane_dense")
     if plane is None:
         return None
-    text = (
-        "A slice of the loss through the dense and the pruned network."
-        if plane.name == "plane_pruning"
-        else "A slice of the loss around the network."
-    )
-    return Card(
-        "landscape", "What does it look like there?", text, landscape.picture(plane, width=WIDTH, height=HEIGHT)
-    )
+    text = f"A slice of the loss {plane.title}, and not the whole landscape."
+    return Card("landscape", "What does it look like there?", text, planes.picture(plane, width=WIDTH, height=HEIGHT))
 
 
 def _selection(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:

@@ -59,11 +59,14 @@ def _body(entry: Entry, record: RunRecord) -> None:
     _bar(entry, status, stands)
     summary = summarise(record)
     so_far = summary["so_far"]
-    columns = st.columns(4)
-    columns[0].metric("Average accuracy so far", percent(so_far["average_accuracy"]))
-    columns[1].metric("Backward transfer, points", points(so_far["backward_transfer"]))
-    columns[2].metric("Time", widgets.duration(stands.seconds) if measured else "–")
-    columns[3].metric("Memory", _memory(record))
+    widgets.metrics(
+        [
+            ("Average accuracy so far", percent(so_far["average_accuracy"]), ""),
+            ("Backward transfer, points", points(so_far["backward_transfer"]), ""),
+            ("Time", widgets.duration(stands.seconds) if measured else "–", ""),
+            ("Memory", _memory(record), "Held by the run on its device now; after the run, the most it ever held."),
+        ]
+    )
     st.caption(widgets.plain(_device(record)))
     loss = frames.thinned(frames.losses(record.events))
     total = _total_steps(record)

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from app import frames, reading
-from app.figures import landscape, palette
-from app.figures.landscape import Plane
+from app.figures import palette, planes
+from app.figures.planes import Plane
 from app.reading import Entry
 from esacl import metrics
 from esacl.config import RunConfig
@@ -121,11 +121,11 @@ def curve_beside(entry: Entry | None, name: str) -> tuple[str, str, pd.DataFrame
     return named(entry), entry.config.method, frames.accuracy_at_levels(arrays)
 
 
-def all_planes(entry: Entry, tasks: int, quantity: str) -> list[Plane]:
+def all_planes(entry: Entry, tasks: int) -> list[Plane]:
     """The 2-D slices of every task, for one colour scale over all of them."""
     found: list[Plane] = []
     for task in range(tasks):
         arrays = reading.arrays(entry, f"landscape-t{task}")
         if arrays is not None:
-            found += landscape.planes(arrays, quantity).values()
+            found += planes.planes(arrays).values()
     return found

@@ -243,6 +243,13 @@ def duration(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 90 else f"{hours:.1f} h"
 
 
+def metrics(numbers: Sequence[tuple[str, str, str]]) -> None:
+    """Big numbers in a row that wraps: label, value, what it means."""
+    with st.container(horizontal=True, gap="large"):
+        for name, value, meaning in numbers:
+            st.metric(name, value, help=meaning or None, width=188)
+
+
 def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
     """One of a few, `{value: as it is written}`, kept while the session lasts; the first until somebody chooses."""
     names = list(options)

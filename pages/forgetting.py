@@ -17,14 +17,9 @@ if config.scenario == "class" and st.toggle("Tell the network which task an imag
     rows = summary["accuracy_matrix_task"]
 
 numbers, chance = results.transfer(rows, config), results.chance(record)
-columns = st.columns(4)
-for column, name, label, form in zip(
-    columns,
-    results.FOUR,
-    ("Average accuracy", "Learning accuracy", "Backward transfer, points", "Forgetting, points"),
-    (percent, percent, points, points),
-):
-    column.metric(label, form(numbers[name]), help=results.HELP[name])
+labels = ("Average accuracy", "Learning accuracy", "Backward transfer, points", "Forgetting, points")
+forms = (percent, percent, points, points)
+widgets.metrics([(label, form(numbers[n]), results.HELP[n]) for n, label, form in zip(results.FOUR, labels, forms)])
 
 left, right = st.columns([3, 2], gap="large")
 with left:

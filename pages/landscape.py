@@ -1,7 +1,7 @@
 import streamlit as st
 
 from app import frames, reading, results, widgets
-from app.figures import landscape, slices, sparsity
+from app.figures import landscape, planes, slices, sparsity
 
 entry = reading.chosen()
 record = reading.record(entry)
@@ -33,27 +33,26 @@ st.markdown(
 )
 
 st.header("In two dimensions")
-planes = landscape.planes(arrays, "loss")
-if not planes:
+found = planes.planes(arrays)
+if not found:
     widgets.wait(entry, "This task has no two-dimensional slices")
 left, middle, right = st.columns([3, 2, 2], gap="large", vertical_alignment="bottom")
 with left:
-    chosen = widgets.choice("Slice", landscape.slices(planes), key="slice")
+    chosen = widgets.choice("Slice", planes.slices(found), key="slice")
 with middle:
     view = widgets.choice("View", {"contour": "From above", "surface": "In 3-D"}, key="view")
 with right:
     locked = st.toggle("One colour scale for all tasks", value=True, key="locked", persist_state="session")
-shown = [planes[name] for name in (("plane_dense", "plane_pruned") if chosen == "around" else (chosen,))]
-limits = landscape.limits(results.all_planes(entry, config.tasks, "loss") if locked else list(planes.values()))
+shown = [found[name] for name in (("plane_dense", "plane_pruned") if chosen == "around" else (chosen,))]
+limits = planes.limits(results.all_planes(entry, config.tasks) if locked else list(found.values()))
 figure = landscape.surface if view == "surface" else landscape.contour
 for column, plane in zip(st.columns(len(shown), gap="large"), shown):
     with column:
-        title = landscape.PLANES[plane.name][0]
-        st.markdown(f"**{title.capitalize()}**")
-        alt = f"The loss {title}, {view}; colours from {limits[0]:.3g} to {limits[1]:.3g} nats"
+        st.markdown(f"**{plane.title.capitalize()}**")
+        alt = f"The loss {plane.title}, {view}; colours from {limits[0]:.3g} to {limits[1]:.3g} nats"
         st.plotly_chart(figure(plane, limits), key=f"{view}-{plane.name}", alt=alt, config={"displaylogo": False})
-        if landscape.holes(plane):
-            st.caption(f"{landscape.holes(plane)} points have no finite loss and are left blank.")
+        if plane.holes:
+            st.caption(f"{plane.holes} points have no finite loss and are left blank.")
 st.caption(
     "Colours are logarithmic in the loss and locked, so that pictures can be compared; more than a thousand times the "
     "lowest is drawn as the highest. The loss is estimated from the instances that IDS chose; the random directions "

@@ -17,14 +17,13 @@ with st.container(key="lead"):
 widgets.facts(entry, record)
 summary = summarise(record)
 numbers = results.transfer(summary["accuracy_matrix"], config)
-columns = st.columns(4)
-columns[0].metric("Average accuracy", percent(numbers["average_accuracy"]), help=results.HELP["average_accuracy"])
-columns[1].metric(
-    "Weights removed", percent(config.sparsity, 0), help="Of the prunable weights; private heads and biases stay."
-)
-columns[2].metric("Cost of the cut, points", points(results.cost_of_cuts(summary)), help=results.HELP["cost_of_cut"])
-columns[3].metric(
-    "Backward transfer, points", points(numbers["backward_transfer"]), help=results.HELP["backward_transfer"]
+widgets.metrics(
+    [
+        ("Average accuracy", percent(numbers["average_accuracy"]), results.HELP["average_accuracy"]),
+        ("Weights removed", percent(config.sparsity, 0), "Of the prunable weights; private heads and biases stay."),
+        ("Cost of the cut, points", points(results.cost_of_cuts(summary)), results.HELP["cost_of_cut"]),
+        ("Backward transfer, points", points(numbers["backward_transfer"]), results.HELP["backward_transfer"]),
+    ]
 )
 if not summary["accuracy_matrix"]:
     widgets.wait(entry, "This run has no results yet")

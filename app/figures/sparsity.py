@@ -59,7 +59,7 @@ def accuracy(
         alt="",
         width=width,
         height=height,
-        right=16 if small else 70,
+        right=52 if small else 70,
         x_ticks=ticks[::2] if small else ticks,
         x_format=_level_name,
         y_format=lambda v: percent(v, 0),
