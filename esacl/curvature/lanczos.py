@@ -92,6 +92,11 @@ class Krylov:
         self._closed_top: float | None = None  # top eigenvalue of the last closed block after the first
         self._fresh()
 
+    @property
+    def closed(self) -> bool:
+        """Whether the Krylov space of the start vector ended, so that a fresh vector had to be taken."""
+        return self._block > 0
+
     def extend(self) -> None:
         """One product: takes the waiting vector into the basis and prepares the next.
 
