@@ -57,8 +57,8 @@ def header(title: str, note: str, command: str, made_by: list[str]) -> list[str]
     ]
 
 
-def this_command(module: str, leave_out: tuple[str, ...] = ("--data",)) -> str:
-    """The command that is running, as a reader would type it: without where this machine keeps its data."""
+def this_command(module: str, leave_out: tuple[str, ...] = ("--data", "--out")) -> str:
+    """The command that is running, as a reader would type it: without where this machine keeps its files."""
     words, skip = [], False
     for word in sys.argv[1:]:
         if skip:
