@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from esacl import seeds
 from esacl.config import RunConfig
+from esacl.errors import RunFailure
 from esacl.mask import Mask
 from esacl.pruning import keep_top, saliency
 from esacl.schedule import Schedule
@@ -89,8 +90,12 @@ class Ranking:
 
     @torch.no_grad()
     def scores(self, at: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """Saliency of each weight at the point `at` (default: today's weights)."""
-        return saliency(
+        """Saliency of each weight at the point `at` (default: today's weights).
+
+        Raises:
+            RunFailure: weights or gradients are no longer finite.
+        """
+        found = saliency(
             self.config.pruning.saliency,
             self.weights if at is None else at,
             curvature=self.curvature(),
@@ -98,6 +103,12 @@ class Ranking:
             gradient={name: m.sqrt() for name, m in self.moments.items()},
             generator=seeds.torch_generator(self.config.seed, "random saliency", self.task),
         )
+        if not all(bool(torch.isfinite(s).all()) for s in found.values()):
+            raise RunFailure(
+                f"the weights or their gradients are no longer finite in task {self.task}; "
+                f"try a smaller lr than {self.config.lr}"
+            )
+        return found
 
     def mask(self, sparsity: float, at: Mapping[str, Tensor] | None = None) -> Mask:
         """The survivors at a sparsity."""
@@ -163,10 +174,10 @@ class _Directional(Dense):
         self.total_flips += self.flips if self.mask.kept < self.mask.total else 0
         self.mask = mask
 
-    def _pull_of(self, step: int) -> float:
+    def _pull_of(self, step: int, strength: float) -> float:
         """Share of the way to the target in this step; over a task exp(-strength) of the way is left."""
         part = self.schedule.lr(step) * self.schedule.ramp(step) / self.schedule.pull_total
-        return -math.expm1(-self.config.sdp.strength * part)
+        return -math.expm1(-strength * part)
 
     def _due(self, step: int) -> bool:
         return step % self.config.sdp.every == 0
@@ -203,7 +214,7 @@ class ADMM(_Directional):
             lifted = {name: w + self.dual[name] for name, w in self.weights.items()}
             self._renew(self.ranking.mask(self.config.sparsity, lifted))
             self.target = {name: lifted[name] * self.mask[name] for name in lifted}
-        pull = self._pull_of(step)
+        pull = self._pull_of(step, self.config.sdp.strength)
         for name, w in self.weights.items():
             w.lerp_(self.target[name] - self.dual[name], pull)
 
@@ -261,7 +272,7 @@ class Segment(_Directional):
     @override
     @torch.no_grad()
     def after(self, step: int) -> None:
-        pull = self._pull_of(step) * SEGMENT_TO_ADMM
+        pull = self._pull_of(step, SEGMENT_TO_ADMM * self.config.sdp.strength)
         for name, w in self.weights.items():
             w.mul_(torch.where(self.mask[name], 1.0, 1.0 - pull))
 
@@ -274,23 +285,22 @@ class Progressive(_Directional):
     """
 
     @override
-    def begin(self, task: int, schedule: Schedule) -> None:
-        super().begin(task, schedule)
-        self.settled = False
-
-    @override
     @torch.no_grad()
     def enter(self, step: int) -> dict[str, float] | None:
-        if self._due(step) and not self.settled and step:
+        if self._due(step) and step and not self._settled(step):
             ramp = self.schedule.ramp(step)
             level = self.config.sparsity * (1 - (1 - ramp) ** 3)
             alive = self.ranking.scores()
             # A weight that is out stays out: its saliency is below every other's.
             alive = {name: torch.where(self.mask[name], s, -1.0) for name, s in alive.items()}
             self._renew(keep_top(alive, level, self.config.pruning.allocation))
-            self.settled = ramp == 1
         self.mask.apply_to(self.weights)
         return self.mask.layer_densities() if self.mask.kept < self.mask.total else None
+
+    def _settled(self, step: int) -> bool:
+        """Whether the update before this one reached the target; no state, so that a resumed task agrees."""
+        before = step - self.config.sdp.every
+        return before > 0 and self.schedule.ramp(before) == 1
 
     @override
     @torch.no_grad()
@@ -309,11 +319,6 @@ class Progressive(_Directional):
     @override
     def survivors_only(self) -> bool:
         return self.mask.kept < self.mask.total
-
-    @override
-    def load(self, tensors: Mapping[str, Tensor], flips: int, total_flips: int) -> None:
-        super().load(tensors, flips, total_flips)
-        self.settled = self.mask.density <= 1 - self.config.sparsity + 1e-9
 
 
 SEGMENT_TO_ADMM = 2.0
