@@ -16,8 +16,8 @@ Direction = dict[str, Tensor]
 def random_direction(network: nn.Module, seed: int, mask: Mapping[str, Tensor] | None = None) -> Direction:
     """A Gaussian direction, filter-normalised: each output row has the norm of that row's weights.
 
-    Biases and norm layers are zero. With a mask the direction is masked before it is normalised: a direction
-    that leaves the mask shows another network.
+    Biases and norm layers are zero. With a mask the direction is masked before it is normalised: a direction that
+    leaves the mask shows another network.
 
     Source: Li et al. 2018, Visualizing the Loss Landscape of Neural Nets, section 4.
 

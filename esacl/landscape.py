@@ -81,8 +81,8 @@ def slice_1d(
 ) -> Slice1D:
     """The loss at theta + a x for `points` values of a over `extent`.
 
-    `correct(outputs, targets)` gives a bool an example, whose mean is the accuracy. `progress(done, total)`
-    is called after each point; to cancel, raise from it.
+    `correct(outputs, targets)` gives a bool an example, whose mean is the accuracy. `progress(done, total)` is called
+    after each point; to cancel, raise from it.
 
     Raises:
         InputError: a direction that does not fit the network, an empty extent, fewer than two points.
@@ -143,11 +143,17 @@ def rows_2d(
 ) -> Iterator[Row]:
     """The rows of `slice_2d` one by one, for a consumer that wants to stop or to report between them.
 
+    They are of the network as it is at the call, whatever becomes of it between two rows.
+
     Raises:
-        InputError: as `slice_2d`.
+        InputError: as `slice_2d`, at the call.
     """
     horizontal, vertical = _axes(extent, points)
     plane = Plane(network, loss, data, (x, y), correct=correct, chunk=chunk)
+    return _rows(plane, horizontal, vertical)
+
+
+def _rows(plane: Plane, horizontal: np.ndarray, vertical: np.ndarray) -> Iterator[Row]:
     for index, b in enumerate(vertical):
         losses, accuracies = _columns([plane.cell(float(a), float(b)) for a in horizontal])
         yield Row(index, losses, accuracies)

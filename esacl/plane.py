@@ -17,7 +17,6 @@ Correct = Callable[[Tensor, Tensor], Tensor]
 # Examples at a time: only a forward pass's activations are alive.
 CHUNK = 2048
 
-
 # id of a weight tensor -> the layer's output (n, o) at theta, then what each direction adds to it.
 Products = dict[int, list[Tensor]]
 
@@ -25,10 +24,9 @@ Products = dict[int, list[Tensor]]
 class Plane:
     """The mean loss at theta + sum_i a_i direction_i, over one set of data.
 
-    A linear layer that sees the data itself (through operations without parameters, like flatten) is affine
-    in the
-    a_i: its output is X W' + sum_i a_i X D_i'. These products are computed once, which saves most of an MLP's
-    work.
+    A linear layer that sees the data itself (through operations without parameters, like flatten) is affine in the
+    coordinates: its output is X W' + sum_i a_i X D_i'. These products are computed once, which saves most of the work
+    of an MLP with wide inputs.
 
     Args:
         network: any module; only read.
@@ -92,8 +90,7 @@ class Plane:
         if not layers:
             return
         products = [_products(self._objective, b, layers, self._directions) for b in self._objective.batches]
-        # A weight may be used a second time out of sight (tied, transposed): trust the shortcut where it
-        # agrees.
+        # A weight may be used a second time out of sight (tied, transposed): trust the shortcut where it agrees.
         inputs, at = self._objective.batches[0][0], (0.37, -0.61)
         values = self._values(at)
         inner = self._moving - {name for pair in layers for name in pair}

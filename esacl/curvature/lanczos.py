@@ -39,10 +39,10 @@ def top_eigenpairs(
 ) -> Eigenpairs:
     """The k algebraically largest eigenpairs by Lanczos with full reorthogonalisation and thick restart.
 
-    Stops when every residual of the k pairs is at most `tol` times the largest |Ritz value|, or after
-    `max_products` products (default: 100 + 20 k), and says which. An eigenvalue error is about the residual
-    squared over the gap, so far smaller than `tol` where the eigenvalue is isolated. As in every Krylov
-    method from one start vector, exact copies of a multiple eigenvalue may be missed.
+    Stops when every residual of the k pairs is at most `tol` times the largest |Ritz value|, or after `max_products`
+    products (default: 100 + 20 k), and says which. An eigenvalue error is about the residual squared over the gap, so
+    far smaller than `tol` where the eigenvalue is isolated. As in every Krylov method from one start vector, exact
+    copies of a multiple eigenvalue may be missed.
 
     Source: Parlett, The Symmetric Eigenvalue Problem (1998), ch. 13; thick restart: Wu & Simon (2000).
 
@@ -76,8 +76,8 @@ def top_eigenpairs(
 class Krylov:
     """An orthonormal basis Q (m, n) grown by products, and the projection T = Q H Q' (m, m) in float64.
 
-    T is filled from the inner products of each new H q with the whole basis, so the same code serves the
-    plain recurrence, a fresh start after the space closed (residual zero) and a thick restart.
+    T is filled from the inner products of each new H q with the whole basis, so the same code serves the plain
+    recurrence, a fresh start after the space closed (residual zero) and a thick restart.
     """
 
     def __init__(self, operator: SymmetricOperator, size: int, seed: int) -> None:
@@ -142,9 +142,9 @@ class Krylov:
     def complement_is_below(self, value: float, tol: float) -> bool:
         """After a fresh start: whether nothing above `value` can be left; True where there was none.
 
-        A closed Krylov space holds exact eigenvectors, but not necessarily all the top ones (a start vector
-        without a component, copies of an eigenvalue). What is left has no eigenvalue above the top one of the
-        second or a later closed block, as almost every start vector has a component along each eigenspace.
+        A closed Krylov space holds exact eigenvectors, but not necessarily all the top ones (a start vector without a
+        component, copies of an eigenvalue). What is left has no eigenvalue above the top one of the second or a later
+        closed block, as almost every start vector has a component along each eigenspace.
         """
         if self._block == 0 or self.filled == self._operator.shape[0]:
             return True

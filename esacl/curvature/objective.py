@@ -1,7 +1,7 @@
 """The mean loss of a network as a function of its parameters: what every curvature and landscape is of.
 
-The network is only read: each evaluation goes through `torch.func.functional_call` with `strict=True`,
-because a misnamed parameter would be ignored silently otherwise.
+The network is only read: each evaluation goes through `torch.func.functional_call` with `strict=True`, because a
+misnamed parameter would be ignored silently otherwise.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,18 +17,17 @@ Batch = tuple[Tensor, ...]
 Loss = Callable[..., Tensor]
 Data = Sequence[Tensor] | Iterable[Sequence[Tensor]]
 
-# A graph of the gradient (what a retained HVP keeps) may take this much memory; beyond it the data is cut in
-# chunks.
+# A graph of the gradient (what a retained HVP keeps) may take this much memory; beyond it the data is cut in chunks.
 GRAPH_BYTES = 1 << 30
 
 
 class Objective:
     """L(theta) = mean over examples of the loss, for any values of the network's parameters.
 
-    `data` is one tuple `(inputs, *rest)` of tensors with the examples along the first axis, or an iterable of
-    such batches; `loss(outputs, *rest)` is a mean over examples, so batches add up weighted by their size.
-    Batches of one shape are joined and cut again into chunks of `chunk` examples; by default the largest
-    whose gradient graph stays under `GRAPH_BYTES`.
+    `data` is one tuple `(inputs, *rest)` of tensors with the examples along the first axis, or an iterable of such
+    batches; `loss(outputs, *rest)` is a mean over examples, so batches add up weighted by their size. Batches of one
+    shape are joined and cut again into chunks of `chunk` examples; by default the largest whose gradient graph stays
+    under `GRAPH_BYTES`.
 
     Attributes:
         parameters: name -> detached tensor of every parameter, in `dtype`.
@@ -37,8 +36,8 @@ class Objective:
         examples: how many examples there are.
 
     Raises:
-        InputError: no data, unequal lengths, a name that is no parameter, a layer whose output depends on
-            chance or on the other examples (dropout, BatchNorm in training mode), a loss that is no scalar.
+        InputError: no data, unequal lengths, a name that is no parameter, a layer whose output depends on chance or on
+            the other examples (dropout, BatchNorm in training mode), a loss that is no scalar.
     """
 
     def __init__(
@@ -53,13 +52,13 @@ class Objective:
     ) -> None:
         refuse_stochastic(network)
         self._network, self._loss = network, loss
-        self.parameters = {name: _cast(p.detach(), dtype) for name, p in network.named_parameters()}
+        self.parameters = {name: _copy(p, dtype) for name, p in network.named_parameters()}
         self.names = _chosen(network, names)
         kinds = {(self.parameters[name].dtype, self.parameters[name].device) for name in self.names}
         if len(kinds) > 1:
             raise InputError("the parameters are of several dtypes or on several devices; bring them to one")
         ((self.dtype, self.device),) = kinds
-        self._buffers = {name: _cast(b.detach(), dtype) for name, b in network.named_buffers()}
+        self._buffers = {name: _copy(b, dtype) for name, b in network.named_buffers()}
         joined = _joined([_moved(batch, self.device, dtype) for batch in _as_batches(data)])
         self.examples = sum(len(batch[0]) for batch in joined)
         if chunk is not None and chunk < 1:
@@ -127,8 +126,7 @@ class Objective:
         return total
 
     def graph(
-        self, parameters: Mapping[str, Tensor], leaves: Mapping[str, Tensor], batch: Batch, *, differentiable:
-    bool
+        self, parameters: Mapping[str, Tensor], leaves: Mapping[str, Tensor], batch: Batch, *, differentiable: bool
     ) -> tuple[Tensor, ...]:
         """The gradient of one batch's loss by the leaves; zeros where the loss does not depend on a leaf."""
         with torch.enable_grad():
@@ -230,6 +228,11 @@ def _joined(batches: list[Batch]) -> list[Batch]:
 
 def _moved(batch: Batch, device: torch.device, dtype: torch.dtype | None) -> Batch:
     return tuple(_cast(part.detach().to(device), dtype) for part in batch)
+
+
+def _copy(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """A snapshot: training may go on between two rows of a slice, and must not move it."""
+    return _cast(tensor.detach(), dtype).clone()
 
 
 def _cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

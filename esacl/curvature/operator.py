@@ -13,12 +13,12 @@ from esacl.mask import Mask
 class Hessian:
     r"""H = d^2 L / d theta^2 at one point, by Hessian-vector products (Pearlmutter 1994), never built.
 
-    With a mask it is the submatrix S H S', where S gathers the surviving weights: a vector is scattered into
-    the survivors, H is applied, and the survivors of the product are gathered. By Cauchy's interlacing its
-    largest eigenvalue is at most that of H.
+    With a mask it is the submatrix S H S', where S gathers the surviving weights: a vector is scattered into the
+    survivors, H is applied, and the survivors of the product are gathered. By Cauchy's interlacing its largest
+    eigenvalue is at most that of H.
 
-    Where the data fits one chunk, the graph of the gradient is built once and kept, so that a product is one
-    backward pass through it; otherwise every product builds the gradient of each chunk again.
+    Where the data fits one chunk, the graph of the gradient is built once and kept, so that a product is one backward
+    pass through it; otherwise every product builds the gradient of each chunk again.
 
     Attributes:
         shape: (n, n), n the number of entries it acts on.
@@ -129,19 +129,19 @@ def hessian(
 
     Args:
         network: any module; it is left untouched, gradients included.
-        loss: `loss(outputs, *rest)`, a mean over the examples; of a triple `(inputs, targets, weights)` it is
-            called as `loss(outputs, targets, weights)`, the mean of weight times loss.
+        loss: `loss(outputs, *rest)`, a mean over the examples; of a triple `(inputs, targets, weights)` it is called
+            as `loss(outputs, targets, weights)`, the mean of weight times loss.
         data: one tuple of tensors `(inputs, *rest)`, examples first, or an iterable of such batches.
-        mask: {parameter name: bool}; restricts the Hessian to the survivors. Parameters it does not name stay
-            whole. The point is the network as it is: apply the mask to it first to get the pruned point.
+        mask: {parameter name: bool}; restricts the Hessian to the survivors. Parameters it does not name stay whole.
+            The point is the network as it is: apply the mask to it first to get the pruned point.
         names: which parameters; by default all that require a gradient.
         at: other values for some parameters: the Hessian there instead.
         chunk: examples at a time; by default as many as fit (`objective.GRAPH_BYTES`).
         dtype: compute in this dtype, e.g. `torch.float64`, whatever the network's.
 
     Raises:
-        InputError: data, names or mask that do not fit the network; a mask that keeps nothing; dropout or
-            BatchNorm in training mode.
+        InputError: data, names or mask that do not fit the network; a mask that keeps nothing; dropout or BatchNorm in
+            training mode.
     """
     objective = Objective(network, loss, data, names=names, chunk=chunk, dtype=dtype)
     return Hessian(objective, mask, at)
@@ -155,8 +155,7 @@ def _like(name: str, value: Tensor, objective: Objective) -> Tensor:
 def _backward(
     graph: tuple[Tensor, ...], leaves: Mapping[str, Tensor], along: tuple[Tensor, ...], *, retain: bool
 ) -> tuple[Tensor, ...]:
-    # A gradient entry without a graph is constant in the parameters: it adds nothing, and autograd refuses
-    # it.
+    # A gradient entry without a graph is constant in the parameters: it adds nothing, and autograd refuses it.
     pairs = [(part, v) for part, v in zip(graph, along) if part.requires_grad]
     if not pairs:
         return tuple(torch.zeros_like(leaf) for leaf in leaves.values())

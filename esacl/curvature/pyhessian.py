@@ -1,10 +1,10 @@
 """PyHessian's eigenvalues: power iteration by another hand, the cross-check of Lanczos.
 
 Source: Yao et al. 2020, PyHessian: Neural Networks Through the Lens of the Hessian. Its release 0.1
-accumulates gradients between objects, leaks the graph, switches the model to eval mode, assumes CUDA, draws
-from the global random numbers, and sees the full Hessian where zeros are baked into the weights. So it never
-gets the network: it gets a module whose one parameter is the vector of entries in question, and which puts
-them into the network for each pass.
+accumulates gradients between objects, leaks the graph, switches the model to eval mode, assumes CUDA, draws from the
+global random numbers, and sees the full Hessian where zeros are baked into the weights. So it never gets the network:
+it gets a module whose one parameter is the vector of entries in question, and which puts them into the network for
+each pass.
 """
 
 import warnings
@@ -35,23 +35,21 @@ def pyhessian_eigenvalues(
 ) -> Eigenpairs:
     """The k eigenvalues largest in magnitude by PyHessian, in descending order, each with a residual of our own.
 
-    `tol` is PyHessian's: the relative change between two iterates, not the error; 1e-4 keeps the error of
-    isolated eigenvalues near 1e-3. So `converged` does not repeat PyHessian's word: it says whether each
-    residual, from one more product by our operator, is at most sqrt(tol) times the largest |value| (the error
-    of an isolated eigenvalue goes with the square of its residual). Power iteration finds the largest
-    magnitudes, which are the top eigenvalues only where no negative one is larger. It draws its vectors in
-    float32, so everything is computed in float32.
+    `tol` is PyHessian's: the relative change between two iterates, not the error; 1e-4 keeps the error of isolated
+    eigenvalues near 1e-3. So `converged` does not repeat PyHessian's word: it says whether each residual, from one
+    more product by our operator, is at most sqrt(tol) times the largest |value| (the error of an isolated eigenvalue
+    goes with the square of its residual). Power iteration finds the largest magnitudes, which are the top eigenvalues
+    only where no negative one is larger. It draws its vectors in float32, so everything is computed in float32.
 
-    The arguments are those of `hessian`; the network, its gradients and its training flags, and the global
-    random numbers are left untouched.
+    The arguments are those of `hessian`; the network, its gradients and its training flags, and the global random
+    numbers are left untouched.
 
     Args:
         network: any module.
         loss: a mean over the examples.
         data: a tuple of tensors or an iterable of batches.
         k: how many eigenvalues.
-        mask: restricts the Hessian to the survivors, so that PyHessian itself iterates on the restricted
-            problem.
+        mask: restricts the Hessian to the survivors, so that PyHessian itself iterates on the restricted problem.
         names: which parameters.
         tol: relative change at which PyHessian stops.
         max_iterations: of PyHessian, an eigenvalue.
@@ -59,8 +57,7 @@ def pyhessian_eigenvalues(
         chunk: examples at a time.
 
     Raises:
-        InputError: k, tol or max_iterations out of range, a loss without curvature, and what `hessian`
-            refuses.
+        InputError: k, tol or max_iterations out of range, a loss without curvature, and what `hessian` refuses.
         RunFailure: a product that is not finite.
     """
     objective = Objective(network, loss, data, names=names, chunk=chunk, dtype=torch.float32)

@@ -2,8 +2,8 @@
 
     L(theta + d) - L(theta) = g'd + d'Hd / 2 + O(|d|^3) <= g'd + sup lambda_max(H on the segment) |d|^2 / 2
 
-The expansion and the bound are theorems for twice-differentiable activations. With ReLU the Hessian misses
-the kinks; the path integral does not.
+The expansion and the bound are theorems for twice-differentiable activations. With ReLU the Hessian misses the kinks;
+the path integral does not.
 """
 
 from collections.abc import Mapping
@@ -51,10 +51,10 @@ def loss_rise(
 ) -> LossRise:
     """The loss rise of a displacement: actual, second-order Taylor, path integral, and the lambda_max bound.
 
-    The gradient and the Hessian are over the displaced parameters only: the others do not move. The bound
-    takes Lanczos' value plus its residual, so that an unfinished eigenvalue does not make it too small; it
-    looks at `lambda_nodes` points of the segment, so between them it is an estimate of the supremum.
-    `network`, `loss`, `data`, `chunk` and `dtype` are as for `hessian`; the network is left untouched.
+    The gradient and the Hessian are over the displaced parameters only: the others do not move. The bound takes
+    Lanczos' value plus its residual, so that an unfinished eigenvalue does not make it too small; it looks at
+    `lambda_nodes` points of the segment, so between them it is an estimate of the supremum. `network`, `loss`, `data`,
+    `chunk` and `dtype` are as for `hessian`; the network is left untouched.
 
     Args:
         network: any module.

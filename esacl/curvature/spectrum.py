@@ -34,10 +34,10 @@ def spectral_density(
 ) -> SpectralDensity:
     """Smoothed eigenvalue density from `probes` random vectors and `steps` products each.
 
-    The Ritz values of a Krylov space started at a random vector v are the nodes of a Gauss quadrature for the
-    spectral measure of v, the squared first components of the Ritz vectors its weights; over random v the
-    measure's mean is the density of all eigenvalues. Eigenvalues far outside the bulk come out exactly, but
-    with a weight that is known only to the standard error: one eigenvalue of n weighs 1/n.
+    The Ritz values of a Krylov space started at a random vector v are the nodes of a Gauss quadrature for the spectral
+    measure of v, the squared first components of the Ritz vectors its weights; over random v the measure's mean is the
+    density of all eigenvalues. Eigenvalues far outside the bulk come out exactly, but with a weight that is known only
+    to the standard error: one eigenvalue of n weighs 1/n.
 
     `width` is the Gaussian's, by default a hundredth of the range.
 

@@ -22,8 +22,8 @@ class Trace:
 def trace(operator: SymmetricOperator, *, products: int = 120, seed: int = 0) -> Trace:
     """The trace by XTrace: half of the products find the range, the other half its exact part; the rest is sampled.
 
-    Each of the m = products / 2 random vectors takes its turn as the sample that the others' range is tested
-    with, so that
+    Each of the m = products / 2 random vectors takes its turn as the sample that the others' range is tested with, so
+    that
 
         t_i = tr(Q_i' A Q_i) + (n - m + 1) u_i' A u_i / |u_i|^2,   u_i = (I - Q_i Q_i') w_i,
 
@@ -51,8 +51,7 @@ def trace(operator: SymmetricOperator, *, products: int = 120, seed: int = 0) ->
     if scale == 0:  # random vectors are sent to zero only by the zero operator
         return Trace(0.0, 0.0, m)
     inner = q.T @ _apply(operator, q)
-    # Of an operator of low rank R is singular: its last columns are rounding, and any direction serves for
-    # them.
+    # Of an operator of low rank R is singular: its last columns are rounding, and any direction serves for them.
     rounding = 10 * torch.finfo(r.dtype).eps * scale
     steady = r + torch.diag(torch.where(r.diagonal().abs() < rounding, rounding, 0.0))
     left_out = torch.linalg.inv(steady).T  # column i is orthogonal to every column of R but the i-th

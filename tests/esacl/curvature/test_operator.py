@@ -191,6 +191,20 @@ def test_the_network_is_untouched_and_no_gradient_is_left():
     assert set(grads.values()) == {None}
 
 
+def test_the_operator_stays_at_its_point_when_training_goes_on():
+    network, data = small_network(), small_data()
+    expected = exact_hessian(network, F.cross_entropy, data).sum(1)
+    ones = torch.ones(257, dtype=torch.float64)
+    for chunk in (None, 5):
+        operator = hessian(network, F.cross_entropy, data, chunk=chunk)
+        operator @ ones
+        with torch.no_grad():
+            network[1].weight.mul_(2)
+        torch.testing.assert_close(operator @ ones, expected)
+        with torch.no_grad():
+            network[1].weight.mul_(0.5)
+
+
 def test_dropping_the_operator_frees_its_graph():
     network, data = small_network(), small_data()
     operator = hessian(network, F.cross_entropy, data)
