@@ -69,12 +69,9 @@ def _body(entry: Entry, record: RunRecord) -> None:
     )
     st.caption(widgets.plain(_device(record)))
     loss = frames.thinned(frames.losses(record.events))
-    total = _total_steps(record)
-    widgets.draw(
-        accuracy.training_loss(loss, config.tasks, total_steps=total),
-        accuracy.matrix(summary["accuracy_matrix"], tasks=config.tasks, low=_floor(config.scenario)),
-        key="live",
-    )
+    curve = accuracy.training_loss(loss, config.tasks, total_steps=_total_steps(record)) if len(loss) else None
+    matrix = accuracy.matrix(summary["accuracy_matrix"], tasks=config.tasks, low=_floor(config.scenario))
+    widgets.draw(curve, matrix, key="live")
 
 
 def _bar(entry: Entry, status: Status, stands: Progress) -> None:
@@ -137,11 +134,11 @@ def _since_measured(entry: Entry) -> float:
 
 def _memory(record: RunRecord) -> str:
     last = record.measured[-1] if record.measured else {}
-    held, peak, total = (last.get(name) for name in ("device_bytes", "peak_bytes", "device_total_bytes"))
+    held, peak = last.get("device_bytes"), last.get("peak_bytes")
     shown = held if record.status.live and held else peak
     if not shown:
         return "–"
-    return _bytes(shown) + (f" of {_bytes(total)}" if total and record.status.live else "")
+    return _bytes(shown)
 
 
 def _device(record: RunRecord) -> str:
@@ -150,7 +147,9 @@ def _device(record: RunRecord) -> str:
         return "The device is named when the run has started."
     hardware = record.machine.get("hardware") or {}
     name = hardware.get("cpu") if started.device == "cpu" else started.device_name
-    words = f"On {started.device} ({name or started.device_name}), {record.config.threads} thread(s). "
+    total = (record.measured[-1] if record.measured else {}).get("device_total_bytes")
+    words = f"On {started.device} ({name or started.device_name}{f', {_bytes(total)}' if total else ''}), "
+    words += f"{record.config.threads} thread(s). "
     words += f"Network {started.network}: {started.parameters:,} parameters, {started.prunable:,} of them prunable. "
     return words + f"Seed {record.config.seed}."
 

@@ -54,7 +54,8 @@ def progress(
                 return Progress(1.0, "finished", _seconds(measured), 0.0)
     fraction = min(0.999, (done + within) / max(1, tasks))
     seconds = _seconds(measured) + waited
-    left = seconds * (1 - fraction) / fraction if fraction > 0.03 and seconds > 1 else None
+    working = seconds - _seconds_at(measured, _loading_events(events))  # loading comes once, not with each task
+    left = working * (1 - fraction) / fraction if fraction > 0.03 and working > 0.5 else None
     return Progress(fraction, stage, seconds, left)
 
 
@@ -65,6 +66,10 @@ def _analysis(name: str, part: int, total: int, inner: float, share: float) -> t
         inner = part / 4
         return inner, share + (1 - share) * inner
     return inner, share + (1 - share) * (inner + part / max(1, total) / 4)
+
+
+def _loading_events(events: Sequence[Event]) -> int:
+    return next((number for number, event in enumerate(events, 1) if isinstance(event, RunStarted)), 0)
 
 
 def _training_share(events: Sequence[Event], measured: Sequence[Mapping[str, Any]]) -> float:

@@ -124,7 +124,7 @@ def label(entry: Entry) -> str:
         parts.append(f"{100 * config.sparsity:.3g} % sparse")
     parts += [f"seed {config.seed}", "recorded with the project" if entry.recorded else _when(entry.run_id)]
     if state != "finished":
-        parts.append(STATES[state])
+        parts.append("under way" if entry.status.live else STATES[state])
     return " · ".join(parts)
 
 
@@ -193,11 +193,6 @@ def facts(entry: Entry, record: RunRecord | None = None) -> None:
         st.caption(plain(facts_line(entry, record or reading.record(entry))))
 
 
-def about(entry: Entry) -> None:
-    """Which run it is, in one small line."""
-    st.caption(plain(label(entry)))
-
-
 def wait(entry: Entry, missing: str) -> NoReturn:
     """Say that there is nothing to show yet, why, and what to do; the page ends here."""
     status = entry.status
@@ -245,9 +240,9 @@ def duration(seconds: float) -> str:
 
 def metrics(numbers: Sequence[tuple[str, str, str]]) -> None:
     """Big numbers in a row that wraps: label, value, what it means."""
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         for name, value, meaning in numbers:
-            st.metric(name, value, help=meaning or None, width=188)
+            st.metric(name, value, help=meaning or None, width=150)
 
 
 def choice(about: str, options: Mapping[str, str], *, key: str) -> str:

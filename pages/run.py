@@ -1,6 +1,6 @@
 import streamlit as st
 
-from app import live, reading, starting, widgets
+from app import live, reading, starting
 
 st.title("Run")
 left, right = st.columns([2, 5], gap="large")
@@ -10,7 +10,6 @@ with left:
 with right:
     entry = reading.chosen()
     st.subheader("Follow")
-    widgets.about(entry)
     live.panel(entry)
     st.caption(
         "A run is a process of its own: it goes on when you change the page, close the tab or stop this server. "

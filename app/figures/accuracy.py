@@ -99,7 +99,7 @@ def _cell(
 
 
 def training_loss(
-    frame: pd.DataFrame, tasks: int, *, total_steps: float | None = None, width: float = 640, height: float = 260
+    frame: pd.DataFrame, tasks: int, *, total_steps: float | None = None, width: float = 580, height: float = 250
 ) -> Drawing:
     """Training loss over all steps, on a log axis, tasks told apart by hue and by the lines between them."""
     highest = total_steps or (float(frame["step"].max()) if len(frame) else 1.0)
@@ -110,6 +110,7 @@ def training_loss(
         "optimiser step",
         "training loss, mean since the point before (log)",
         alt="",
+        basis=640,
         width=width,
         height=height,
     )
