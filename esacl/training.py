@@ -116,7 +116,7 @@ class Learner:
         self.optimiser.zero_grad(set_to_none=True)
         densities = self.form.enter(step)
         loss, backward_examples = self._loss(stage.criterion, inputs, targets, step, generator)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.form.leave(step)
         self.optimiser.step()
         self.form.after(step)
