@@ -233,3 +233,17 @@ def test_the_app_and_its_pages_load_no_torch():
     loaded = loaded_after(loads)
     assert not loaded & {"torch", "sklearn", "scipy", "pyhessian"}
     assert set(names) <= loaded
+
+
+def test_every_page_is_drawn_without_torch(tmp_path):
+    pages = [f"../pages/{path.name}" for path in sorted((ROOT / "pages").glob("*.py"))]
+    code = f"""
+import os
+os.environ["ESACL_RUNS"] = {str(tmp_path)!r}
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file("app/main.py", default_timeout=60).run()
+for page in {pages!r}:
+    app.switch_page(page).run()
+    assert not app.exception, (page, app.exception)
+"""
+    assert not loaded_after(code) & {"torch", "sklearn", "scipy", "pyhessian"}
