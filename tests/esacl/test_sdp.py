@@ -231,12 +231,14 @@ def test_progressive_never_lets_a_removed_weight_back():
 
 
 def test_a_removed_weight_stays_out_even_among_weights_that_are_all_zero():
-    weights = {"w": torch.zeros(8, 8, requires_grad=True)}
+    weights = {"w": torch.arange(64.0).view(8, 8).requires_grad_()}  # the first ones go first
     made = begun("progressive", weights, 40, config(sparsity=0.8, sdp={"every": 2}))
     for step in range(40):
         before = made.mask
         drive(made, weights, range(step, step + 1))
         assert not bool((made.mask["w"] & ~before["w"]).any())
+        if step == 8:
+            weights["w"].detach().zero_()
     assert made.mask.density <= 0.2
 
 
@@ -263,14 +265,14 @@ def test_progressive_resumed_between_two_updates_counts_the_same_flips():
     settings = config(sparsity=0.5, sdp={"every": 10, "ramp": 0.5})
     whole, half = start(), start()
     one, first = begun("progressive", whole, 224, settings), begun("progressive", half, 224, settings)
-    drive(one, whole, range(115), noise(whole))
-    drive(first, half, range(115), noise(half))
+    drive(one, whole, range(85), noise(whole))
+    drive(first, half, range(85), noise(half))
     assert first.mask.density <= 0.5
-    assert first.schedule.ramp(110) < 1
+    assert (first.flips, first.schedule.ramp(80) < 1) == (1, True)
     second = begun("progressive", half, 224, settings)
     second.load(first.tensors(), first.flips, first.total_flips)
     for made, weights in ((one, whole), (second, half)):
-        drive(made, weights, range(115, 130), noise(weights))
+        drive(made, weights, range(85, 95), noise(weights))
     assert one.flips == second.flips
 
 
