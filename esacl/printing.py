@@ -19,12 +19,13 @@ def result_text(summary: Summary) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns: the first to the left, numbers to the right."""
+    """Aligned columns: the first and names to the left, numbers to the right."""
     widths = [max(map(len, cells)) for cells in zip(columns, *rows)]
+    left = [place == 0 or column in ("name", "status") for place, column in enumerate(columns)]
     lines = []
     for row in (columns, *rows):
-        first, *rest = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths)))
-        lines.append("  ".join([first, *rest]).rstrip())
+        cells = [cell.ljust(w) if flush else cell.rjust(w) for cell, w, flush in zip(row, widths, left)]
+        lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 
 

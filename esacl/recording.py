@@ -227,8 +227,8 @@ def explain(error: Exception, folder: Path) -> str:
     if _is_out_of_memory(error):
         return "out of memory; take a smaller batch_size or curvature.examples, or another device"
     if isinstance(error, OSError):
-        place = f"{folder.name} ({error.strerror or error})"
-        return f"the run's files cannot be written: {place}; make room, then `esacl resume {folder.name}`"
+        cause = f"the run's files cannot be written ({error.strerror or error})"
+        return f"{cause}; make room, then `esacl resume {folder.name}`"
     if isinstance(error, RunFailure):
         return str(error)
     text = f"internal error, {type(error).__name__}: {error}; please report it with the run's log.txt"
