@@ -59,7 +59,7 @@ def _forgetting(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Car
 
 
 def _sparsity(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
-    name = f"sparsity-t{record.config.tasks - 1}"
+    name = f"sparsity-t{results.last_task(record)}"
     arrays = reading.arrays(entry, name)
     if arrays is None:
         return None
@@ -81,7 +81,7 @@ def _sparsity(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card 
 
 
 def _curvature(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
-    frame = frames.curvature(record.events)
+    frame = results.curvature_of(entry)
     if frame.empty:
         return None
     drawing = curvature.tops(frame, record.config.tasks, "before and after the cut", width=WIDTH, height=HEIGHT)
@@ -95,7 +95,7 @@ def _curvature(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card
 
 
 def _landscape(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
-    arrays = reading.arrays(entry, f"landscape-t{record.config.tasks - 1}")
+    arrays = reading.arrays(entry, f"landscape-t{results.last_task(record)}")
     found = planes.planes(arrays) if arrays else {}
     plane = found.get("plane_pruning") or found.get("plane_dense")
     if plane is None:
@@ -105,7 +105,7 @@ def _landscape(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card
 
 
 def _selection(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
-    arrays = reading.arrays(entry, f"selection-t{record.config.tasks - 1}")
+    arrays = reading.arrays(entry, f"selection-t{results.last_task(record)}")
     if arrays is None or "thumbnails" not in arrays:
         return None
     pool = frames.pool(arrays).sort_values("score", ascending=False)

@@ -67,7 +67,7 @@ def curvature(events: Sequence[Event]) -> pd.DataFrame:
         for e in events
         if isinstance(e, CurvatureMeasured)
     ]
-    return pd.DataFrame(found)
+    return pd.DataFrame(found).drop_duplicates(["task", "where", "engine"], keep="last") if found else pd.DataFrame()
 
 
 def cross_check(frame: pd.DataFrame) -> pd.DataFrame:

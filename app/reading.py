@@ -14,6 +14,7 @@ import streamlit as st
 from esacl.config import RunConfig
 from esacl.durable import read_json
 from esacl.errors import InputError, RunUnreadable
+from esacl.events import Event
 from esacl.records import RunRecord, Status, Tail
 from esacl.store import RunStore
 
@@ -117,17 +118,19 @@ def _arrays(root: str, run_id: str, name: str, stamp: tuple[int, ...]) -> dict[s
     return _store(root).array(run_id, name)
 
 
-def array_of(entry: Entry, name: str, what: str) -> dict[str, np.ndarray]:
-    """The same for a page that cannot do without.
+def analyses(entry: Entry) -> tuple[Event, ...]:
+    """The events of the analyses that were made after the run.
 
     Raises:
-        RunUnreadable: not recorded, with the reason and the remedy, or damaged.
+        RunUnreadable: their file is damaged.
     """
-    found = arrays(entry, name)
-    if found is None:
-        remedy = "it will be here soon" if entry.status.live else f"`esacl analyse {entry.run_id}` can add it"
-        raise RunUnreadable(f"This run has recorded no {what} for this task ({name}); {remedy}.")
-    return found
+    stamp = _stamp(entry.store, entry.run_id, "analyses.jsonl")
+    return _analyses(str(entry.store.root), entry.run_id, stamp) if stamp != (-1,) else ()
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _analyses(root: str, run_id: str, stamp: tuple[int, ...]) -> tuple[Event, ...]:
+    return tuple(_store(root).tail(run_id, "analyses").poll())
 
 
 def array_names(entry: Entry) -> tuple[str, ...]:
@@ -241,12 +244,12 @@ def sparsity(levels: np.ndarray | None = None, target: float = 0.9) -> float:
     return value
 
 
-def task(tasks: int) -> int:
-    """The task that all pages show, 0-based; the last until somebody chooses. The link counts from 1."""
+def task(tasks: int, default: int) -> int:
+    """The task that all pages show, 0-based; `default` until somebody chooses. The link counts from 1."""
     try:
         return min(max(int(shared("task")), 1), tasks) - 1
     except (TypeError, ValueError):
-        return tasks - 1
+        return default
 
 
 def current(entry: Entry | None) -> None:

@@ -12,7 +12,7 @@ from app.reading import Entry
 from esacl import metrics
 from esacl.config import RunConfig
 from esacl.errors import InputError
-from esacl.events import RunStarted, TaskStarted
+from esacl.events import RunStarted, TaskFinished, TaskStarted
 from esacl.records import RunRecord
 from esacl.summary import summarise
 
@@ -89,6 +89,16 @@ def final(entry: Entry) -> dict[str, Any] | None:
         return None
 
 
+def summary(record: RunRecord) -> dict[str, Any]:
+    """The run in numbers, as `esacl show --json` has it."""
+    return summarise(record)
+
+
+def last_task(record: RunRecord) -> int:
+    """The last task that was learned, 0-based; 0 where none was."""
+    return max((event.task for event in record.events if isinstance(event, TaskFinished)), default=0)
+
+
 def chance(record: RunRecord) -> float:
     """The accuracy of guessing."""
     if record.config.scenario == "class":
@@ -110,7 +120,7 @@ def curvature_of(entry: Entry) -> pd.DataFrame:
     Raises:
         RunUnreadable: its folder is damaged.
     """
-    return frames.curvature(reading.record(entry).events)
+    return frames.curvature((*reading.record(entry).events, *reading.analyses(entry)))
 
 
 def curve_beside(entry: Entry | None, name: str) -> tuple[str, str, pd.DataFrame] | None:

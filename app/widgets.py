@@ -156,9 +156,10 @@ def beside_picker(entry: Entry, found: Sequence[Entry], *, needs: str = "") -> E
     return by_id.get(current)
 
 
-def task_picker(tasks: int, *, about: str = "Task") -> int:
-    """The task that all pages show, 0-based."""
-    current = reading.task(tasks)
+def task_picker(record: RunRecord, *, about: str = "Task") -> int:
+    """The task that all pages show, 0-based; the last one learned until somebody chooses."""
+    tasks = record.config.tasks
+    current = reading.task(tasks, results.last_task(record))
     if tasks == 1:
         return 0
     key = f"_task-{tasks}"

@@ -1,16 +1,17 @@
 import streamlit as st
 
-from app import frames, reading, results, widgets
+from app import analysing, frames, reading, results, widgets
 from app.figures import curvature
 
+st.title("How sharp is the loss?")
 entry = reading.chosen()
 record = reading.record(entry)
-frame, config = frames.curvature(record.events), record.config
-st.title("How sharp is the loss?")
+frame, config = results.curvature_of(entry), record.config
 widgets.facts(entry, record)
 if frame.empty:
     off = "This run measures no curvature (curvature.top is 0)"
-    widgets.wait(entry, off if config.curvature.top == 0 else "No curvature has been measured yet")
+    what = off if config.curvature.top == 0 else "No curvature has been measured yet"
+    analysing.missing(entry, what, "spectrum", results.last_task(record))
 
 left, right = st.columns(2, gap="large", vertical_alignment="bottom")
 with left:
@@ -52,7 +53,7 @@ with left:
     )
 with right:
     st.header("More than the largest")
-    task = widgets.task_picker(config.tasks)
+    task = widgets.task_picker(record)
     widgets.draw(curvature.spectrum(frame, task), key="spectrum")
 
 cuts = frames.pruning(record.events)

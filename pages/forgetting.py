@@ -3,13 +3,12 @@ import streamlit as st
 from app import frames, reading, results, widgets
 from app.drawing import percent, points
 from app.figures import accuracy
-from esacl.summary import summarise
 
+st.title("Does it remember?")
 entry = reading.chosen()
 record = reading.record(entry)
-summary, config = summarise(record), record.config
+summary, config = results.summary(record), record.config
 rows = summary["accuracy_matrix"]
-st.title("Does it remember?")
 widgets.facts(entry, record)
 if not rows:
     widgets.wait(entry, "No task has been learned yet")

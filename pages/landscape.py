@@ -1,22 +1,21 @@
 import streamlit as st
 
-from app import frames, reading, results, widgets
+from app import analysing, frames, reading, results, widgets
 from app.figures import landscape, planes, slices, sparsity
 
+st.title("What does the loss look like there?")
 entry = reading.chosen()
 record = reading.record(entry)
 config = record.config
-st.title("What does the loss look like there?")
 widgets.facts(entry, record)
 left, right = st.columns(2, gap="large", vertical_alignment="bottom")
 with left:
-    task = widgets.task_picker(config.tasks, about="After learning task")
+    task = widgets.task_picker(record, about="After learning task")
 arrays = reading.arrays(entry, f"landscape-t{task}")
 if arrays is None:
     off = "This run slices no landscape (curvature.grid is 0)"
-    widgets.wait(
-        entry, off if config.curvature.grid == 0 else f"The landscape of task {task + 1} has not been recorded"
-    )
+    what = off if config.curvature.grid == 0 else f"The landscape of task {task + 1} has not been recorded"
+    analysing.missing(entry, what, "landscape", task)
 with right:
     quantity = widgets.choice("Show", slices.quantities(arrays), key="quantity")
 lines = slices.along_pruning(arrays, quantity), slices.random_lines(arrays, quantity)

@@ -1,18 +1,18 @@
 import streamlit as st
 
-from app import frames, reading, widgets
+from app import analysing, frames, reading, widgets
 from app.drawing import percent
 from app.figures import selection
 
+st.title("Which instances tell?")
 entry = reading.chosen()
 record = reading.record(entry)
 config = record.config
-st.title("Which instances tell?")
 widgets.facts(entry, record)
-task = widgets.task_picker(config.tasks, about="From the training images of task")
+task = widgets.task_picker(record, about="From the training images of task")
 arrays = reading.arrays(entry, f"selection-t{task}")
 if arrays is None:
-    widgets.wait(entry, f"Nothing has been selected for task {task + 1}")
+    analysing.missing(entry, f"Nothing has been selected for task {task + 1}", "selection", task)
 pool = frames.pool(arrays)
 chosen = pool[pool["chosen"]]
 share = percent(len(chosen) / max(1, len(pool)), 0)

@@ -1,23 +1,23 @@
 import streamlit as st
 
-from app import frames, reading, results, widgets
+from app import analysing, frames, reading, results, widgets
 from app.drawing import Drawing
 from app.figures import sparsity
 
+st.title("How much can go?")
 entry = reading.chosen()
 record = reading.record(entry)
 config = record.config
-st.title("How much can go?")
 widgets.facts(entry, record)
 left, right = st.columns([1, 2], gap="large", vertical_alignment="bottom")
 with left:
-    task = widgets.task_picker(config.tasks, about="After learning task")
+    task = widgets.task_picker(record, about="After learning task")
 name = f"sparsity-t{task}"
 with right:
     beside = widgets.beside_picker(entry, reading.entries(), needs=name)
 arrays = reading.arrays(entry, name)
 if arrays is None:
-    widgets.wait(entry, f"The sparsity curve of task {task + 1} has not been recorded")
+    analysing.missing(entry, f"The sparsity curve of task {task + 1} has not been recorded", "sparsity", task)
 
 curve, seen, densities = frames.sparsity(arrays), frames.accuracy_at_levels(arrays), frames.layer_densities(arrays)
 target, chance = config.sparsity, [float(c) for c in arrays.get("chance", ())]

@@ -2,12 +2,11 @@ import streamlit as st
 
 from app import cards, reading, results, widgets
 from app.drawing import percent, points
-from esacl.summary import summarise
 
+st.title("Sparse networks that learn task after task")
 entry = reading.chosen()
 record = reading.record(entry)
 config = record.config
-st.title("Sparse networks that learn task after task")
 with st.container(key="lead"):
     st.markdown(
         "A network learns one task after another. After each it is cut, in one shot and without retraining, to a "
@@ -15,7 +14,7 @@ with st.container(key="lead"):
         "tasks need, and shows by the shape of the loss why. Below is what one run did; every figure opens a page."
     )
 widgets.facts(entry, record)
-summary = summarise(record)
+summary = results.summary(record)
 numbers = results.transfer(summary["accuracy_matrix"], config)
 widgets.metrics(
     [

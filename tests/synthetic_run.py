@@ -1,4 +1,4 @@
-"""A run made of formulas instead of training: every event and array of a real run, in milliseconds, for the app's tests."""
+"""A run made of formulas instead of training: every event and array of a real run, in milliseconds."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from esacl.config import RunConfig
+from esacl.errors import RunFailure
 from esacl.events import (
     Analysing,
     ArrayRecorded,
@@ -13,7 +14,6 @@ from esacl.events import (
     CurvatureMeasured,
     Evaluated,
     Event,
-    Failed,
     Loading,
     Pruned,
     RunFinished,
@@ -93,10 +93,12 @@ def _story(config: RunConfig, failure: str | None) -> Iterator[Event]:
                 ramp=ramp,
                 density=1 - config.sparsity,
                 flips=int(20 * (1 - ramp)),
+                doomed_share=0.7 * (1 - ramp) * bool(config.sparsity),
+                selection_ratio=0.3 + 0.2 * ramp if config.ids.train_fraction < 1 else None,
+                selection_open=config.ids.train_fraction < 1,
             )
             if failure and task == 1 and step == STEPS:
-                yield Failed(error=failure)
-                return
+                raise RunFailure(failure)
         yield from _analysis(config, task, rng)
         for on in range(task + 1):
             yield _evaluated(config, task, on, accuracy(config, task, on))
