@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from app import frames, reading, results
-from app.drawing import Drawing, number, percent, points
+from app.drawing import Drawing
 from app.figures import accuracy, curvature, planes, selection, sparsity
 from app.reading import Entry
+from app.wording import number, percent, points
 from esacl.errors import InputError
 from esacl.records import RunRecord
 from esacl.summary import summarise

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import streamlit as st
 
 from app import frames, reading, widgets
-from app.drawing import percent, points
 from app.figures import accuracy
 from app.progress import Progress, progress
 from app.reading import Entry
+from app.wording import percent, points
 from esacl import jobs
 from esacl.errors import InputError
 from esacl.events import RunStarted, TaskStarted

@@ -19,6 +19,7 @@ from esacl.records import RunRecord, Status, Tail
 from esacl.store import RunStore
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
+RECORDED = ASSETS  # where the runs that come with the project are
 SHARED = ("run", "beside", "task", "sparsity")  # what a link carries from page to page: ?run=...&sparsity=...
 
 
@@ -44,7 +45,7 @@ def own_runs() -> RunStore:
 
 def recorded_runs() -> RunStore:
     """The runs that came with the project."""
-    return _store(str(ASSETS))
+    return _store(str(RECORDED))
 
 
 @st.cache_resource(show_spinner=False)

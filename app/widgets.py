@@ -10,9 +10,10 @@ import pandas as pd
 import streamlit as st
 
 from app import reading, results
-from app.drawing import Drawing, percent
+from app.drawing import Drawing
 from app.figures import palette
 from app.reading import Entry
+from app.wording import percent
 from esacl.config import RunConfig
 from esacl.events import Evaluated, RunStarted
 from esacl.records import RunRecord

@@ -1,8 +1,8 @@
 import streamlit as st
 
 from app import frames, reading, results, widgets
-from app.drawing import percent, points
 from app.figures import accuracy
+from app.wording import percent, points
 
 st.title("Does it remember?")
 entry = reading.chosen()

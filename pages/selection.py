@@ -1,8 +1,8 @@
 import streamlit as st
 
 from app import analysing, frames, reading, widgets
-from app.drawing import percent
 from app.figures import selection
+from app.wording import percent
 
 st.title("Which instances tell?")
 entry = reading.chosen()

@@ -1,7 +1,7 @@
 import streamlit as st
 
 from app import cards, reading, results, widgets
-from app.drawing import percent, points
+from app.wording import percent, points
 
 st.title("Sparse networks that learn task after task")
 entry = reading.chosen()

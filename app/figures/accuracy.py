@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from app.drawing import Drawing, Mark, Panel, Scale, number, percent, span, words
+from app.drawing import Drawing, Mark, Panel, Scale, span, words
 from app.figures import palette
+from app.wording import number, percent
 
 
 def over_sequence(

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from app.drawing import Drawing, number, png, words
+from app.drawing import Drawing, png, words
+from app.wording import number
 from esacl.errors import RunUnreadable
 
 PLANES = {  # name in the array -> (title, x axis, y axis)

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from app.drawing import Drawing, Panel, number, span
+from app.drawing import Drawing, Panel, span
+from app.wording import number
 
 STARTS = {  # name in the array -> (as it is written, look, shape, dash)
     "random_dense": ("from dense", "dense", "circle", "dash"),
