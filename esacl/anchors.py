@@ -66,10 +66,17 @@ def _endless(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
             yield order[start : start + size]
 
 
-def rank_one(values: Tensor, where: Tensor) -> Tensor:
+def rank_one(values: Tensor, where: Tensor, *, from_units: bool = False) -> Tensor:
     """`values` on the coordinates `where`, replaced by row mean x column mean / mean over those coordinates.
 
     Kernels count as rows of (out, in x k x k). Zero outside `where`. Exact where `values` already has rank one.
+
+    Args:
+        values: (out, in, ...) numbers >= 0.
+        where: bool, of the same shape.
+        from_units: the columns are hidden units, not data. Then no column counts less than the mean column: a unit
+            that is idle today has no Fisher information on either side, and a new task that wakes it would run
+            a new path into units that earlier tasks use, past an anchor that sees each half as harmless.
     """
     flat, inside = values.flatten(1), where.flatten(1).to(values.dtype)
     picked = flat * inside
@@ -78,6 +85,8 @@ def rank_one(values: Tensor, where: Tensor) -> Tensor:
     mean = picked.sum() / inside.sum().clamp(min=1)
     if float(mean) <= 0:
         return torch.zeros_like(values)
+    if from_units:
+        columns = columns.clamp(min=float(mean))
     return (torch.outer(rows, columns) / mean * inside).view(values.shape)
 
 
@@ -103,10 +112,11 @@ class Anchors:
         alive = {name: mask.get(name, torch.ones_like(f, dtype=torch.bool)) for name, f in fisher.items()}
         mean = sum(float((f * alive[n]).sum()) for n, f in fisher.items()) / sum(int(a.sum()) for a in alive.values())
         self._bytes = 0
+        first = next(iter(mask), None)  # its columns are data
         for name, f in fisher.items():
             total = self.importance.get(name, torch.zeros_like(f)) + (f / mean if mean > 0 else f)
             if self.compact and name in mask:
-                total = torch.where(alive[name], total, rank_one(total, ~alive[name]))
+                total = torch.where(alive[name], total, rank_one(total, ~alive[name], from_units=name != first))
                 self._bytes += 2 * 4 * int(alive[name].sum()) + 4 * (f.shape[0] + f[0].numel())
             else:
                 self._bytes += 2 * 4 * f.numel()

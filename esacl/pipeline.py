@@ -1,5 +1,6 @@
 """run(config): the whole story of a run as a stream of events. It never touches a run's folder."""
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from esacl.config import RunConfig
 from esacl.cost import Ledger, activation_bytes, count_layers, count_product
 from esacl.criterion import Criterion, criterion
 from esacl.devices import device_name, resolve_device
+from esacl.errors import RunFailure
 from esacl.events import (
     CheckpointReady,
     CostCounted,
@@ -144,11 +146,16 @@ def _evaluate(learner: Learner, stream: TaskStream, after: int) -> Iterator[Even
     known = criterion("task", [t.classes for t in stream], stream.outputs, device)
     for task in stream[:count]:
         outputs, targets = _outputs(learner, task.evaluation.to(device))
+        value = float(loss(outputs.double(), targets))
+        if not math.isfinite(value):
+            raise RunFailure(
+                f"the loss on task {task.index} is {value} after task {after}; try a smaller lr than {config.lr}"
+            )
         yield Evaluated(
             after=after,
             on=task.index,
             accuracy=_mean(loss.correct(outputs, targets)),
-            loss=float(loss(outputs.double(), targets)),
+            loss=value,
             accuracy_task=_mean(known.correct(outputs, targets)) if config.scenario == "class" else None,
             examples=len(targets),
         )

@@ -25,8 +25,9 @@ from esacl.events import CheckpointReady, Event, Stepped
 from esacl.gate import Gate
 from esacl.mask import Mask
 from esacl.networks import Network, features
+from esacl.ranking import Ranking, removed_share
 from esacl.schedule import Schedule
-from esacl.sdp import Form, Ranking, removed_share
+from esacl.sdp import Form
 from esacl.selection import score, select
 from esacl.stages import Stage
 from esacl.tasks import Examples
@@ -122,6 +123,9 @@ class Learner:
         self.form.after(step)
         if self.anchors is not None:
             self.anchors.pull(self.parameters, schedule.lr(step))
+            if self.form.survivors_only:
+                # An anchor must not bring back what is removed for good.
+                self.form.mask.apply_to(self.weights)
         self.ledger.step(
             len(targets),
             backward_examples,
@@ -150,13 +154,14 @@ class Learner:
         return criterion(outputs[rows], targets[rows], weights), len(rows)
 
     def _report(self, stage: Stage, epoch: int, step: int, schedule: Schedule, losses: list[Tensor]) -> Stepped:
-        loss = float(torch.stack(losses).mean())
-        if not math.isfinite(loss):
-            raise RunFailure(
-                f"the loss became {loss} in task {stage.task} at step {step + 1} of {schedule.steps}; "
-                f"try a smaller lr than {self.config.lr}"
-            )
-        mask = self.form.mask
+        loss, mask = float(torch.stack(losses).mean()), self.form.mask
+        doomed_share = removed_share(self.weights, mask)
+        for what, value in (("loss", loss), ("share of the weights to be cut", doomed_share)):
+            if not math.isfinite(value):
+                raise RunFailure(
+                    f"the {what} became {value} in task {stage.task} at step {step + 1} of {schedule.steps}; "
+                    f"try a smaller lr than {self.config.lr}"
+                )
         return Stepped(
             task=stage.task,
             epoch=epoch,
@@ -167,7 +172,7 @@ class Learner:
             ramp=schedule.ramp(step) if mask.kept < mask.total else 0.0,
             density=mask.density,
             flips=self.form.flips,
-            doomed_share=removed_share(self.weights, mask),
+            doomed_share=doomed_share,
             selection_ratio=self.gate.ratio,
             selection_open=self.gate.open,
         )

@@ -61,7 +61,8 @@ def _pruned(scene: Scene) -> dict[str, Any] | None:
 
 
 def _weights(scene: Scene) -> dict[str, np.ndarray]:
-    dense = {f"dense/{name}": as_numpy(p) for name, p in scene.network.named_parameters()}
+    # Copies: the network goes on changing while a consumer may still hold the event.
+    dense = {f"dense/{name}": as_numpy(p).copy() for name, p in scene.network.named_parameters()}
     curvature = {f"curvature/{name}": as_numpy(c) for name, c in scene.curvature.items()}
     return dense | curvature | {f"mask/{name}": as_numpy(entry) for name, entry in (scene.mask or {}).items()}
 

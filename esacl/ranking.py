@@ -1,0 +1,88 @@
+"""Which weights would survive a cut now: the saliency of today's weights, kept up step by step."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from esacl import seeds
+from esacl.config import RunConfig
+from esacl.errors import RunFailure
+from esacl.mask import Mask
+from esacl.pruning import keep_top, saliency
+
+MOMENT_DECAY = 0.99
+
+
+class Ranking:
+    """Which weights would survive now: h + Omega and the mask that follows from it.
+
+    h is a moving average of the squared gradient, unbiased and normalised to mean 1 over the prunable weights; it is
+    free, since the optimiser has the gradient anyway.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], importance: Mapping[str, Tensor], config: RunConfig) -> None:
+        self.weights, self.importance, self.config = weights, importance, config
+        self.moments = {name: torch.zeros_like(w) for name, w in weights.items()}
+        self.task = 0
+
+    def restart(self, task: int) -> None:
+        """Forget the moments: another task has another loss."""
+        self.task = task
+        for moment in self.moments.values():
+            moment.zero_()
+
+    @torch.no_grad()
+    def observe(self) -> None:
+        """Take in today's gradients."""
+        for name, moment in self.moments.items():
+            gradient = self.weights[name].grad
+            if gradient is not None:
+                moment.mul_(MOMENT_DECAY).addcmul_(gradient, gradient, value=1 - MOMENT_DECAY)
+
+    @torch.no_grad()
+    def curvature(self) -> dict[str, Tensor]:
+        """H + Omega per weight. Normalising h to mean 1 also removes the average's start-up bias."""
+        count = sum(m.numel() for m in self.moments.values())
+        mean = sum(float(m.sum()) for m in self.moments.values()) / count
+        h = {name: m / mean if mean > 0 else m for name, m in self.moments.items()}
+        return {name: h[name] + self.importance[name] if name in self.importance else h[name] for name in h}
+
+    @torch.no_grad()
+    def scores(self, at: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Saliency of each weight at the point `at` (default: today's weights).
+
+        Raises:
+            RunFailure: weights or gradients are no longer finite.
+        """
+        found = saliency(
+            self.config.pruning.saliency,
+            self.weights if at is None else at,
+            curvature=self.curvature(),
+            # The root of the second moment stands for |g|: one mini-batch's gradient alone is mostly noise.
+            gradient={name: m.sqrt() for name, m in self.moments.items()},
+            generator=seeds.torch_generator(self.config.seed, "random saliency", self.task),
+        )
+        if not all(bool(torch.isfinite(s).all()) for s in found.values()):
+            raise RunFailure(
+                f"the weights or their gradients are no longer finite in task {self.task}; "
+                f"try a smaller lr than {self.config.lr}"
+            )
+        return found
+
+    def mask(self, sparsity: float, at: Mapping[str, Tensor] | None = None) -> Mask:
+        """The survivors at a sparsity."""
+        return keep_top(self.scores(at), sparsity, self.config.pruning.allocation)
+
+
+def keep_everything(weights: Mapping[str, Tensor]) -> Mask:
+    """The mask of a dense network."""
+    return Mask({name: torch.ones_like(w, dtype=torch.bool) for name, w in weights.items()})
+
+
+@torch.no_grad()
+def removed_share(weights: Mapping[str, Tensor], mask: Mask) -> float:
+    """Share of |theta|^2 that a cut to `mask` removes."""
+    total = sum(float(w.square().sum()) for w in weights.values())
+    kept = sum(float((w * mask[name]).square().sum()) for name, w in weights.items())
+    return 1 - kept / total if total else 0.0
