@@ -148,6 +148,13 @@ def test_rank_one_of_nothing_is_zero(inside):
     assert not rank_one(values, torch.full((2, 3), inside)).any()
 
 
+def test_idle_units_count_as_much_as_the_mean_unit():
+    # Column means 2, 0, 4 over mean 2: the idle column counts as 2.
+    values = torch.tensor([[1.0, 0.0, 2.0], [3.0, 0.0, 6.0]])
+    found = rank_one(values, torch.ones(2, 3, dtype=torch.bool), from_units=True)
+    assert found.tolist() == [[1.0, 1.0, 2.0], [3.0, 3.0, 6.0]]
+
+
 # -- consolidation
 
 
@@ -177,6 +184,15 @@ def test_the_mean_is_over_survivors_and_the_rest_becomes_rank_one():
     torch.testing.assert_close(omega, torch.where(mask["w"], fisher / 4, rank_one(fisher / 4, ~mask["w"])))
     assert bool((omega[~mask["w"]] > 0).all())  # regrown weights are protected too
     assert anchors.bytes == 2 * 4 * 2 + 4 * (3 + 2)
+
+
+def test_ways_into_idle_units_are_anchored_and_ways_into_black_pixels_are_free():
+    fisher = {"first": torch.tensor([[4.0, 0.0], [4.0, 0.0]]), "second": torch.tensor([[4.0, 0.0], [4.0, 0.0]])}
+    mask = Mask({name: torch.tensor([[True, False], [False, False]]) for name in fisher})
+    anchors = Anchors(1.0, compact=True)
+    anchors.consolidate({name: torch.ones(2, 2) for name in fisher}, fisher, mask)
+    assert [bool(x) for x in anchors.importance["first"].flatten()] == [True, False, True, False]
+    assert bool((anchors.importance["second"][1] > 0).all())
 
 
 def test_every_anchored_parameter_counts_in_the_mean_pruned_or_not():

@@ -1,0 +1,53 @@
+"""Determinism and resume: same config, same events; from every checkpoint the same rest and the same weights."""
+
+import numpy as np
+import pytest
+from idx_files import write_mnist
+from tiny_runs import OTHERS, STATEFUL, distinct, events_of, label, of_kind, tiny
+
+from esacl.events import CheckpointReady, Event, Stepped
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_mnist(tmp_path_factory.mktemp("data"))
+
+
+def agree(one: list[Event], other: list[Event]) -> None:
+    """Equal events; equal tensors and counters in every checkpoint, which events do not compare."""
+    assert one == other
+    for a, b in zip(of_kind(one, CheckpointReady), of_kind(other, CheckpointReady), strict=True):
+        assert a.counters == b.counters
+        assert a.tensors.keys() == b.tensors.keys()
+        for name in a.tensors:
+            np.testing.assert_array_equal(a.tensors[name], b.tensors[name], err_msg=name)
+
+
+@pytest.mark.parametrize("settings", distinct(STATEFUL), ids=label)
+def test_the_same_rest_from_every_checkpoint(settings):
+    config = tiny(settings)
+    events = events_of(config)
+    places = [i for i, event in enumerate(events) if isinstance(event, CheckpointReady)]
+    stages = 1 if config.method == "joint" else config.tasks
+    assert len(places) == stages * (config.epochs + 1)
+    for place in places:
+        agree(events[place + 1 :], events_of(config, events[place]))
+
+
+@pytest.mark.parametrize("settings", distinct(OTHERS, beside=STATEFUL), ids=label)
+def test_the_same_rest_from_the_middle_of_a_task(settings, data):
+    config = tiny(settings)
+    events = events_of(config, data=data)
+    place = next(i for i, e in enumerate(events) if isinstance(e, CheckpointReady) and (e.task, e.epoch) == (1, 1))
+    agree(events[place + 1 :], events_of(config, events[place], data))
+
+
+@pytest.mark.parametrize("settings", distinct(STATEFUL), ids=label)
+def test_the_same_config_is_the_same_run(settings):
+    agree(*(events_of(tiny(settings)) for _ in range(2)))
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"anchor.strength": 3.0}, {"sparsity": 0.5}, {"lr": 0.04}], ids=label)
+def test_another_config_is_another_run(change):
+    losses = [[e.loss for e in of_kind(events_of(tiny(more)), Stepped)] for more in ({}, change)]
+    assert losses[0] != losses[1]

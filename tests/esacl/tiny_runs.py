@@ -1,0 +1,93 @@
+"""Runs of a fraction of a second, and the variants of them that every invariant is shown on.
+
+The variants are read off the literal dicts: a new method, form, saliency, score, allocation, network or benchmark is
+tested without being told.
+"""
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from esacl import run
+from esacl.config import BENCHMARKS as FACTS
+from esacl.config import RunConfig, read_config
+from esacl.events import ArrayRecorded, CheckpointReady, Event
+from esacl.methods import METHODS
+from esacl.networks import NETWORKS
+from esacl.pruning import ALLOCATIONS, SALIENCIES
+from esacl.sdp import FORMS
+from esacl.selection import SCORES
+
+TINY: dict[str, Any] = {
+    "tasks": 2, "epochs": 2, "train_limit": 48, "device": "cpu", "threads": 1, "sdp.every": 3,
+    "curvature.top": 0, "curvature.levels": 0, "curvature.grid": 0, "curvature.examples": 32,
+}  # fmt: skip
+
+STATEFUL = (
+    [{"method": name} for name in METHODS]
+    + [{"method": name, "sparsity": 0.8} for name in METHODS if name != "esacl"]
+    + [{"sdp.form": name} for name in FORMS]
+    + [{"scenario": name} for name in FACTS["split-digits"]["scenarios"]]
+    + [
+        {"sdp.form": form, "scenario": scenario, "buffer.size": 20, "ids.train_fraction": 0.5}
+        for form, scenario in zip(FORMS, ("class", "domain", "task"))
+    ]
+    + [{"method": name, "buffer.size": 20} for name in METHODS if name != "joint"]
+)
+"""What a run has to carry from step to step, and all of it together."""
+
+OTHERS = (
+    [{"pruning.saliency": name} for name in SALIENCIES]
+    + [{"pruning.allocation": name} for name in ALLOCATIONS]
+    + [{"ids.score": name} for name in SCORES]
+    + [{"network": name} for name in NETWORKS]
+    + [{"benchmark": name, "scenario": scenario} for name in FACTS for scenario in FACTS[name]["scenarios"]]
+)
+"""Every other choice by name."""
+
+
+def distinct(variants: list[dict[str, Any]], beside: list[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+    """The variants whose configs differ from each other, and from those `beside` them."""
+    seen = {tiny(settings).digest for settings in beside or []}
+    kept = []
+    for settings in variants:
+        digest = tiny(settings).digest
+        if digest not in seen:
+            kept.append(settings)
+        seen.add(digest)
+    return kept
+
+
+def label(settings: dict[str, Any]) -> str:
+    """What pytest calls a variant."""
+    return " ".join(str(value) for value in settings.values())
+
+
+def tiny(settings: dict[str, Any] | None = None, **more: Any) -> RunConfig:
+    """A tiny run with dotted settings on top."""
+    return read_config(None, TINY | (settings or {}) | more)
+
+
+def held(event: Event) -> Event:
+    """The event as a store would give it back: its arrays copied, its counters once through JSON."""
+    if not isinstance(event, CheckpointReady):
+        return event
+    counters = json.loads(json.dumps(event.counters, allow_nan=False))
+    return replace(event, tensors={name: t.copy() for name, t in event.tensors.items()}, counters=counters)
+
+
+def events_of(config: RunConfig, state: CheckpointReady | None = None, data: Path | None = None) -> list[Event]:
+    """All events of a run."""
+    return [held(event) for event in run(config, copy.deepcopy(state), data=data)]
+
+
+def of_kind(events: list[Event], kind: type) -> list[Any]:
+    """The events of one kind."""
+    return [event for event in events if isinstance(event, kind)]
+
+
+def array(events: list[Event], name: str) -> dict[str, Any]:
+    """The arrays recorded under a name."""
+    return dict(next(e.arrays for e in of_kind(events, ArrayRecorded) if e.name == name))
