@@ -5,13 +5,13 @@ every estimate is a weighted mean of those. lambda_max is no mean: every estimat
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, jvp, vmap
+from torch.func import functional_call
 
 from esacl import networks
 from esacl.config import RunConfig
@@ -28,7 +28,6 @@ from esacl.selection import score, select
 from esacl.stages import stage_of
 from esacl.tasks import Examples, task_stream
 
-CHUNK = 64  # instances whose gradients are held at the same time
 TOLERANCE = 1e-2  # of Lanczos: an eigenvalue's error goes with the square
 
 
@@ -119,40 +118,35 @@ def estimates(view: View, rule: str, fraction: float, draws: int, *, best: bool)
 
 def fisher_traces(network: nn.Module, loss: Criterion, pool: Examples) -> Tensor:
     """Trace of each instance's Fisher matrix, sum_c p_c |grad log p_c|^2 over the open columns; (n,) float64."""
-    weights = {name: p.detach() for name, p in network.named_parameters()}
+    weights = list(network.parameters())
     columns = loss.open[pool.targets[0]].nonzero()[:, 0]  # the pool is one task's: the same columns are open
-
-    def log_p(values: Mapping[str, Tensor], image: Tensor, one_hot: Tensor) -> Tensor:
-        outputs = functional_call(network, dict(values), (image[None],))[0]
-        return (outputs[columns].log_softmax(0) * one_hot).sum()
-
-    slopes = vmap(vmap(grad(log_p), (None, None, 0)), (None, 0, None))
     traces = []
-    for images in pool.inputs.split(CHUNK):
-        with torch.no_grad():
-            p = functional_call(network, weights, (images,))[:, columns].softmax(1).double()
-        gradients = slopes(weights, images, torch.eye(len(columns)))
-        squares = torch.stack([g.flatten(2).double().square().sum(2) for g in gradients.values()]).sum(0)
-        traces.append((p * squares).sum(1))
-    return torch.cat(traces).detach()
+    for image in pool.inputs.split(1):
+        log_p = network(image)[0, columns].log_softmax(0)
+        squares = [_squared(torch.autograd.grad(one, weights, retain_graph=True)) for one in log_p]
+        traces.append((log_p.detach().double().exp() * torch.stack(squares)).sum())
+    return torch.stack(traces)
 
 
 def second_derivatives(network: nn.Module, loss: Criterion, pool: Examples, d: Mapping[str, Tensor]) -> Tensor:
-    """d'H_i d of each instance: twice forward along d, in float64; (n,)."""
-    weights = {name: p.detach().double() for name, p in network.named_parameters()}
-    along = {name: d[name].detach().double() if name in d else torch.zeros_like(w) for name, w in weights.items()}
+    """d'H_i d of each instance, in float64; (n,).
 
-    def losses(step: Tensor) -> Tensor:
-        values = {name: w + step * along[name] for name, w in weights.items()}
-        outputs = functional_call(network, values, (pool.inputs.double(),))
-        return -loss.logits(outputs, pool.targets).log_softmax(1).gather(1, pool.targets[:, None])[:, 0]
+    All at once: the derivative by c of the second derivative by a of sum_i c_i L_i(theta + a d).
+    """
+    step = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    shares = torch.ones(len(pool), dtype=torch.float64, requires_grad=True)
+    values = {
+        name: p.detach().double() + (step * d[name].detach().double() if name in d else 0)
+        for name, p in network.named_parameters()
+    }
+    losses = loss.per_example(functional_call(network, values, (pool.inputs.double(),)), pool.targets)
+    (slope,) = torch.autograd.grad((shares * losses).sum(), step, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope, step, create_graph=True)
+    return torch.autograd.grad(curvature, shares)[0]
 
-    one, here = torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
 
-    def slope(step: Tensor) -> Tensor:
-        return jvp(losses, (step,), (one,))[1]
-
-    return jvp(slope, (here,), (one,))[1].detach()
+def _squared(tensors: Iterable[Tensor]) -> Tensor:
+    return torch.stack([tensor.double().square().sum() for tensor in tensors]).sum()
 
 
 @torch.no_grad()

@@ -1,0 +1,206 @@
+import json
+
+import pytest
+
+from benchmarks import pool, provenance, table, tune
+from benchmarks.once import MEASURES, measure
+from benchmarks.spec import read_spec
+from esacl.config import RunConfig
+from esacl.errors import InputError, RunFailure
+
+SPEC = """
+seeds = [0, 1]
+reference = "plain"
+[common]
+tasks = 2
+epochs = 1
+train_limit = 40
+[[row]]
+name = "plain"
+method = "finetune"
+[[row]]
+name = "sparse"
+each = { sparsity = [0.8, 0.9] }
+"""
+
+
+@pytest.fixture
+def spec_file(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(SPEC)
+    return path
+
+
+def record(accuracy, **other):
+    return {"failed": None, "commit": "abc", **dict.fromkeys(MEASURES), "average_accuracy": accuracy, **other}
+
+
+@pytest.fixture
+def made_up(monkeypatch):
+    """Runs that take no time; returns the jobs in the order in which they were asked for."""
+    asked = []
+
+    def run_all(jobs, results, *, workers, data):
+        for job in jobs:
+            if results.get(job.config) is None:
+                asked.append(job)
+                value = 0.9 + 0.01 * job.config.seed - (0.1 if job.config.lr > 1 else 0)
+                results.keep(job, record(value, sparsity=job.config.sparsity, drop=None), "abc")
+
+    monkeypatch.setattr(table, "run_all", run_all)
+    monkeypatch.setattr(tune, "run_all", run_all)
+    return asked
+
+
+def test_measures_of_a_run():
+    config = RunConfig(tasks=2, epochs=1, train_limit=40, curvature={"top": 0, "levels": 0, "grid": 0}, device="cpu")
+    found = measure(config)
+    assert found.keys() == {"failed", *MEASURES}
+    assert found["failed"] is None
+    assert 0 <= found["average_accuracy"] <= 1
+    assert found["sparsity"] >= 0.9 - 1e-9
+    assert found["flops"] > 1
+    assert found["accuracy_task_known"] is None
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_joint_has_no_transfer_and_class_il_tells_the_task():
+    off = {"top": 0, "levels": 0, "grid": 0}
+    found = measure(
+        RunConfig(method="joint", scenario="class", tasks=2, epochs=1, train_limit=40, curvature=off, device="cpu")
+    )
+    assert found["backward_transfer"] is None
+    assert found["learning_accuracy"] is None
+    assert found["drop"] is None
+    assert found["accuracy_task_known"] >= found["average_accuracy"]
+
+
+def test_a_failed_run_is_a_result(monkeypatch):
+    def diverging(config, data=None):
+        yield from ()
+        raise RunFailure("the loss became nan")
+
+    monkeypatch.setattr("esacl.pipeline.run", diverging)
+    found = measure(RunConfig())
+    assert found["failed"] == "the loss became nan"
+    assert found["average_accuracy"] is None
+
+
+def test_rows_are_interleaved_over_the_seeds(spec_file, made_up, capsys):
+    assert table.main([str(spec_file)]) == 0
+    assert [job.config.seed for job in made_up] == [0, 0, 0, 1, 1, 1]
+    assert [job.label for job in made_up[:3]] == ["plain, seed 0", "sparse, 80%, seed 0", "sparse, 90%, seed 0"]
+    text = (spec_file.parent / "results" / "small.md").read_text()
+    assert text.strip() == capsys.readouterr().out.strip()
+    assert "| sparse, 80% | 90.50 ± 0.71 | 80.00 | +0.00 ± 0.00 | 2 |" in text
+
+
+def test_an_interrupted_table_goes_on_where_it_was(spec_file, made_up):
+    table.main([str(spec_file), "--seeds", "0"])
+    kept = spec_file.parent / "results" / "small.jsonl"
+    with kept.open("a") as file:
+        file.write('{"key": "torn')  # killed while writing
+    del made_up[:]
+    table.main([str(spec_file)])
+    assert [job.config.seed for job in made_up] == [1, 1, 1]
+    assert len([json.loads(line) for line in kept.read_text().splitlines()]) == 6
+
+
+def test_results_of_other_code_are_not_reused(spec_file, made_up, monkeypatch):
+    table.main([str(spec_file)])
+    del made_up[:]
+    monkeypatch.setattr(pool, "code_digest", lambda: "changed!")
+    table.main([str(spec_file)])
+    assert len(made_up) == 6
+
+
+def test_failed_runs_are_counted_and_left_out_of_the_mean(spec_file):
+    spec = read_spec(spec_file)
+    found = {row.name: [record(0.5, sparsity=0.9), record(0.7, sparsity=0.8)] for row in spec.rows}
+    found["sparse, 90%"][1] = {**record(None), "failed": "nan"}
+    lines = table.table(spec, found)
+    assert lines[2].startswith("| plain | 60.00 ± 14.14 | 80.00 |")  # the smallest sparsity, not the mean
+    assert lines[4] == "| sparse, 90% | 50.00 | 90.00 | +0.00 | 2 (1 failed) |"
+
+
+def test_a_real_table_in_processes(spec_file, capfd):
+    spec_file.write_text(SPEC.replace("[0, 1]", "[0]").replace("[0.8, 0.9]", "[0.8]"))
+    assert table.main([str(spec_file), "--workers", "1"]) == 0
+    kept = [json.loads(line) for line in (spec_file.parent / "results" / "small.jsonl").read_text().splitlines()]
+    assert {entry["row"] for entry in kept} == {"plain, seed 0", "sparse, 80%, seed 0"}
+    assert all(entry["failed"] is None for entry in kept)
+    assert "| sparse, 80% |" in capfd.readouterr().out
+
+
+def test_bad_input_is_one_line(tmp_path, capsys):
+    assert table.main([str(tmp_path / "none.toml")]) == 2
+    assert tune.main([str(tmp_path / "none.toml")]) == 2
+    assert tune.main([str(tmp_path / "none.toml"), "--evaluation", "test"]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("error: ") for line in lines)
+    assert "never looks at test data" in lines[2]
+
+
+TUNING = """
+seeds = [0, 1]
+[common]
+tasks = 2
+[[row]]
+name = "one"
+method = "finetune"
+grid = { lr = [0.1, 2.0] }
+[[row]]
+name = "two"
+grid = { "anchor.strength" = [0.5], lr = [5.0, 0.2] }
+"""
+
+
+def test_tuning_chooses_on_validation_data(tmp_path, made_up, capsys):
+    path = tmp_path / "tuning.toml"
+    path.write_text(TUNING)
+    assert tune.main([str(path)]) == 0
+    assert {job.config.evaluation for job in made_up} == {"validation"}
+    chosen = (tmp_path / "results" / "tuning.toml").read_text()
+    assert '["one"]\nlr = 0.1\n' in chosen
+    assert '["two"]\nanchor.strength = 0.5\nlr = 0.2\n' in chosen
+    told = capsys.readouterr().out
+    assert "| two | **anchor.strength 0.5, lr 0.2** | 90.50 ± 0.71 | 2 |" in told
+    assert "At the edge of its grid: one: lr; two: lr." in told
+    (tmp_path / "table.toml").write_text('tuned = "results/tuning.toml"\n[[row]]\nname = "a"\ntuned = "two"\n')
+    assert read_spec(tmp_path / "table.toml").rows[0].settings == {"anchor.strength": 0.5, "lr": 0.2}
+
+
+def test_tuning_refuses_to_favour_a_method(tmp_path):
+    path = tmp_path / "tuning.toml"
+    path.write_text(TUNING.replace("[0.1, 2.0]", "[0.1]"))
+    with pytest.raises(InputError, match="one 1, two 2"):
+        tune.check_trials(read_spec(path))
+
+
+def test_a_trial_with_a_failed_run_is_out():
+    good, bad = {"lr": 0.1}, {"lr": 9.0}
+    assert tune.best([(bad, [0.99, None]), (good, [0.5, 0.6])]) == good
+    with pytest.raises(InputError, match="every trial"):
+        tune.best([(bad, [None])])
+
+
+def test_the_code_digest_sees_formulas_and_not_comments(tmp_path):
+    (tmp_path / "formula.py").write_text('def f(x):\n    """Twice."""\n    return 2 * x\n')
+    (tmp_path / "cli.py").write_text("a = 1\n")
+    before = provenance.code_digest(tmp_path)
+    (tmp_path / "formula.py").write_text('def f(x):\n    """Double."""\n    # a remark\n    return 2 * x\n')
+    (tmp_path / "cli.py").write_text("a = 2\n")
+    assert provenance.code_digest(tmp_path) == before
+    (tmp_path / "formula.py").write_text("def f(x):\n    return 3 * x\n")
+    assert provenance.code_digest(tmp_path) != before
+
+
+def test_headers_hide_where_this_machine_keeps_its_files(monkeypatch):
+    arguments = ["x", str(provenance.ROOT / "benchmarks" / "a.toml"), "--data", "/somewhere", "--out=/else", "--seeds"]
+    monkeypatch.setattr("sys.argv", [*arguments, "0"])
+    assert provenance.this_command("benchmarks.table") == "python -m benchmarks.table benchmarks/a.toml --seeds 0"
+    lines = "\n".join(provenance.header("Title", "", "command", []))
+    assert "# Title" in lines
+    assert "cores" in lines
+    assert provenance.code_digest() in lines
