@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from tiny_runs import events_of, label, of_kind, tiny
 
 from esacl import networks, seeds
+from esacl.buffer import Buffer
 from esacl.cost import Ledger, count_layers
 from esacl.errors import RunFailure
 from esacl.events import CheckpointReady, Evaluated, Stepped, TaskFinished
@@ -314,6 +315,19 @@ def test_the_buffer_is_offered_every_task():
     last = checkpoints(tiny({"buffer.size": 200}))[-1]
     assert last.counters["buffer_seen"] == len(last.tensors["buffer/targets"]) == 2 * 48
     assert sorted(set(last.tensors["buffer/targets"].tolist())) == [0, 1, 2, 3]
+
+
+def test_every_step_rehearses_other_examples(monkeypatch):
+    seen, draw = [], Buffer.draw
+
+    def recorded(self, count, generator):
+        rows = draw(self, count, generator)
+        seen.append(tuple(rows[0].flatten().tolist()))
+        return rows
+
+    monkeypatch.setattr(Buffer, "draw", recorded)
+    events_of(tiny({"buffer.size": 40}, method="finetune", tasks=3))
+    assert len(seen) == len(set(seen)) == 2 * 6
 
 
 def test_rehearsal_keeps_the_first_task_in_class_il():
