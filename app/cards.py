@@ -1,5 +1,6 @@
 """The small figures of the overview, one a page, each with a sentence that holds the number it is about."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,12 +69,14 @@ def _sparsity(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card 
     target = reading.sparsity(seen.index.to_numpy(), record.config.sparsity)
     index = int(np.argmin(np.abs(seen.index.to_numpy() - target)))
     beside = results.baseline(entry, [other for other in others if name in reading.array_names(other)])
-    other, text = None, f"Cut to {percent(1 - target, 0)} in one shot: {percent(float(seen.iloc[index].mean()))} right."
-    if beside is not None and beside.config is not None:
-        theirs = frames.accuracy_at_levels(reading.arrays(beside, name) or {})
-        other = (results.named(beside), beside.config.method, theirs)
+    other = None
+    text = f"Cut to {percent(1 - target, 0)} in one shot: {percent(float(seen.iloc[index].mean()))} right."
+    with contextlib.suppress(InputError):  # a damaged run beside this one is no reason to show nothing
+        other = results.curve_beside(beside, name)
+    if other is not None:
+        theirs = other[2]
         at = int(np.argmin(np.abs(theirs.index.to_numpy() - target)))
-        text += f" {results.named(beside)}: {percent(float(theirs.iloc[at].mean()))}."
+        text += f" {other[0]}: {percent(float(theirs.iloc[at].mean()))}."
     chance = [float(c) for c in arrays.get("chance", ())]
     drawing = sparsity.accuracy(
         seen, index, record.config.sparsity, chance, beside=other, width=WIDTH, height=HEIGHT, small=True

@@ -193,7 +193,7 @@ def pool(arrays: Arrays) -> pd.DataFrame:
     chosen = np.asarray(arrays["chosen"], dtype=int)
     shown = np.asarray(arrays["thumbnail_of"], dtype=int)
     embedding = np.asarray(arrays["embedding"])
-    damaged = embedding.shape != (n, 2) or len(arrays["label"]) != n
+    damaged = embedding.shape != (n, 2) or len(arrays["label"]) != n or len(arrays["weight"]) != len(chosen)
     if (
         damaged
         or (chosen.size and not 0 <= chosen.min() <= chosen.max() < n)

@@ -13,7 +13,7 @@ from esacl import jobs
 from esacl.config import BENCHMARKS, METHOD_NAMES, NETWORK_NAMES, SDP_FORM_NAMES, RunConfig, read_config
 from esacl.errors import InputError
 
-DEFAULTS = {"benchmark": "split-digits", "method": "esacl", "seed": 0, "ids": 0.25, "anchor": 1.0}
+DEFAULT = read_config(None, {})
 SIZES = {
     "split-digits": "8×8 digits that come with scikit-learn: 5 tasks of 2 classes, about 10 s on one core",
     "split-mnist": "MNIST: 5 tasks of 2 classes, minutes on a laptop",
@@ -95,7 +95,7 @@ def _choices() -> dict[str, Any]:
         "Weights removed, %",
         0.0,
         99.5,
-        90.0 if method == "esacl" else 0.0,
+        100 * DEFAULT.sparsity if method == DEFAULT.method else 0.0,
         0.5,
         key=f"new-sparsity-{method == 'esacl'}",
         help="0 is dense. Above it, one cut after each task: by EsaCL's saliency, or by magnitude for the others.",
@@ -103,15 +103,22 @@ def _choices() -> dict[str, Any]:
     )
     left, right = st.columns(2)
     fraction = left.slider(
-        "Instances IDS keeps, %", 5, 100, 25, 5, key="new-ids", help="Of the pool that estimates the landscape.", **keep
+        "Instances IDS keeps, %",
+        5,
+        100,
+        round(100 * DEFAULT.ids.fraction),
+        5,
+        key="new-ids",
+        help="Of the pool that estimates the landscape.",
+        **keep,
     )
     anchored = method in ("esacl", "ewc")
     strength = right.number_input(
         "Anchor strength",
         0.0,
         1e6,
-        1.0,
-        0.1,
+        DEFAULT.anchor.strength,
+        0.5,
         key="new-anchor",
         disabled=not anchored,
         help="0 lets go of earlier tasks, higher holds on to them.",
@@ -152,6 +159,7 @@ def _more(benchmark: str, method: str) -> dict[str, Any]:
         form_name = left.selectbox(
             "Form of SDP",
             SDP_FORM_NAMES,
+            SDP_FORM_NAMES.index(DEFAULT.sdp.form),
             key="new-form",
             disabled=method != "esacl",
             help="admm and segment train dense and cut once; progressive prunes while it trains, which is cheaper.",

@@ -1,6 +1,7 @@
 """Controls and texts that pages share. Text that a user or a run's folder brings is shown as text, never as markup."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -15,6 +16,7 @@ from app.figures import palette
 from app.reading import Entry
 from app.wording import percent
 from esacl.config import RunConfig
+from esacl.errors import InputError
 from esacl.events import Evaluated, RunStarted
 from esacl.records import RunRecord
 
@@ -93,10 +95,11 @@ def run_picker(found: Sequence[Entry]) -> Entry | None:
     current = asked or first_choice(found).run_id
     reading.remember("run", current)
     reading.remember("_run", current)
+    names = labels(found)
     st.selectbox(
         "Run",
         list(by_id),
-        format_func=lambda run_id: label(by_id[run_id]),
+        format_func=lambda run_id: names[run_id],
         key="_run",
         on_change=reading.choose,
         args=("run", "_run"),
@@ -113,6 +116,13 @@ def first_choice(found: Sequence[Entry]) -> Entry:
         return (not entry.status.live, state != "finished", entry.recorded, config is None or config.method != "esacl")
 
     return min(found, key=order) if any(not e.recorded for e in found) else min(found, key=lambda e: order(e)[1:])
+
+
+def labels(found: Sequence[Entry]) -> dict[str, str]:
+    """Run id -> a line that no other run has: a picker tells its options apart by what is written."""
+    lines = {entry.run_id: label(entry) for entry in found}
+    often = {line for line, count in Counter(lines.values()).items() if count > 1}
+    return {run_id: f"{line} · {run_id}" if line in often else line for run_id, line in lines.items()}
 
 
 def label(entry: Entry) -> str:
@@ -145,16 +155,26 @@ def beside_picker(entry: Entry, found: Sequence[Entry], *, needs: str = "") -> E
     default = preferred.run_id if preferred else "none"
     current = asked if asked in by_id or asked == "none" else default
     reading.remember("_beside", current)
+    names = {"none": "no other run", **labels(others)}
     st.selectbox(
         "Beside it",
-        ["none", *by_id],
-        format_func=lambda run_id: label(by_id[run_id]) if run_id in by_id else "no other run",
+        list(names),
+        format_func=lambda run_id: names[run_id],
         key="_beside",
         on_change=reading.choose,
         args=("beside", "_beside"),
         help="Finished runs of the same benchmark, scenario and number of tasks.",
     )
-    return by_id.get(current)
+    chosen = by_id.get(current)
+    if chosen is not None:
+        try:
+            reading.record(chosen)
+            if needs:
+                reading.arrays(chosen, needs)
+        except InputError as error:
+            say("warning", f"The run beside it is left out: {error}")
+            return None
+    return chosen
 
 
 def task_picker(record: RunRecord, *, about: str = "Task") -> int:

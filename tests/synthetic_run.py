@@ -120,7 +120,7 @@ def _evaluated(config: RunConfig, after: int, on: int, value: float) -> Evaluate
 
 def _analysis(config: RunConfig, task: int, rng: np.random.Generator) -> Iterator[Event]:
     cut = config.sparsity > 0
-    yield Analysing(task=task, stage="selection", done=0, total=1)
+    yield Analysing(task=task, stage="selection", done=0, total=4)
     yield ArrayRecorded(name=f"selection-t{task}", arrays=_selection(config, task, rng))
     yield Selected(
         task=task,
@@ -131,13 +131,10 @@ def _analysis(config: RunConfig, task: int, rng: np.random.Generator) -> Iterato
         kept=20,
         array=f"selection-t{task}",
     )
-    yield Analysing(task=task, stage="curvature", done=0, total=3)
+    yield Analysing(task=task, stage="spectrum", done=1, total=4)
     sharp = 6.6 if config.method == "esacl" else 1.7
-    yield _curvature(task, "dense", False, "lanczos", sharp)
-    yield _curvature(task, "dense", False, "pyhessian", sharp * 1.001, k=1)
-    if cut:
-        yield _curvature(task, "pruned", False, "lanczos", 8.2 if config.method == "esacl" else 11.3)
-        yield _curvature(task, "pruned", True, "lanczos", 2.0 if config.method == "esacl" else 1.4)
+    if config.curvature.top:
+        yield from _points(task, cut, sharp, config)
     curve = _sparsity(config, task)
     yield ArrayRecorded(name=f"sparsity-t{task}", arrays=curve)
     yield ArrayRecorded(name=f"histogram-t{task}", arrays=_histogram(cut))
@@ -163,6 +160,14 @@ def _analysis(config: RunConfig, task: int, rng: np.random.Generator) -> Iterato
             estimate_lambda_max=sharp * 1.1,
             full_lambda_max=sharp,
         )
+
+
+def _points(task: int, cut: bool, sharp: float, config: RunConfig) -> Iterator[Event]:
+    yield _curvature(task, "dense", False, "lanczos", sharp)
+    yield _curvature(task, "dense", False, "pyhessian", sharp * 1.001, k=1)
+    if cut:
+        yield _curvature(task, "pruned", False, "lanczos", 8.2 if config.method == "esacl" else 11.3)
+        yield _curvature(task, "pruned", True, "lanczos", 2.0 if config.method == "esacl" else 1.4)
 
 
 def _curvature(task: int, point: str, restricted: bool, engine: str, top: float, k: int = 3) -> CurvatureMeasured:

@@ -1,0 +1,144 @@
+import base64
+import itertools
+import re
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app import drawing, wording
+from app.drawing import Panel, Scale
+
+COMPONENT = Path(drawing.__file__).parent / "component"
+
+
+def panel(**fields):
+    return Panel(**{"x": Scale(0, 10), "y": Scale(0, 1), "x_label": "x", "y_label": "y", "alt": "a", **fields})
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [
+        (Scale(0, 10), [0, 2, 4, 6, 8, 10]),
+        (Scale(0.5, 1.0), [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]),
+        (Scale(0.001, 10, log=True), [0.001, 0.01, 0.1, 1, 10]),
+        (Scale(3, 3), [3]),
+    ],
+)
+def test_ticks_are_round(scale, expected):
+    assert scale.ticks(6) == pytest.approx(expected)
+
+
+def test_what_cannot_be_drawn_has_no_place():
+    assert Scale(1, 100, log=True).share(10) == pytest.approx(0.5)
+    for value in (None, float("nan"), float("inf")):
+        assert Scale(0, 1).share(value) is None
+    assert Scale(0.1, 1, log=True).share(0.0) is None
+
+
+def test_a_hole_breaks_a_line_and_the_floor_cuts_it():
+    assert panel().path([0, 1, 2, 3], [0.1, None, 0.3, 0.4]).count("M") == 2
+    assert panel().path([0, 1, 2], [0.1, -5.0, 0.3]).count("M") == 2
+
+
+def test_higher_values_are_drawn_higher():
+    assert panel().at_y(0.9) < panel().at_y(0.1)
+    assert panel().at_x(9) > panel().at_x(1)
+
+
+def test_names_at_the_edge_never_cover_each_other():
+    spread = drawing.apart([10, 10, 11, 200], 15, 0, 200)
+    assert all(b - a >= 15 - 1e-9 for a, b in itertools.pairwise(spread))
+    assert max(spread) <= 200
+
+
+def test_a_follower_has_one_place_a_level():
+    figure = panel()
+    figure.follow([1, 2, 3], [0.5, None, 0.7], "pruned", 0, tips=["a", "b", "c"])
+    frames = figure.marks[-1]["frames"]
+    assert len(frames["cx"]) == len(frames["cy"]) == len(frames["tip"]) == 3
+    assert frames["cx"][1] is None
+    assert frames["cy"][1] is None
+
+
+def test_a_picture_holds_its_pixels():
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    data = base64.b64decode(drawing.png(pixels).removeprefix("data:image/png;base64,"))
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", data[16:24]) == (4, 2)
+    start = data.index(b"IDAT") + 4
+    length = struct.unpack(">I", data[start - 8 : start - 4])[0]
+    raw = zlib.decompress(data[start : start + length])
+    assert raw == b"".join(b"\0" + row.tobytes() for row in pixels)
+
+
+def test_scales_hold_every_value():
+    scale = drawing.span([1.0, None, 5.0], np.array([np.nan, 9.0]))
+    assert scale.low < 1
+    assert scale.high > 9
+    log = drawing.span([0.02, 0.0, -1.0, 300.0], log=True)
+    assert (log.low, log.high) == (0.01, 1000)
+    assert drawing.span([]) == Scale(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (float("nan"), "–"),
+        (0, "0"),
+        (0.12345, "0.123"),
+        (-1.5, "−1.5"),
+        (12345.0, "12 345"),
+        (1e-5, "10⁻⁵"),
+        (6.4e-4, "6.4·10⁻⁴"),
+        (2.5e7, "2.5·10⁷"),
+    ],
+)
+def test_numbers_are_written_for_readers(value, text):
+    assert wording.number(value) == text
+
+
+def test_percentages_and_points():
+    assert wording.percent(0.9871) == "98.7 %"
+    assert wording.percent(None) == "–"
+    assert wording.points(-0.0069) == "−0.7"
+    assert wording.points(0.012) == "+1.2"
+    assert wording.points(-0.0001) == "0.0"
+
+
+def test_the_component_draws_every_tag_and_attribute_that_figures_use():
+    script = (COMPONENT / "drawing.js").read_text()
+    tags, attributes = (
+        set(re.findall(r'"([\w-]+)"', re.search(rf"const {name} = new Set\(\[(.*?)\]\)", script, re.S).group(1)))
+        for name in ("TAGS", "ATTRIBUTES")
+    )
+    figure = panel()
+    figure.line([0, 1], [0, 1], "esacl")
+    figure.area([0, 1], [0, 0], [1, 1], "esacl")
+    for shape in ("circle", "square", "diamond", "triangle", "cross"):
+        figure.point(1, 0.5, "open esacl", shape=shape)
+    figure.bar(0, 1, 0.5, "pruned")
+    figure.rule(x=1, y=0.5)
+    figure.text(1, 0.5, "word")
+    figure.labels([(0.5, "name", "esacl", 30.0)])
+    for mark in figure.drawing()["marks"]:
+        assert mark["tag"] in tags
+        assert set(mark["at"]) <= attributes
+
+
+def test_every_look_of_a_method_is_in_the_stylesheet():
+    from app.figures.palette import METHODS
+
+    sheet = (COMPONENT / "drawing.css").read_text()
+    for _, look, _, dash in METHODS.values():
+        assert f".{look} {{ --c: light-dark(" in sheet
+        assert not dash or f".{dash} {{ stroke-dasharray" in sheet
+
+
+def test_methods_differ_in_more_than_colour():
+    from app.figures.palette import METHODS
+
+    assert len({(shape, dash) for _, _, shape, dash in METHODS.values()}) == len(METHODS)

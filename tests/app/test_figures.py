@@ -1,0 +1,162 @@
+import json
+
+import numpy as np
+import pytest
+from synthetic_run import synthetic_config, synthetic_events
+
+from app import frames
+from app.figures import accuracy, curvature, landscape, planes, selection, slices, sparsity
+from app.figures.palette import hue
+from esacl.errors import RunUnreadable
+from esacl.events import ArrayRecorded
+
+MATRIX = [[0.9, None, None], [0.85, 0.95, None], [0.8, 0.9, 1.0]]
+
+
+def texts(drawing):
+    return [mark["text"] for mark in drawing["marks"] if "text" in mark]
+
+
+def every_drawing(events, arrays):
+    curve, seen = frames.sparsity(arrays["sparsity-t2"]), frames.accuracy_at_levels(arrays["sparsity-t2"])
+    pool, measured = frames.pool(arrays["selection-t2"]), frames.curvature(events)
+    cuts = arrays["landscape-t2"]
+    yield accuracy.over_sequence(MATRIX, 0.5)
+    yield accuracy.matrix(MATRIX, tasks=3)
+    yield accuracy.training_loss(frames.losses(events), 3)
+    yield accuracy.compared([("EsaCL", "esacl", 0.98), ("EWC", "ewc", None)])
+    yield curvature.tops(measured, 3, "this run")
+    yield curvature.legend()
+    yield curvature.spectrum(measured, 1)
+    for index in (0, 12, len(curve) - 1):
+        yield sparsity.accuracy(seen, index, 0.9, [0.5] * 3, beside=("EWC", "ewc", seen * 0.9))
+        yield sparsity.rise(curve, index, 0.9)
+        yield sparsity.how_far(curve, index)
+        yield sparsity.layers(frames.layer_densities(arrays["sparsity-t2"]), index)
+    yield sparsity.weights(frames.histogram(arrays["histogram-t2"]), 0.9)
+    yield selection.thumbnails(pool, arrays["selection-t2"]["thumbnails"])
+    yield selection.scores(pool)
+    yield selection.balance(frames.balance(pool))
+    yield selection.estimates(frames.estimates(arrays["selection-t2"]))
+    yield selection.embedding(pool, ["4", "5"])
+    yield slices.along_pruning(cuts, "loss")
+    yield slices.random_lines(cuts, "accuracy")
+    for plane in planes.planes(cuts).values():
+        yield planes.picture(plane)
+
+
+def test_every_figure_is_plain_json_with_words_for_those_who_cannot_see_it(events, arrays):
+    for drawing in every_drawing(events, arrays):
+        json.dumps(drawing, allow_nan=False)
+        assert len(drawing["alt"]) > 15
+        assert drawing["marks"]
+
+
+def test_every_mark_that_follows_the_level_has_a_place_for_each(events, arrays):
+    levels = len(arrays["sparsity-t2"]["levels"])
+    seen = frames.accuracy_at_levels(arrays["sparsity-t2"])
+    drawing = sparsity.accuracy(seen, 3, 0.9, [0.5])
+    moving = [mark["frames"] for mark in drawing["marks"] if "frames" in mark]
+    assert len(moving) == seen.shape[1] + 1
+    assert all(len(values) == levels for frames_ in moving for values in frames_.values())
+    curve = frames.sparsity(arrays["sparsity-t2"])
+    assert all(len(fact["values"]) == levels for fact in sparsity.facts(curve, seen))
+
+
+def test_the_matrix_says_which_way_it_is_read_and_leaves_the_unknown_blank():
+    drawing = accuracy.matrix(MATRIX, tasks=3)
+    assert "accuracy on task →" in texts(drawing)
+    assert "after task ↓" in texts(drawing)
+    blank = [mark for mark in drawing["marks"] if mark["at"].get("class") == "blank"]
+    assert len(blank) == 3
+    assert "85.0" in texts(drawing)
+    tips = {mark.get("tip") for mark in drawing["marks"]}
+    assert "after task 2, on task 1: 85.00 %" in tips
+
+
+def test_a_running_matrix_has_room_for_what_comes():
+    drawing = accuracy.matrix([[0.9, None, None, None, None]], tasks=5)
+    blank = [mark for mark in drawing["marks"] if mark["at"].get("class") == "blank"]
+    assert len(blank) == 24
+
+
+def test_zero_accuracy_is_drawn():
+    drawing = accuracy.over_sequence([[0.9, None], [0.0, 0.95]], 0.1)
+    assert "0.0 %" in drawing["alt"]
+
+
+def test_tasks_have_an_order_of_hues():
+    assert len({round(hue(task, 10)) for task in range(10)}) == 10
+
+
+def test_rises_below_zero_are_left_out_of_the_log_axis(arrays):
+    curve = frames.sparsity(arrays["sparsity-t0"])
+    curve.loc[2, "rise"] = -1e-6
+    curve.loc[3, "taylor"] = 0.0
+    json.dumps(sparsity.rise(curve, 2, 0.9), allow_nan=False)
+
+
+def test_two_runs_share_one_scale(events):
+    frame = frames.curvature(events)
+    higher = frame.assign(lambda_max=frame["lambda_max"] * 10)
+    scale = curvature.shared_scale([frame, higher], "lambda_max")
+    assert scale.low == 0
+    assert scale.high > higher["lambda_max"].max()
+
+
+def test_negative_eigenvalues_are_not_cut_off(events):
+    frame = frames.curvature(events)
+    frame["lambda_max"] = -frame["lambda_max"]
+    assert curvature.shared_scale([frame], "lambda_max").low < frame["lambda_max"].min()
+
+
+def test_a_dense_run_has_only_the_slices_around_the_dense_point():
+    dense = synthetic_events(synthetic_config(method="finetune", sparsity=0.0))
+    cuts = next(e.arrays for e in dense if isinstance(e, ArrayRecorded) and e.name == "landscape-t0")
+    assert slices.along_pruning(cuts, "loss") is None
+    assert planes.slices(planes.planes(cuts)) == {"plane_dense": "Around the dense point"}
+
+
+def test_colours_are_locked_over_all_planes(arrays):
+    found = [p for name, kept in arrays.items() if name.startswith("landscape") for p in planes.planes(kept).values()]
+    low, high = planes.limits(found)
+    assert low == pytest.approx(min(p.loss.min() for p in found))
+    assert high == pytest.approx(max(p.loss.max() for p in found))
+    for plane in found:
+        figure = landscape.contour(plane, (low, high))
+        assert figure.data[0].zmin == pytest.approx(np.log10(low))
+        assert figure.data[0].zmax == pytest.approx(np.log10(high))
+        surface = landscape.surface(plane, (low, high))
+        assert surface.data[0].cmin == pytest.approx(np.log10(low))
+        assert surface.layout.uirevision == "camera"
+
+
+def test_dense_and_pruned_are_marked_where_they_are(arrays):
+    plane = planes.planes(arrays["landscape-t0"])["plane_pruning"]
+    marked = landscape.contour(plane, planes.limits([plane])).data[1]
+    assert list(marked.text) == ["dense", "pruned"]
+    assert list(marked.x) == [0.0, 1.0]
+    assert len(set(marked.marker.symbol)) == 2
+
+
+def test_holes_are_counted_and_left_blank(arrays):
+    cuts = {key: np.array(value) for key, value in arrays["landscape-t0"].items()}
+    cuts["plane_dense/loss"][2, 3] = np.nan
+    cuts["plane_dense/loss"][0, 0] = np.inf
+    plane = planes.planes(cuts)["plane_dense"]
+    assert plane.holes == 2
+    values, _, _ = planes.coloured(plane, planes.limits([plane]))
+    assert np.isnan(values).sum() == 2
+    json.dumps(planes.picture(plane), allow_nan=False)
+
+
+def test_a_plane_of_another_shape_is_refused(arrays):
+    cuts = {**arrays["landscape-t0"], "plane_dense/x": np.zeros(3)}
+    with pytest.raises(RunUnreadable, match="plane_dense"):
+        planes.planes(cuts)
+
+
+def test_names_of_classes_are_text(arrays):
+    pool = frames.pool({**arrays["selection-t0"], "class_names": np.array(["<b>zero</b>", "one"])})
+    drawing = selection.balance(frames.balance(pool))
+    assert "<b>zero</b>" in texts(drawing)

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from synthetic_run import STEPS, accuracy, synthetic_config, synthetic_events
+
+from app import frames
+from esacl.errors import RunUnreadable
+
+
+def test_losses_count_steps_over_all_tasks(events):
+    frame = frames.losses(events)
+    assert frame["step"].is_monotonic_increasing
+    assert frame["step"].iloc[-1] == 3 * STEPS
+    assert set(frame["task"]) == {0, 1, 2}
+
+
+def test_thinning_keeps_the_tasks_and_the_mean(events):
+    frame = frames.losses(events)
+    thin = frames.thinned(frame, most=9)
+    assert len(thin) <= 12
+    assert set(thin["task"]) == set(frame["task"])
+    assert frames.thinned(frame, most=10_000) is frame
+
+
+def test_the_matrix_leaves_out_what_was_not_evaluated():
+    frame = frames.matrix([[0.9, None], [0.8, 0.7]])
+    assert frame.to_numpy().tolist() == [[0, 0, 0.9], [1, 0, 0.8], [1, 1, 0.7]]
+
+
+def test_curvature_tells_the_three_points_apart(events):
+    frame = frames.curvature(events)
+    counts = frame[frame["engine"] == "lanczos"].groupby("where").size().to_dict()
+    assert counts == {"dense": 3, "pruned": 3, "survivors": 3}
+
+
+def test_a_later_measurement_replaces_the_earlier_one(events):
+    again = frames.curvature([*events, *events])
+    assert len(again) == len(frames.curvature(events))
+
+
+def test_the_cross_check_is_relative(events):
+    check = frames.cross_check(frames.curvature(events))
+    assert len(check) == 3
+    assert check["difference"].to_numpy() == pytest.approx(0.001)
+    assert "0.1 %" in frames.agreement(check)
+    assert "no cross-check" in frames.agreement(frames.cross_check(frames.curvature([])))
+
+
+def test_pruning_has_a_row_a_cut(events):
+    assert len(frames.pruning(events)) == 3
+    dense = synthetic_events(synthetic_config(method="finetune", sparsity=0.0))
+    assert frames.pruning(dense).empty
+
+
+def test_the_sparsity_curve_keeps_its_levels(arrays, config):
+    curve = frames.sparsity(arrays["sparsity-t1"])
+    assert config.sparsity in curve["level"].to_numpy()
+    seen = frames.accuracy_at_levels(arrays["sparsity-t1"])
+    assert seen.shape[1] == 2
+    assert seen.iloc[0, 0] == pytest.approx(accuracy(config, 1, 0), abs=1e-3)
+    assert frames.layer_densities(arrays["sparsity-t1"]).iloc[0].tolist() == [1.0, 1.0]
+
+
+def test_the_pool_marks_who_was_chosen(arrays):
+    kept = arrays["selection-t0"]
+    pool = frames.pool(kept)
+    assert pool["chosen"].sum() == len(np.unique(kept["chosen"]))
+    assert pool.loc[kept["chosen"], "weight"].to_numpy() == pytest.approx(kept["weight"])
+    shown = pool[pool["thumbnail"] >= 0]
+    assert (kept["thumbnail_of"][shown["thumbnail"]] == shown["position"]).all()
+
+
+def test_class_shares_add_up(arrays):
+    balance = frames.balance(frames.pool(arrays["selection-t0"]))
+    for column in ("pool", "chosen", "weighted"):
+        assert balance[column].sum() == pytest.approx(1)
+
+
+def test_the_bias_of_an_estimate_is_signed_and_relative(arrays):
+    estimates = frames.estimates(arrays["selection-t0"]).set_index("name")
+    assert estimates.loc["whole pool", "bias"] == 0
+    assert estimates.loc["top-k", "bias"] == pytest.approx(24 / 6.6 - 1)
+    below = {**arrays["selection-t0"], "estimate_lambda_max": np.array([2.0, 1.0, 3.0, 4.0])}
+    assert frames.estimates(below).set_index("name").loc["IDS", "bias"] == pytest.approx(-0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "read", "harm"),
+    [
+        ("sparsity-t0", frames.sparsity, lambda a: a.pop("rise")),
+        ("sparsity-t0", frames.sparsity, lambda a: a.update(taylor=a["taylor"][:3])),
+        ("sparsity-t0", frames.accuracy_at_levels, lambda a: a.update(accuracy=a["accuracy"][:, 0])),
+        ("sparsity-t0", frames.layer_densities, lambda a: a.update(layers=a["layers"][:1])),
+        ("histogram-t0", frames.histogram, lambda a: a.update(kept=a["kept"][:5])),
+        ("selection-t0", frames.pool, lambda a: a.pop("score")),
+        ("selection-t0", frames.pool, lambda a: a.update(chosen=a["chosen"] + 1000)),
+        ("selection-t0", frames.pool, lambda a: a.update(thumbnail_of=a["thumbnail_of"] - 500)),
+        ("selection-t0", frames.pool, lambda a: a.update(weight=a["weight"][:2])),
+        ("selection-t0", frames.pool, lambda a: a.update(embedding=a["embedding"][:, :1])),
+        ("selection-t0", frames.estimates, lambda a: a.update(estimate_sd=a["estimate_sd"][:1])),
+    ],
+)
+def test_damaged_arrays_are_refused_in_one_line(arrays, name, read, harm):
+    damaged = dict(arrays[name])
+    harm(damaged)
+    with pytest.raises(RunUnreadable) as refused:
+        read(damaged)
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,50 @@
+import itertools
+
+import pytest
+from synthetic_run import synthetic_config, synthetic_events
+
+from app.progress import progress
+from esacl.events import RunStarted, Stepped, TaskFinished
+
+
+def measured(events, each=0.1, before=4.0):
+    """Measurements of a run whose every event takes `each` seconds, after a long time of loading."""
+    start = next(i for i, event in enumerate(events, 1) if isinstance(event, RunStarted))
+    return [{"events": i, "seconds": before + each * (i - start)} for i in range(start, len(events) + 1)]
+
+
+def test_a_run_only_ever_gets_further(config, events):
+    told = measured(events)
+    fractions = [
+        progress(config, events[:n], [m for m in told if m["events"] <= n]).fraction for n in range(len(events))
+    ]
+    steps = [after - before for before, after in itertools.pairwise(fractions)]
+    assert min(steps) > -0.05  # the first finished task tells how long training takes, which may move the bar a little
+    assert max(fractions) < 1
+    assert progress(config, events, told).fraction == 1
+
+
+def test_the_stage_is_said_in_words(config, events):
+    first_step = next(i for i, event in enumerate(events) if isinstance(event, Stepped))
+    assert progress(config, events[: first_step + 1], []).stage == "task 1 of 3: training, epoch 1 of 3"
+    assert progress(config, events[:1], []).stage == "loading the library"
+    assert progress(config, [], []).stage == "starting"
+    assert progress(config, events, []).stage == "finished"
+
+
+def test_the_time_left_is_about_right_and_does_not_count_loading_again(config, events):
+    told = measured(events)
+    at = next(i for i, event in enumerate(events, 1) if isinstance(event, TaskFinished))
+    stands = progress(config, events[:at], [m for m in told if m["events"] <= at])
+    truth = 0.1 * (len(events) - at)
+    assert stands.seconds_left == pytest.approx(truth, rel=0.25)
+
+
+def test_nothing_is_promised_before_anything_is_known(config, events):
+    assert progress(config, events[:3], []).seconds_left is None
+
+
+def test_joint_training_is_one_stretch():
+    joint = synthetic_config(method="joint", tasks=1, sparsity=0.0)
+    events = synthetic_events(joint)
+    assert progress(joint, events[:-1], measured(events)[:-1]).fraction > 0.9

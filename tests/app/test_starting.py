@@ -1,0 +1,94 @@
+import shlex
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from app import starting
+from esacl import computing
+from esacl.cli import main
+from esacl.config import read_config
+
+
+@pytest.fixture
+def form(monkeypatch, tmp_path):
+    monkeypatch.setenv("ESACL_RUNS", str(tmp_path))
+
+    def script():
+        from app import starting
+
+        starting.form()
+
+    return AppTest.from_function(script, default_timeout=30).run()
+
+
+def test_the_form_is_the_default_run(form, monkeypatch):
+    started = []
+    monkeypatch.setattr(starting.jobs, "start", lambda config, store: started.append(config) or "a-run")
+    form.button(key="start").click().run()
+    assert started == [read_config(None, {})]
+    assert form.session_state["run"] == "a-run"
+
+
+def test_controls_reach_the_config(form, monkeypatch):
+    started = []
+    monkeypatch.setattr(starting.jobs, "start", lambda config, store: started.append(config) or "a-run")
+    form.selectbox(key="new-benchmark").select("split-mnist").run()
+    form.selectbox(key="new-method").select("ewc").run()
+    form.slider(key="new-sparsity-False").set_value(95.0).run()
+    form.slider(key="new-ids").set_value(10).run()
+    form.number_input(key="new-anchor").set_value(2.5).run()
+    form.number_input(key="new-epochs-split-mnist").set_value(2).run()
+    form.number_input(key="new-seed").set_value(11).run()
+    form.selectbox(key="new-device").select("cpu").run()
+    form.button(key="start").click().run()
+    assert not form.exception
+    (config,) = started
+    assert (config.benchmark, config.method, config.sparsity) == ("split-mnist", "ewc", 0.95)
+    assert (config.ids.fraction, config.anchor.strength, config.epochs) == (0.1, 2.5, 2)
+    assert (config.seed, config.device) == (11, "cpu")
+
+
+def test_only_what_fits_the_benchmark_is_offered(form):
+    form.selectbox(key="new-benchmark").select("permuted-mnist").run()
+    assert form.selectbox(key="new-scenario-1").options == ["domain-IL"]
+
+
+def test_a_refused_start_is_one_line(form, monkeypatch):
+    def refuse(config, store):
+        raise starting.InputError("runs folder /nowhere cannot be written (Read-only file system); mend it")
+
+    monkeypatch.setattr(starting.jobs, "start", refuse)
+    form.button(key="start").click().run()
+    assert [error.value for error in form.error] == [
+        "runs folder /nowhere cannot be written \\(Read\\-only file system\\); mend it"
+    ]
+    assert not form.exception
+
+
+def test_the_command_shown_starts_the_same_run(monkeypatch):
+    settings = {
+        "benchmark": "split-digits",
+        "scenario": "class",
+        "method": "esacl",
+        "sparsity": 0.95,
+        "ids.fraction": 0.1,
+        "anchor.strength": 2.0,
+        "epochs": 3,
+        "seed": 4,
+        "device": "cpu",
+        "tasks": 3,
+        "network": "mlp",
+        "train_limit": None,
+        "sdp.form": "progressive",
+        "name": "mine; rm -rf 'all' <b>",
+    }
+    words = shlex.split(starting.command(settings))
+    assert words[:2] == ["esacl", "run"]
+    started = []
+    monkeypatch.setattr(computing, "run_new", lambda store, config, data, as_json: started.append(config) or 0)
+    assert main(words[1:]) == 0
+    assert started == [read_config(None, settings)]
+
+
+def test_devices_are_found_without_torch():
+    assert starting.devices()[:2] == ["auto", "cpu"]
