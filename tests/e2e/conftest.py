@@ -1,0 +1,123 @@
+"""The real `streamlit run app/main.py` on a free port, and a real browser."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+from pages_runs import record
+
+from esacl.store import RunStore
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
+
+
+@dataclass
+class Visit:
+    """A browser page, and what it did that it should not."""
+
+    page: object
+    root: str
+    foreign: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def open(self, path: str = "") -> None:
+        self.page.goto(f"{self.root}/{path}")
+        self.page.wait_for_selector("h1")
+        self.page.wait_for_selector(IDLE)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium on this machine; in CI the browser tests never skip")
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    """The runs folder of the server: an EsaCL run and a baseline, both synthetic."""
+    store = RunStore(tmp_path_factory.mktemp("e2e") / "runs")
+    record(store, method="ewc", sparsity=0.9, name="baseline")
+    record(store, name="esacl run")
+    yield store
+    for run_id in store.ids():  # no test leaves a process behind
+        pid = store.workers.about(run_id).get("pid")
+        if pid and store.workers.alive(run_id):
+            psutil.Process(pid).kill()
+
+
+@pytest.fixture(scope="session")
+def server(store):
+    """The address of the app, started as a user starts it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("streamlit")), "run", "app/main.py"]
+    options = ["--server.port", str(port), "--server.headless", "true"]
+    environment = {**os.environ, "ESACL_RUNS": str(store.root)}
+    log = store.root.parent / "server.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*command, *options], cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+@pytest.fixture
+def visit(browser, server):
+    """Opens browser pages: `visit(width=480, dark=True)`; at the end none may have asked the internet or failed."""
+    made: list[Visit] = []
+
+    def start(width: int = 1400, dark: bool = False) -> Visit:
+        page = browser.new_page(
+            viewport={"width": width, "height": 1000}, color_scheme="dark" if dark else "light", reduced_motion="reduce"
+        )
+        page.set_default_timeout(60_000)
+        one = Visit(page, server)
+        own = (server, server.replace("http", "ws"), "data:", "blob:")
+        page.on("request", lambda request: None if request.url.startswith(own) else one.foreign.append(request.url))
+        page.on("pageerror", lambda error: one.faults.append(str(error)))
+        made.append(one)
+        return one
+
+    yield start
+    for one in made:
+        one.page.close()
+        assert one.foreign == []
+        assert one.faults == []
+
+
+def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
+    for _ in range(240):
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.25)
+    pytest.fail(f"the server did not come up: {log.read_text()[-500:]}")

@@ -1,0 +1,175 @@
+"""The app as its users meet it: the real command, a real browser, real runs."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+pytestmark = pytest.mark.browser
+
+PAGES = ("", "run", "forgetting", "sparsity", "curvature", "landscape", "selection")
+BAR = "[data-testid=stProgress]"
+
+
+def script_runs(page) -> list[str]:
+    """Collects how each script run of this page ended: FINISHED_SUCCESSFULLY is the whole page."""
+    found: list[str] = []
+
+    def look(frame) -> None:
+        if isinstance(frame, bytes):
+            message = ForwardMsg.FromString(frame)
+            if message.WhichOneof("type") == "script_finished":
+                found.append(ForwardMsg.ScriptFinishedStatus.Name(message.script_finished))
+
+    page.on("websocket", lambda socket: socket.on("framereceived", look))
+    return found
+
+
+def start_run(page, *, epochs: int) -> str:
+    """Start a run with the form's button and return its id."""
+    page.get_by_label("Epochs").fill(str(epochs))
+    page.get_by_label("Epochs").press("Enter")
+    page.get_by_text("More settings").click()
+    page.get_by_label("Tasks").fill("2")
+    page.get_by_label("Tasks").press("Enter")
+    page.wait_for_timeout(700)
+    before = page.url
+    page.get_by_role("button", name="Start the run").click()
+    page.wait_for_selector(BAR)
+    page.wait_for_function("before => location.href !== before", arg=before)
+    return re.search(r"run=([\w-]+)", page.url).group(1)
+
+
+def wait_until(page, store, run_id: str, *states: str, seconds: int = 90) -> None:
+    for _ in range(seconds * 5):
+        if store.status(run_id).state in states:
+            return
+        page.wait_for_timeout(200)
+    raise AssertionError(f"the run is {store.status(run_id)}, not one of {states}")
+
+
+def test_the_first_page_shows_real_results(visit):
+    here = visit()
+    here.open()
+    expect(here.page.locator(".drawings svg")).to_have_count(5)
+    expect(here.page.locator("[data-testid=stMetricValue]").first).to_have_text(re.compile(r"^\d+\.\d %$"))
+    here.page.get_by_text("How much can go?").click()
+    expect(here.page.locator("h1")).to_have_text("How much can go?")
+    assert "/sparsity" in here.page.url
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1400, False), (1400, True), (480, False)])
+def test_every_page_fits_and_shows_no_fault(visit, width, dark):
+    here = visit(width, dark)
+    for path in PAGES:
+        here.open(path)
+        expect(here.page.locator("[data-testid=stException]")).to_have_count(0)
+        expect(here.page.locator("[data-testid=stAlertContentError]")).to_have_count(0)
+        here.page.wait_for_selector(".drawings svg")
+        main = here.page.locator("[data-testid=stMain]")
+        assert main.evaluate("element => element.scrollWidth <= element.clientWidth"), f"/{path} scrolls sideways"
+        for figure in here.page.locator(".drawings svg[role=img]").all():
+            assert len(figure.get_attribute("aria-label")) > 10
+            assert figure.bounding_box()["x"] + figure.bounding_box()["width"] <= width
+
+
+def test_figures_follow_the_theme(visit):
+    colours = []
+    for dark in (False, True):
+        here = visit(dark=dark)
+        here.open("forgetting")
+        text = here.page.locator(".drawings svg text").first
+        colours.append(text.evaluate("element => getComputedStyle(element).fill"))
+    assert colours[0] != colours[1]
+
+
+def test_scrubbing_answers_in_the_browser_and_the_level_goes_along(visit):
+    here = visit()
+    runs_of_page = script_runs(here.page)
+    here.open("sparsity")
+    slider = here.page.locator(".drawings input[type=range]")
+    slider.wait_for()
+    here.page.wait_for_timeout(500)
+    before, shown = len(runs_of_page), here.page.locator(".drawings output").inner_text()
+    moved = slider.evaluate(
+        """async input => {
+             input.value = 3;
+             input.dispatchEvent(new Event('input', {bubbles: true}));
+             await new Promise(requestAnimationFrame); await new Promise(requestAnimationFrame);
+             return input.getRootNode().querySelector('output').textContent; }"""
+    )
+    assert moved != shown
+    assert len(runs_of_page) == before
+    slider.evaluate("input => input.dispatchEvent(new Event('change', {bubbles: true}))")
+    here.page.wait_for_url(re.compile("sparsity=0"))
+    level = re.search(r"sparsity=([\d.]+)", here.page.url).group(1)
+    expect(here.page.locator(".drawings output")).to_have_text(moved)
+    here.page.locator("[data-testid=stTopNavLink]", has_text="Landscape").click()
+    expect(here.page.locator("h1")).to_have_text("What does the loss look like there?")
+    expect(here.page.locator(".drawings output")).to_have_text(moved)
+    here.page.wait_for_url(re.compile(f"landscape.*sparsity={re.escape(level)}"))
+    other = visit()
+    other.open(here.page.url.removeprefix(other.root).lstrip("/"))
+    expect(other.page.locator(".drawings output")).to_have_text(moved)
+
+
+def test_a_surface_is_drawn_in_three_dimensions(visit):
+    here = visit()
+    here.open("landscape")
+    here.page.get_by_text("In 3-D").click()
+    here.page.wait_for_selector(".js-plotly-plot .gl-container, .js-plotly-plot canvas", state="attached")
+
+
+def test_an_unknown_run_in_a_link_is_one_line(visit):
+    here = visit()
+    here.open("?run=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E")
+    expect(here.page.locator("[data-testid=stAlert]")).to_contain_text("There is no run")
+    expect(here.page.locator("[data-testid=stAlert] img")).to_have_count(0)
+
+
+def test_a_run_is_started_followed_left_found_again_and_finished(visit, store):
+    here = visit()
+    runs_of_page = script_runs(here.page)
+    here.open("run")
+    run_id = start_run(here.page, epochs=20)
+    wait_until(here.page, store, run_id, "running", "finished")
+    after_start = len(runs_of_page)
+    expect(here.page.locator(BAR)).to_contain_text(re.compile("task 2 of 2", re.I), timeout=90_000)
+    assert "FINISHED_SUCCESSFULLY" not in runs_of_page[after_start:], "following a run reran the whole page"
+    assert "FINISHED_FRAGMENT_RUN_SUCCESSFULLY" in runs_of_page[after_start:]
+    expect(here.page.locator("[data-testid=stMetricValue]").first).to_have_text(re.compile(r"\d %$"))
+
+    here.page.locator("[data-testid=stTopNavLink]", has_text="Forgetting").click()
+    expect(here.page.locator("h1")).to_have_text("Does it remember?")
+    here.page.goto(f"{here.root}/run?run={run_id}")
+    expect(here.page.locator("[data-testid=stAlert]")).to_contain_text("Finished after", timeout=120_000)
+    assert store.status(run_id).state == "finished"
+    expect(here.page.locator(".drawings svg")).to_have_count(2)
+
+
+def test_a_run_is_cancelled_and_resumed(visit, store):
+    here = visit()
+    here.open("run")
+    run_id = start_run(here.page, epochs=200)
+    wait_until(here.page, store, run_id, "running")
+    here.page.get_by_role("button", name="Cancel").click()
+    wait_until(here.page, store, run_id, "cancelled")
+    expect(here.page.locator("[data-testid=stAlert]")).to_contain_text("was cancelled")
+    here.page.get_by_role("button", name="Resume").click()
+    here.page.wait_for_selector(BAR)
+    wait_until(here.page, store, run_id, "running")
+    here.page.get_by_role("button", name="Cancel").click()
+    wait_until(here.page, store, run_id, "cancelled")
+
+
+def test_two_tabs_follow_one_run(visit, store):
+    first = visit()
+    first.open("run")
+    run_id = start_run(first.page, epochs=200)
+    second = visit()
+    second.open(f"run?run={run_id}")
+    second.page.wait_for_selector(BAR)
+    first.page.goto("about:blank")
+    second.page.get_by_role("button", name="Cancel").click()
+    wait_until(second.page, store, run_id, "cancelled")
