@@ -68,8 +68,7 @@ def _scene(config: RunConfig, task: int, weights: Mapping[str, np.ndarray], data
             parameter.copy_(dense)
     prunable = networks.prunable_names(network, config.scenario)
     stage = stage_of(config, stream, task, device, joint=config.method == "joint")
-    masks = {name: found[f"mask/{name}"] for name in prunable if f"mask/{name}" in found}
-    curvature = {name: found[f"curvature/{name}"] for name in prunable if f"curvature/{name}" in found}
+    masks = _group(found, "mask", prunable)
     sample = stage.examples.inputs[:2]
     return scene(
         config,
@@ -77,8 +76,8 @@ def _scene(config: RunConfig, task: int, weights: Mapping[str, np.ndarray], data
         network,
         stage.criterion,
         Ledger(count_layers(network, sample), count_product(network, sample)),
-        _saliency(config, network, prunable, curvature, stage),
-        curvature,
+        _saliency(config, network, prunable, found, stage),
+        _group(found, "curvature", prunable),
         Mask(masks) if masks else None,
         stage.examples,
         stream,
@@ -89,19 +88,27 @@ def _saliency(
     config: RunConfig,
     network: networks.Network,
     prunable: tuple[str, ...],
-    curvature: dict[str, Tensor],
+    found: dict[str, Tensor],
     stage: Stage,
 ) -> dict[str, Tensor]:
+    """The saliency that ranked the run's own cut where it was recorded or follows from what was, else today's."""
+    taylor = config.pruning.saliency == "taylor"
+    if taylor and all(f"saliency/{name}" in found for name in prunable):
+        return {name: found[f"saliency/{name}"] for name in prunable}
     weights = {name: p for name, p in network.named_parameters() if name in prunable}
     gradient = None
-    if config.pruning.saliency == "taylor":
+    if taylor:
         loss = stage.criterion(network(stage.examples.inputs), stage.examples.targets)
         gradient = dict(zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True))
     with torch.no_grad():
         return saliency(
             config.pruning.saliency,
             weights,
-            curvature=curvature or None,
+            curvature=_group(found, "curvature", prunable) or None,
             gradient=gradient,
             generator=torch_generator(config.seed, "random saliency", stage.task),
         )
+
+
+def _group(found: Mapping[str, Tensor], group: str, names: tuple[str, ...]) -> dict[str, Tensor]:
+    return {name: found[f"{group}/{name}"] for name in names if f"{group}/{name}" in found}

@@ -1,0 +1,47 @@
+"""Slices pass through the points they are named after."""
+
+import numpy as np
+import pytest
+import torch
+from looked_run import LOOK
+from tiny_runs import array, events_of, tiny
+
+
+def test_the_pruning_slice_goes_from_the_dense_to_the_pruned_point(looked):
+    slices = looked.array("landscape")
+    x, loss = slices["pruning/x"], slices["pruning/loss"]
+    at = {float(a): float(b) for a, b in zip(x.round(9), loss)}
+    assert at[0.0] == pytest.approx(looked.loss_at(looked.weights("dense")), rel=1e-5)
+    assert at[1.0] == pytest.approx(looked.loss_at(looked.cut), rel=1e-5)
+
+
+def test_random_slices_pass_through_their_points(looked):
+    slices = looked.array("landscape")
+    for name, weights in (("random_dense", looked.weights("dense")), ("random_pruned", looked.cut)):
+        (middle,) = np.flatnonzero(np.abs(slices[f"{name}/x"]) < 1e-9)
+        assert slices[f"{name}/loss"][middle] == pytest.approx(looked.loss_at(weights), rel=1e-5)
+        assert slices[f"{name}/accuracy"].shape == slices[f"{name}/x"].shape
+
+
+def test_planes_are_drawn_over_the_chosen_instances(looked):
+    slices, chosen = looked.array("landscape"), looked.array("selection")
+    rows, weights = torch.tensor(chosen["chosen"]), torch.tensor(chosen["weight"])
+    for name, at, x0 in (
+        ("plane_dense", looked.weights("dense"), 0.0),
+        ("plane_pruning", looked.weights("dense"), 0.0),
+        ("plane_pruning", looked.cut, 1.0),
+        ("plane_pruned", looked.cut, 0.0),
+    ):
+        looked.at(at)
+        with torch.no_grad():
+            outputs = looked.network(looked.train.inputs[rows]).double()
+        expected = float(looked.loss(outputs, looked.train.targets[rows], weights))
+        column = np.flatnonzero(np.abs(slices[f"{name}/x"] - x0) < 1e-9)
+        row = np.flatnonzero(np.abs(slices[f"{name}/y"]) < 1e-9)
+        assert slices[f"{name}/loss"].shape == (5, 5)
+        assert slices[f"{name}/loss"][row, column].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_dense_run_has_dense_slices_only():
+    events = events_of(tiny(LOOK | {"curvature.top": 0, "curvature.levels": 0}, sparsity=0.0, epochs=1))
+    assert {name.split("/")[0] for name in array(events, "landscape-t0")} == {"random_dense", "plane_dense"}
