@@ -19,17 +19,18 @@ def rows(frame: pd.DataFrame) -> list[Any]:
 
 
 def losses(events: Sequence[Event]) -> pd.DataFrame:
-    """Training loss over the whole run: step (over all tasks), task, epoch, loss, ramp, density, flips."""
-    found: list[tuple[float, ...]] = []
+    """Training over the whole run, one row an event; `step` counts over all tasks."""
+    found: list[tuple[float | None, ...]] = []
     lengths: dict[int, int] = {}
     for event in events:
         if isinstance(event, Stepped):
             lengths[event.task] = event.steps
             before = sum(steps for task, steps in lengths.items() if task < event.task)
             step = before + event.step
-            found.append((step, event.task, event.epoch, event.loss, event.ramp, event.density, event.flips))
-    columns = ["step", "task", "epoch", "loss", "ramp", "density", "flips"]
-    return pd.DataFrame(found, columns=columns)
+            now = (event.loss, event.ramp, event.density, event.flips, event.doomed_share, event.selection_ratio)
+            found.append((step, event.task, event.epoch, *now))
+    columns = ["step", "task", "epoch", "loss", "ramp", "density", "flips", "doomed_share", "selection_ratio"]
+    return pd.DataFrame(found, columns=columns).astype({"selection_ratio": float})
 
 
 def thinned(frame: pd.DataFrame, most: int = 500) -> pd.DataFrame:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import streamlit as st
 
 from app import frames, reading, widgets
-from app.figures import accuracy
+from app.figures import accuracy, costs, training
 from app.progress import Progress, progress
 from app.reading import Entry
-from app.wording import percent, points
+from app.wording import number, percent, points, size
 from esacl import jobs
 from esacl.errors import InputError
 from esacl.events import RunStarted, TaskStarted
@@ -69,9 +69,21 @@ def _body(entry: Entry, record: RunRecord) -> None:
     )
     st.caption(widgets.plain(_device(record)))
     loss = frames.thinned(frames.losses(record.events))
-    curve = accuracy.training_loss(loss, config.tasks, total_steps=_total_steps(record)) if len(loss) else None
-    matrix = accuracy.matrix(summary["accuracy_matrix"], tasks=config.tasks, low=_floor(config.scenario))
-    widgets.draw(curve, matrix, key="live")
+    total = _total_steps(record)
+    widgets.draw(
+        training.loss(loss, config.tasks, total_steps=total) if len(loss) else None,
+        training.doomed(loss, config.tasks, total_steps=total),
+        accuracy.matrix(summary["accuracy_matrix"], tasks=config.tasks, low=_floor(config.scenario)),
+        key="live",
+    )
+    if summary["cost"]["train_flops"] is not None and not status.live:
+        st.subheader("What it cost")
+        widgets.draw(costs.flops(summary["cost"]), costs.state(summary["cost"]), key="costs")
+        st.caption(
+            "FLOPs are counted on one real step and scaled by the density of each layer: zeros count as saved, though "
+            "only hardware that skips them saves the time. What the other pages show took another "
+            f"{number(summary['cost']['analysis_flops'])}. Time and memory above are measured."
+        )
 
 
 def _bar(entry: Entry, status: Status, stands: Progress) -> None:
@@ -138,7 +150,7 @@ def _memory(record: RunRecord) -> str:
     shown = held if record.status.live and held else peak
     if not shown:
         return "–"
-    return _bytes(shown)
+    return size(shown)
 
 
 def _device(record: RunRecord) -> str:
@@ -148,17 +160,10 @@ def _device(record: RunRecord) -> str:
     hardware = record.machine.get("hardware") or {}
     name = hardware.get("cpu") if started.device == "cpu" else started.device_name
     total = (record.measured[-1] if record.measured else {}).get("device_total_bytes")
-    words = f"On {started.device} ({name or started.device_name}{f', {_bytes(total)}' if total else ''}), "
+    words = f"On {started.device} ({name or started.device_name}{f', {size(total)}' if total else ''}), "
     words += f"{record.config.threads} thread(s). "
     words += f"Network {started.network}: {started.parameters:,} parameters, {started.prunable:,} of them prunable. "
     return words + f"Seed {record.config.seed}."
-
-
-def _bytes(count: float) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:.0f} B"
 
 
 def _total_steps(record: RunRecord) -> float | None:

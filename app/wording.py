@@ -34,3 +34,13 @@ def points(fraction: float | None, digits: int = 1) -> str:
         return "–"
     value = round(100 * fraction, digits)
     return f"{value + 0.0:+.{digits}f}".replace("-", "−") if value else f"{0:.{digits}f}"
+
+
+def size(count: float | None) -> str:
+    """Bytes in the unit that keeps them short."""
+    if count is None:
+        return "–"
+    for unit, one in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= one:
+            return f"{count / one:.3g} {unit}"
+    return f"{count:.0f} B"

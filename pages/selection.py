@@ -1,7 +1,7 @@
 import streamlit as st
 
 from app import analysing, frames, reading, widgets
-from app.figures import selection
+from app.figures import selection, training
 from app.wording import percent
 
 st.title("Which instances tell?")
@@ -27,9 +27,9 @@ with left:
     st.header("The images")
     parts = {"all": pool, "chosen": chosen, "left out": pool[~pool["chosen"]]}
     show = widgets.choice("Highest scores first", {name: name.capitalize() for name in parts}, key="show")
-    images = arrays.get("thumbnails")
-    if images is not None:
-        widgets.draw(selection.thumbnails(parts[show].sort_values("score", ascending=False), images), key="images")
+    if "thumbnails" in arrays:
+        first = parts[show].sort_values("score", ascending=False)
+        widgets.draw(selection.thumbnails(first, arrays["thumbnails"]), key="images")
     st.caption(f"Framed: chosen. The number is the score ({config.ids.score}); point at an image for its weight.")
 with right:
     st.header("Their scores")
@@ -37,8 +37,7 @@ with right:
     if config.ids.score == "ggn-trace":
         st.markdown(
             "The score is what an image brings to the curvature: the trace of the last layer's Gauss–Newton matrix, "
-            "$\\sum_c p_c(1-p_c)\\,(|\\phi|^2+1)$, from one forward pass. Images that the network is sure of bring "
-            "next to nothing."
+            "$\\sum_c p_c(1-p_c)\\,(|\\phi|^2+1)$. Images that the network is sure of bring next to nothing."
         )
 
 st.header("What would each way of choosing have told?")
@@ -51,8 +50,6 @@ with left:
             f"The dotted line is the truth, from the whole pool. The others: mean ± standard deviation over "
             f"{int(estimates['draws'].max())} draws (the highest scores are always the same); percent: signed bias."
         )
-    else:
-        st.caption("This run measures no curvature, so there is nothing to estimate.")
 with right:
     st.markdown(
         "**Weighted sampling** gets its few images right because it asks often where much is to be learned, and "
@@ -72,4 +69,12 @@ with right:
     st.header("Where they lie")
     widgets.draw(selection.embedding(pool, sorted(pool["class_name"].unique())), key="embedding")
     st.caption("Features before the last layer, two principal components. Filled: chosen; larger: more weight.")
+gate = training.gate(frames.thinned(frames.losses(record.events)), config.tasks)
+if gate is not None:
+    st.header("Was it worth choosing while training?")
+    widgets.draw(gate, key="gate")
+    st.markdown(
+        "The variance of a gradient from the chosen images over that from as many random ones. Where it is low, "
+        "choosing pays and the gate lets IDS choose; where the gradients are nearly equal, random images do as well."
+    )
 widgets.table(pool.drop(columns=["thumbnail"]), "Every instance of the pool", key="pool-table")

@@ -1,12 +1,10 @@
-"""Accuracy over the sequence of tasks, the accuracy matrix, and the loss while training."""
+"""Accuracy over the sequence of tasks, the accuracy matrix, and runs beside each other."""
 
 from collections.abc import Sequence
 
-import pandas as pd
-
-from app.drawing import Drawing, Mark, Panel, Scale, span, words
+from app.drawing import Drawing, Mark, Panel, Scale, words
 from app.figures import palette
-from app.wording import number, percent
+from app.wording import percent
 
 
 def over_sequence(
@@ -97,35 +95,6 @@ def _cell(
         {"tag": "rect", "at": {**box, "class": "heat"}, "share": round(share, 3), "tip": tip},
         {**words(x + wide / 2, y + tall / 2 + 4.5, text, look, "middle"), "tip": tip},
     ]
-
-
-def training_loss(
-    frame: pd.DataFrame, tasks: int, *, total_steps: float | None = None, width: float = 580, height: float = 250
-) -> Drawing:
-    """Training loss over all steps, on a log axis, tasks told apart by hue and by the lines between them."""
-    highest = total_steps or (float(frame["step"].max()) if len(frame) else 1.0)
-    y = span(frame["loss"], log=True) if len(frame) else Scale(0.01, 1, log=True)
-    panel = Panel(
-        Scale(0, highest),
-        y,
-        "optimiser step",
-        "training loss, mean since the point before (log)",
-        alt="",
-        basis=640,
-        width=width,
-        height=height,
-    )
-    for task, part in frame.groupby("task"):
-        tone = palette.hue(int(str(task)), tasks)
-        panel.line(part["step"].to_numpy(), part["loss"].to_numpy(), "ordered thin", hue=tone)
-        start = float(part["step"].iloc[0])
-        if int(str(task)) > 0:
-            panel.rule(x=start, look="rule")
-        if tasks <= 10:
-            panel.text(start, panel.y.high, f"task {int(str(task)) + 1}", dx=4, dy=12)
-    last = number(float(frame["loss"].iloc[-1])) if len(frame) else "not known yet"
-    panel.alt = f"Training loss over {number(highest)} steps; the last value is {last}."
-    return panel.drawing()
 
 
 def compared(

@@ -5,7 +5,7 @@ import pytest
 from synthetic_run import synthetic_config, synthetic_events
 
 from app import frames
-from app.figures import accuracy, curvature, landscape, planes, selection, slices, sparsity
+from app.figures import accuracy, costs, curvature, landscape, planes, selection, slices, sparsity, training
 from app.figures.palette import hue
 from esacl.errors import RunUnreadable
 from esacl.events import ArrayRecorded
@@ -23,7 +23,11 @@ def every_drawing(events, arrays):
     cuts = arrays["landscape-t2"]
     yield accuracy.over_sequence(MATRIX, 0.5)
     yield accuracy.matrix(MATRIX, tasks=3)
-    yield accuracy.training_loss(frames.losses(events), 3)
+    yield training.loss(frames.losses(events), 3)
+    yield training.doomed(frames.losses(events), 3)
+    yield training.gate(frames.losses(events).assign(selection_ratio=0.3), 3)
+    yield costs.flops({"train_flops": 4e8, "train_flops_dense_sgd": None})
+    yield costs.state({"state_bytes": {"weights": 720, "masks": 225, "buffer": 0}})
     yield accuracy.compared([("EsaCL", "esacl", 0.98), ("EWC", "ewc", None)])
     yield curvature.tops(measured, 3, "this run")
     yield curvature.legend()
@@ -78,6 +82,12 @@ def test_a_running_matrix_has_room_for_what_comes():
     drawing = accuracy.matrix([[0.9, None, None, None, None]], tasks=5)
     blank = [mark for mark in drawing["marks"] if mark["at"].get("class") == "blank"]
     assert len(blank) == 24
+
+
+def test_a_dense_run_has_no_cut_in_view(events):
+    frame = frames.losses(events)
+    assert training.doomed(frame.assign(doomed_share=0.0), 3) is None
+    assert training.gate(frame, 3) is None
 
 
 def test_zero_accuracy_is_drawn():

@@ -1,0 +1,90 @@
+"""What happens while a run trains: the loss, and how the weights that will be cut are emptied."""
+
+import pandas as pd
+
+from app.drawing import Drawing, Panel, Scale, span
+from app.figures import palette
+from app.wording import number, percent
+
+
+def loss(
+    frame: pd.DataFrame, tasks: int, *, total_steps: float | None = None, width: float = 580, height: float = 250
+) -> Drawing:
+    """Training loss over all steps, on a log axis, tasks told apart by hue and by the lines between them."""
+    highest = total_steps or _last_step(frame)
+    panel = Panel(
+        Scale(0, highest),
+        span(frame["loss"], log=True),
+        "optimiser step",
+        "training loss, mean since the point before (log)",
+        alt="",
+        basis=640,
+        width=width,
+        height=height,
+    )
+    _tasks(panel, frame, "loss", tasks)
+    last = number(float(frame["loss"].iloc[-1])) if len(frame) else "not known yet"
+    panel.alt = f"Training loss over {number(highest)} steps; the last value is {last}."
+    return panel.drawing()
+
+
+def doomed(
+    frame: pd.DataFrame, tasks: int, *, total_steps: float | None = None, width: float = 580, height: float = 220
+) -> Drawing | None:
+    """Share of theta^2 in the weights that a cut would take now; None where the run never has a cut in view."""
+    if not len(frame) or not (frame["doomed_share"] > 0).any():
+        return None
+    panel = Panel(
+        Scale(0, total_steps or _last_step(frame)),
+        Scale(span(frame["doomed_share"].clip(lower=1e-6), log=True).low, 1.0, log=True),
+        "optimiser step",
+        "share of |θ|² that the cut would take (log)",
+        alt="",
+        basis=640,
+        width=width,
+        height=height,
+        y_format=lambda value: percent(value, 0 if value >= 0.01 else 2 if value >= 1e-4 else 4),
+        caption="What makes a one-shot cut cheap: by the time it comes, the weights it takes hold almost nothing.",
+    )
+    _tasks(panel, frame, "doomed_share", tasks)
+    ends = frame.groupby("task")["doomed_share"].last()
+    said = ", ".join(percent(float(value), 2) for value in ends)
+    panel.alt = f"Share of the squared weights that the cut would take, at the end of each task: {said}."
+    return panel.drawing()
+
+
+def gate(frame: pd.DataFrame, tasks: int, *, width: float = 580, height: float = 240) -> Drawing | None:
+    """The ratio that opens the gate of IDS in training: below the line it is worth choosing, above it is not."""
+    known = frame.dropna(subset=["selection_ratio"])
+    if known.empty:
+        return None
+    panel = Panel(
+        Scale(0, _last_step(frame)),
+        span(known["selection_ratio"], include=(0.0, 1.0)),
+        "optimiser step",
+        "variance of IDS over variance of random choice",
+        alt="",
+        basis=640,
+        width=width,
+        height=height,
+    )
+    panel.rule(y=1.0, look="axis dotted")
+    _tasks(panel, known, "selection_ratio", tasks)
+    mean = number(float(known["selection_ratio"].mean()))
+    panel.alt = f"Variance ratio of IDS against random choice while training; its mean is {mean}."
+    return panel.drawing()
+
+
+def _tasks(panel: Panel, frame: pd.DataFrame, column: str, tasks: int) -> None:
+    for task in sorted(set(frame["task"])):
+        part = frame[frame["task"] == task]
+        panel.line(part["step"], part[column], "ordered thin", hue=palette.hue(int(task), tasks))
+        start = float(part["step"].iloc[0])
+        if task > 0:
+            panel.rule(x=start)
+        if tasks <= 10:
+            panel.text(start, panel.y.high, f"task {int(task) + 1}", dx=4, dy=12)
+
+
+def _last_step(frame: pd.DataFrame) -> float:
+    return float(frame["step"].max()) if len(frame) else 1.0
