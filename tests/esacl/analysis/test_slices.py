@@ -6,6 +6,8 @@ import torch
 from looked_run import LOOK
 from tiny_runs import array, events_of, tiny
 
+from esacl.landscape import random_direction
+
 
 def test_the_pruning_slice_goes_from_the_dense_to_the_pruned_point(looked):
     slices = looked.array("landscape")
@@ -40,6 +42,25 @@ def test_planes_are_drawn_over_the_chosen_instances(looked):
         row = np.flatnonzero(np.abs(slices[f"{name}/y"]) < 1e-9)
         assert slices[f"{name}/loss"].shape == (5, 5)
         assert slices[f"{name}/loss"][row, column].item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_plane_of_the_cut_is_spanned_by_the_cut_and_a_direction_at_right_angles_to_it(looked):
+    slices, chosen = looked.array("landscape"), looked.array("selection")
+    looked.at(looked.weights("dense"))
+    y = random_direction(looked.network, looked.config.seed + 2)
+    d = {name: looked.cut[name] - w for name, w in looked.weights("dense").items()}
+    along = sum(float((y[n] * d[n]).sum()) for n in d) / sum(float(d[n].square().sum()) for n in d)
+    across = {name: y[name] - along * d[name] for name in d}
+    assert abs(along) > 1e-3  # else any direction would do
+    rows, weights = torch.tensor(chosen["chosen"]), torch.tensor(chosen["weight"])
+    x, height = slices["plane_pruning/x"], slices["plane_pruning/y"]
+    dense = looked.weights("dense")
+    for i, j in ((0, 1), (3, 0), (4, 4)):
+        looked.at({n: w + float(x[j]) * d[n] + float(height[i]) * across[n] for n, w in dense.items()})
+        with torch.no_grad():
+            outputs = looked.network(looked.train.inputs[rows]).double()
+        expected = float(looked.loss(outputs, looked.train.targets[rows], weights))
+        assert slices["plane_pruning/loss"][i, j] == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_dense_run_has_dense_slices_only():
