@@ -55,6 +55,7 @@ def contour(plane: Plane, locked: tuple[float, float], *, height: int = 460) -> 
 
 def surface(plane: Plane, locked: tuple[float, float], *, height: int = 520) -> go.Figure:
     """The plane in three dimensions, with the marked points; height and colour both show the loss."""
+    away = 1.3 if plane.name == "plane_pruning" else 1.6  # the others stand side by side, in half of the width
     values, low, high = coloured(plane, locked)
     values = np.clip(values, low, high)
     lines = {"show": True, "color": PALE, "width": 1, "start": low, "end": high, "size": (high - low) / LINES}
@@ -74,7 +75,7 @@ def surface(plane: Plane, locked: tuple[float, float], *, height: int = 520) -> 
         )
     )
     for name, symbol, x, y in plane.points:
-        z = float(values[np.abs(plane.y - y).argmin(), np.abs(plane.x - x).argmin()]) + (high - low) * 0.03
+        z = float(values[np.abs(plane.y - y).argmin(), np.abs(plane.x - x).argmin()]) + (high - low) * 0.07
         figure.add_scatter3d(
             x=[x],
             y=[y],
@@ -82,7 +83,7 @@ def surface(plane: Plane, locked: tuple[float, float], *, height: int = 520) -> 
             mode="markers+text",
             text=[name],
             textposition="top center",
-            textfont={"size": 14},
+            textfont={"size": 15, "color": "white"},
             marker={"symbol": symbol, "size": 6, "color": "white", "line": {"color": DARK, "width": 3}},
             showlegend=False,
             hoverinfo="skip",
@@ -94,11 +95,11 @@ def surface(plane: Plane, locked: tuple[float, float], *, height: int = 520) -> 
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
         uirevision="camera",
         scene={
-            "xaxis": {**axis, "title": x_title},
+            "xaxis": {**axis, "title": x_title.partition(":")[0]},
             "yaxis": {**axis, "title": y_title},
             "zaxis": {**axis, "title": "loss, nats", "range": [low, high + (high - low) * 0.1], **ticks(locked)},
-            "camera": {"eye": {"x": -1.45, "y": -1.45, "z": 0.95}},
-            "aspectratio": {"x": 1.2, "y": 1.2, "z": 0.7},
+            "camera": {"eye": {"x": -away, "y": -away, "z": 0.88 * away}, "center": {"x": 0, "y": 0, "z": -0.15}},
+            "aspectratio": {"x": 1.1, "y": 1.1, "z": 0.65},
         },
     )
     return figure
