@@ -65,6 +65,12 @@ def test_a_shut_gate_gives_every_row_the_same_weight_and_an_open_one_does_not():
     assert float(choose(Gate(0.25), 30.0)[1].std()) > 0.1
 
 
+def test_a_shut_gate_chooses_at_random_though_the_scores_differ():
+    gate = Gate(0.25)
+    choose(gate, 0.0)  # measured here, not at the next step
+    assert choose(gate, 30.0, step=1)[1].tolist() == pytest.approx([1.0] * (N // 4))
+
+
 @pytest.mark.parametrize("spread", [0.0, 30.0])
 def test_the_weighted_mean_loss_is_unbiased(spread):
     logits, targets, _ = batch(spread)

@@ -311,6 +311,28 @@ def test_ewc_measures_fisher_on_all_examples():
     assert learner.ledger.examples_backward == 12 * 48
 
 
+@pytest.mark.parametrize(("score", "even"), [("ggn-trace", False), ("uniform", True)])
+@pytest.mark.parametrize("scenario", ["task", "class"])
+def test_fisher_information_is_of_the_columns_that_compete_and_the_instances_ids_chose(
+    monkeypatch, scenario, score, even
+):
+    asked = []
+
+    def recorded(network, outputs, inputs, weights, names, **_):
+        asked.append((outputs(inputs).softmax(1), inputs, weights))
+        return {name: torch.ones_like(p) for name, p in network.named_parameters() if name in names}
+
+    monkeypatch.setattr("esacl.anchors.fisher_diagonal", recorded)
+    learner, stream = learner_of(config := tiny({"ids.score": score}, scenario=scenario))
+    for task, columns in enumerate([[0, 1], [2, 3] if scenario == "task" else [0, 1, 2, 3]]):
+        learner.consolidate(stage(config, stream, task))
+        probabilities, inputs, weights = asked[-1]
+        expected = learner.network(inputs)[:, columns].softmax(1)
+        torch.testing.assert_close(probabilities, expected)
+        assert len(inputs) == len(weights) == 12
+        assert (float(weights.std()) < 1e-6) == even
+
+
 def test_the_buffer_is_offered_every_task():
     last = checkpoints(tiny({"buffer.size": 200}))[-1]
     assert last.counters["buffer_seen"] == len(last.tensors["buffer/targets"]) == 2 * 48
