@@ -31,6 +31,8 @@ def main() -> None:
     try:
         reading.current(widgets.run_picker(reading.entries()))
         page.run()
+    except reading.NoRun as nothing:
+        widgets.say("info", str(nothing))
     except (InputError, RunFailure) as error:
         widgets.say("error", str(error))
     except Exception as error:  # a fault of ours: the reader gets a line, the log of the server the rest

@@ -23,6 +23,10 @@ RECORDED = ASSETS  # where the runs that come with the project are
 SHARED = ("run", "beside", "task", "sparsity")  # what a link carries from page to page: ?run=...&sparsity=...
 
 
+class NoRun(InputError):
+    """There is nothing to show yet, which is nobody's fault."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One run in the list. `recorded`: it came with the project and is read-only."""
@@ -66,10 +70,11 @@ def entries() -> list[Entry]:
 
 
 def _entry(run_id: str, recorded: bool, store: RunStore) -> Entry:
-    status = store.status(run_id)
-    if status.state == "unreadable":
-        return Entry(run_id, recorded, _config_or_none(store, run_id), status)
-    return Entry(run_id, recorded, _config(str(store.root), run_id, _stamp(store, run_id, "config.json")), status)
+    stamp = _stamp(store, run_id, "config.json", "done.json")
+    if stamp[-1] == -1:  # no end is noted: whether somebody works on it can change without a trace in these files
+        return Entry(run_id, recorded, _config_or_none(store, run_id), store.status(run_id))
+    config, status = _ended(str(store.root), run_id, stamp)
+    return Entry(run_id, recorded, config, status)
 
 
 def _config_or_none(store: RunStore, run_id: str) -> RunConfig | None:
@@ -79,9 +84,10 @@ def _config_or_none(store: RunStore, run_id: str) -> RunConfig | None:
         return None
 
 
-@st.cache_data(show_spinner=False, max_entries=4096)
-def _config(root: str, run_id: str, stamp: tuple[int, ...]) -> RunConfig:
-    return _store(root).config(run_id)
+@st.cache_resource(show_spinner=False, max_entries=4096)
+def _ended(root: str, run_id: str, stamp: tuple[int, ...]) -> tuple[RunConfig | None, Status]:
+    store = _store(root)
+    return _config_or_none(store, run_id), store.status(run_id)
 
 
 def record(entry: Entry) -> RunRecord:
@@ -262,11 +268,12 @@ def chosen() -> Entry:
     """The run that the page shows.
 
     Raises:
-        InputError: there is none at all, or its folder cannot be read.
+        NoRun: there is none at all.
+        RunUnreadable: its folder cannot be read.
     """
     entry: Entry | None = st.session_state.get("_entry")
     if entry is None:
-        raise InputError("There is no run yet: start one on the Run page, or with `esacl run`.")
+        raise NoRun("There is no run yet: start one on the Run page, or with `esacl run`.")
     if entry.config is None or entry.status.state == "unreadable":
         raise RunUnreadable(f"This run cannot be read: {entry.status.detail}")
     return entry

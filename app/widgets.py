@@ -262,9 +262,9 @@ def duration(seconds: float) -> str:
 
 def metrics(numbers: Sequence[tuple[str, str, str]]) -> None:
     """Big numbers in a row that wraps: label, value, what it means."""
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, gap="small"):
         for name, value, meaning in numbers:
-            st.metric(name, value, help=meaning or None, width=150)
+            st.metric(name, value, help=meaning or None, width=178)
 
 
 def choice(about: str, options: Mapping[str, str], *, key: str) -> str:

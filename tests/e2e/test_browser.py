@@ -28,11 +28,11 @@ def script_runs(page) -> list[str]:
 
 def start_run(page, *, epochs: int) -> str:
     """Start a run with the form's button and return its id."""
-    page.get_by_label("Epochs").fill(str(epochs))
-    page.get_by_label("Epochs").press("Enter")
+    page.get_by_role("spinbutton", name="Epochs").fill(str(epochs))
+    page.get_by_role("spinbutton", name="Epochs").press("Enter")
     page.get_by_text("More settings").click()
-    page.get_by_label("Tasks").fill("2")
-    page.get_by_label("Tasks").press("Enter")
+    page.get_by_role("spinbutton", name="Tasks").fill("2")
+    page.get_by_role("spinbutton", name="Tasks").press("Enter")
     page.wait_for_timeout(700)
     before = page.url
     page.get_by_role("button", name="Start the run").click()
@@ -161,6 +161,21 @@ def test_a_run_is_cancelled_and_resumed(visit, store):
     wait_until(here.page, store, run_id, "running")
     here.page.get_by_role("button", name="Cancel").click()
     wait_until(here.page, store, run_id, "cancelled")
+
+
+def test_a_second_run_waits_for_its_turn(visit, store):
+    here = visit()
+    here.open("run")
+    first = start_run(here.page, epochs=200)
+    here.page.get_by_role("button", name="Start the run").click()
+    expect(here.page.locator(BAR)).to_contain_text("Queued, position 1")
+    second = re.search(r"run=([\w-]+)", here.page.url).group(1)
+    assert second != first
+    here.page.get_by_role("button", name="Cancel").click()
+    wait_until(here.page, store, second, "cancelled")
+    here.page.goto(f"{here.root}/run?run={first}")
+    here.page.get_by_role("button", name="Cancel").click()
+    wait_until(here.page, store, first, "cancelled")
 
 
 def test_two_tabs_follow_one_run(visit, store):
