@@ -16,7 +16,7 @@ from esacl.mask import Mask
 
 def fisher_diagonal(
     network: nn.Module,
-    log_probabilities: Callable[[Tensor], Tensor],
+    logits: Callable[[Tensor], Tensor],
     inputs: Tensor,
     weights: Tensor,
     names: tuple[str, ...],
@@ -25,20 +25,23 @@ def fisher_diagonal(
     batch_size: int,
     generator: torch.Generator,
 ) -> dict[str, Tensor]:
-    """Diagonal Fisher information (mean over instances), labels sampled from the network.
+    """Diagonal Fisher information (mean over instances), the expectation over labels taken exactly.
 
-    One backward pass a batch: with random signs e, E[(sum_i e_i sqrt(w_i) g_i)^2] = sum_i w_i g_i^2, an unbiased
-    diagonal with relative error sqrt(2 / batches) (Hutchinson 1989, applied to the gradient outer products).
+    For softmax the Fisher information of an example is J'(diag p - p p')J = (J'B)(J'B)' with B = diag(sqrt p) -
+    p sqrt(p)'. With random signs e per class and example, E[(sum_i sqrt(w_i) J_i'B_i e_i)^2] is its diagonal, so one
+    backward pass a batch gives an unbiased estimate with relative error sqrt(2 / batches) (Hutchinson 1989). Sampling
+    the labels instead would wait for rare events once p is close to 0 or 1: a network that fits a task well would
+    seem not to care about it.
 
     Args:
         network: evaluated where it stands.
-        log_probabilities: inputs (b, ...) -> (b, c).
+        logits: inputs (b, ...) -> (b, c), of the columns that compete.
         inputs: (n, ...) instances.
         weights: (n,) importance weights of mean 1.
         names: the parameters to measure.
         batches: how many batches.
         batch_size: at most so many instances a batch.
-        generator: labels, signs, order.
+        generator: signs and order.
 
     Returns:
         parameter name -> tensor of its shape, >= 0.
@@ -50,10 +53,12 @@ def fisher_diagonal(
     stream = _endless(len(inputs), size, generator)
     for _ in range(batches):
         rows = next(stream).to(inputs.device)
-        log_p = log_probabilities(inputs[rows])
-        labels = torch.multinomial(log_p.detach().exp().cpu(), 1, generator=generator)[:, 0].to(inputs.device)
-        signs = (2 * torch.randint(0, 2, (len(rows),), generator=generator) - 1).to(inputs.device)
-        signed = (signs * weights[rows].sqrt() * -log_p[torch.arange(len(rows)), labels]).sum()
+        z = logits(inputs[rows])
+        p = z.detach().softmax(1)
+        signs = (2 * torch.randint(0, 2, p.shape, generator=generator) - 1).to(p)
+        root = p.sqrt()
+        along = root * signs - p * (root * signs).sum(1, keepdim=True)
+        signed = (weights[rows].sqrt()[:, None] * along * z).sum()
         for total, gradient in zip(totals, torch.autograd.grad(signed, chosen), strict=True):
             total.addcmul_(gradient, gradient, value=1 / len(rows))
     return {name: total / batches for name, total in zip(names, totals, strict=True)}
@@ -66,17 +71,10 @@ def _endless(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
             yield order[start : start + size]
 
 
-def rank_one(values: Tensor, where: Tensor, *, from_units: bool = False) -> Tensor:
+def rank_one(values: Tensor, where: Tensor) -> Tensor:
     """`values` on the coordinates `where`, replaced by row mean x column mean / mean over those coordinates.
 
     Kernels count as rows of (out, in x k x k). Zero outside `where`. Exact where `values` already has rank one.
-
-    Args:
-        values: (out, in, ...) numbers >= 0.
-        where: bool, of the same shape.
-        from_units: the columns are hidden units, not data. Then no column counts less than the mean column: a unit
-            that is idle today has no Fisher information on either side, and a new task that wakes it would run
-            a new path into units that earlier tasks use, past an anchor that sees each half as harmless.
     """
     flat, inside = values.flatten(1), where.flatten(1).to(values.dtype)
     picked = flat * inside
@@ -85,9 +83,24 @@ def rank_one(values: Tensor, where: Tensor, *, from_units: bool = False) -> Tens
     mean = picked.sum() / inside.sum().clamp(min=1)
     if float(mean) <= 0:
         return torch.zeros_like(values)
-    if from_units:
-        columns = columns.clamp(min=float(mean))
     return (torch.outer(rows, columns) / mean * inside).view(values.shape)
+
+
+def guard_idle(fisher: Tensor) -> Tensor:
+    """Fisher information (out, in, ...) of a layer fed by hidden units, as if each were at least as active as is typical.
+
+    A weight from a unit that is idle in a task has no Fisher information in it, however much the unit it leads to
+    matters. A later task may wake the idle unit, and a diagonal anchor would see neither half of the new path as
+    harmful. So no column counts less than the typical column (the mean weighted by itself, which idle columns do not
+    dilute), and each row keeps its share of it.
+    """
+    flat = fisher.flatten(1)
+    rows, columns = flat.sum(1), flat.sum(0)
+    total = columns.sum()
+    if float(total) <= 0:
+        return fisher
+    typical = columns.square().sum() / total
+    return torch.maximum(fisher, (rows * typical / total).view(-1, *[1] * (fisher.ndim - 1)))
 
 
 class Anchors:
@@ -95,7 +108,7 @@ class Anchors:
 
     Attributes:
         strength: lambda, the slider between plasticity (0) and stability.
-        compact: keep only a rank-1 factor of Omega on pruned coordinates.
+        compact: for sparse networks; guard idle units, and keep only a rank-1 factor of Omega on pruned coordinates.
         importance: parameter name -> Omega >= 0; empty before the first task.
         solution: parameter name -> theta*.
     """
@@ -114,9 +127,10 @@ class Anchors:
         self._bytes = 0
         first = next(iter(mask), None)  # its columns are data
         for name, f in fisher.items():
-            total = self.importance.get(name, torch.zeros_like(f)) + (f / mean if mean > 0 else f)
+            today = guard_idle(f) if self.compact and name in mask and name != first else f
+            total = self.importance.get(name, torch.zeros_like(f)) + (today / mean if mean > 0 else today)
             if self.compact and name in mask:
-                total = torch.where(alive[name], total, rank_one(total, ~alive[name], from_units=name != first))
+                total = torch.where(alive[name], total, rank_one(total, ~alive[name]))
                 self._bytes += 2 * 4 * int(alive[name].sum()) + 4 * (f.shape[0] + f[0].numel())
             else:
                 self._bytes += 2 * 4 * f.numel()

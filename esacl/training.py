@@ -195,7 +195,7 @@ class Learner:
             chosen, weights = self._fisher_examples(stage)
             fisher = anchoring.fisher_diagonal(
                 self.network,
-                lambda inputs: self._log_probabilities(stage, inputs),
+                lambda inputs: self._logits(stage, inputs),
                 chosen.inputs,
                 weights,
                 self.shared,
@@ -207,10 +207,10 @@ class Learner:
             self.anchors.consolidate(self.parameters, fisher, self.mask or Mask({}))
         self.buffer.offer(stage.examples.inputs, stage.examples.targets)
 
-    def _log_probabilities(self, stage: Stage, inputs: Tensor) -> Tensor:
+    def _logits(self, stage: Stage, inputs: Tensor) -> Tensor:
         # All examples of a stage compete among the same columns as its first one does.
         open_ = stage.criterion.open[stage.examples.targets[0]]
-        return self.network(inputs)[:, open_].log_softmax(1)
+        return self.network(inputs)[:, open_]
 
     @torch.no_grad()
     def _fisher_examples(self, stage: Stage) -> tuple[Examples, Tensor]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from esacl.anchors import Anchors, fisher_diagonal, rank_one
+from esacl.anchors import Anchors, fisher_diagonal, guard_idle, rank_one
 from esacl.mask import Mask
 
 NAMES = ("0.weight", "0.bias", "2.weight", "2.bias")
@@ -23,10 +23,6 @@ def problem():
     inputs = torch.randn(12, 3, generator=generator, dtype=torch.float64)
     weights = 0.2 + torch.rand(12, generator=generator, dtype=torch.float64)
     return network, inputs, weights / weights.mean()
-
-
-def log_probabilities(network):
-    return lambda inputs: network(inputs).log_softmax(1)
 
 
 def exact_diagonal(network, inputs, weights) -> dict[str, Tensor]:
@@ -46,7 +42,7 @@ def estimate(network, inputs, weights, *, batches, batch_size, seed=0, names=NAM
     generator = torch.Generator().manual_seed(seed)
     return fisher_diagonal(
         network,
-        log_probabilities(network),
+        network,
         inputs,
         weights,
         names,
@@ -148,11 +144,16 @@ def test_rank_one_of_nothing_is_zero(inside):
     assert not rank_one(values, torch.full((2, 3), inside)).any()
 
 
-def test_idle_units_count_as_much_as_the_mean_unit():
-    # Column means 2, 0, 4 over mean 2: the idle column counts as 2.
-    values = torch.tensor([[1.0, 0.0, 2.0], [3.0, 0.0, 6.0]])
-    found = rank_one(values, torch.ones(2, 3, dtype=torch.bool), from_units=True)
-    assert found.tolist() == [[1.0, 1.0, 2.0], [3.0, 3.0, 6.0]]
+def test_an_idle_unit_counts_as_much_as_a_typical_one():
+    # Column sums 4, 0, 8: the typical one is (16 + 64) / 12 = 20/3, of which the rows get 3/12 and 9/12.
+    guarded = guard_idle(torch.tensor([[1.0, 0.0, 2.0], [3.0, 0.0, 6.0]]))
+    torch.testing.assert_close(guarded, torch.tensor([[5 / 3, 5 / 3, 2.0], [5.0, 5.0, 6.0]]))
+
+
+def test_a_layer_without_idle_units_and_one_without_information_are_left_alone():
+    even = torch.tensor([[1.0, 1.0], [3.0, 3.0]])
+    assert guard_idle(even).equal(even)
+    assert not guard_idle(torch.zeros(2, 3)).any()
 
 
 # -- consolidation
