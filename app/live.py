@@ -73,9 +73,10 @@ def _body(entry: Entry, record: RunRecord) -> None:
     widgets.draw(
         training.loss(loss, config.tasks, total_steps=total) if len(loss) else None,
         training.doomed(loss, config.tasks, total_steps=total),
-        accuracy.matrix(summary["accuracy_matrix"], tasks=config.tasks, low=_floor(config.scenario)),
-        key="live",
+        key="live-training",
     )
+    matrix = accuracy.matrix(summary["accuracy_matrix"], tasks=config.tasks, low=_floor(config.scenario))
+    widgets.draw(matrix, key="live-matrix")
     if summary["cost"]["train_flops"] is not None and not status.live:
         st.subheader("What it cost")
         widgets.draw(costs.flops(summary["cost"]), costs.state(summary["cost"]), key="costs")

@@ -239,13 +239,17 @@ def remember(name: str, value: Any) -> None:
         st.session_state[name] = value
 
 
-def sparsity(levels: np.ndarray | None = None, target: float = 0.9) -> float:
-    """The sparsity that all pages show, moved to the nearest of `levels`; the run's own until somebody chooses."""
+def sparsity(levels: np.ndarray | None = None, target: float = 0.0) -> float:
+    """The sparsity that all pages show, moved to the nearest of `levels`.
+
+    Until somebody chooses it is the run's own, `target`, or 90 % where the run cuts nothing.
+    """
+    own = target or 0.9
     try:
         value = float(shared("sparsity"))
-        value = value if 0 <= value < 1 else target
+        value = value if 0 <= value < 1 else own
     except (TypeError, ValueError):
-        value = target
+        value = own
     if levels is not None and len(levels):
         value = float(levels[int(np.argmin(np.abs(np.asarray(levels) - value)))])
     return value
