@@ -87,7 +87,7 @@ def rank_one(values: Tensor, where: Tensor) -> Tensor:
 
 
 def guard_idle(fisher: Tensor) -> Tensor:
-    """Fisher information (out, in, ...) of a layer fed by hidden units, as if each were at least as active as is typical.
+    """Fisher information (out, in, ...) of a layer fed by hidden units, each at least as active as is typical.
 
     A weight from a unit that is idle in a task has no Fisher information in it, however much the unit it leads to
     matters. A later task may wake the idle unit, and a diagonal anchor would see neither half of the new path as
