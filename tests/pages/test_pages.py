@@ -251,7 +251,7 @@ def test_pages_are_thin_and_import_only_the_app():
 def test_session_and_caches_are_used_in_one_place_only():
     for path in [*MAIN.parent.rglob("*.py"), *(MAIN.parent.parent / "pages").glob("*.py")]:
         if path.name != "reading.py":
-            assert not re.search(r"session_state|cache_data|cache_resource|query_params", path.read_text()), path
+            assert not re.search(r"session_state|st\.cache_|st\.query_params", path.read_text()), path
 
 
 def test_nothing_asks_the_internet_for_icons_or_fonts():
