@@ -72,7 +72,7 @@ class IDS(Section):
 class Anchor(Section):
     """The quadratic anchor that consolidates earlier tasks."""
 
-    strength: Annotated[float, Field(ge=0, le=1e6)] = 10.0
+    strength: Annotated[float, Field(ge=0, le=1e6)] = 3.0
 
 
 class Buffer(Section):
