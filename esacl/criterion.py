@@ -37,6 +37,11 @@ class Criterion:
         return losses.mean() if weights is None else (weights * losses).mean()
 
     @torch.no_grad()
+    def mean(self, outputs: Tensor, targets: Tensor) -> float:
+        """The mean loss as a number to report, added up in float64 (on the CPU, since MPS has none)."""
+        return float(self.per_example(outputs, targets).cpu().double().mean())
+
+    @torch.no_grad()
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Whether the best open column is the target; (n,) bool."""
         return self.logits(outputs, targets).argmax(1) == targets

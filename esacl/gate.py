@@ -46,5 +46,5 @@ class Gate:
             self.ratio = now if self.ratio is None else AVERAGE * self.ratio + (1 - AVERAGE) * now
         if not self.open:
             pi = torch.full_like(pi, kept / n)
-        rows = systematic_sample(pi, generator).to(targets.device)
-        return rows, (kept / (n * pi[rows])).to(logits.dtype)
+        rows = systematic_sample(pi, generator)
+        return rows.to(targets.device), (kept / (n * pi[rows])).to(logits)

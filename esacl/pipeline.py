@@ -146,7 +146,7 @@ def _evaluate(learner: Learner, stream: TaskStream, after: int) -> Iterator[Even
     known = criterion("task", [t.classes for t in stream], stream.outputs, device)
     for task in stream[:count]:
         outputs, targets = _outputs(learner, task.evaluation.to(device))
-        value = float(loss(outputs.double(), targets))
+        value = loss.mean(outputs, targets)
         if not math.isfinite(value):
             raise RunFailure(
                 f"the loss on task {task.index} is {value} after task {after}; try a smaller lr than {config.lr}"
@@ -173,7 +173,7 @@ def _accuracy(learner: Learner, loss: Criterion, examples: Examples) -> float:
 
 
 def _mean(hits: torch.Tensor) -> float:
-    return float(hits.double().mean())
+    return float(hits.cpu().double().mean())
 
 
 def _started(stream: TaskStream, learner: Learner, device: torch.device) -> RunStarted:

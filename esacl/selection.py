@@ -68,9 +68,9 @@ def inclusion_probabilities(scores: Tensor, kept: int) -> Tensor:
     """Probability of each example to be among the `kept`, proportional to its score mixed with a uniform part; (n,).
 
     Where an example's share would exceed 1 it is kept for certain and the others share what is left, so that the
-    probabilities sum to `kept`.
+    probabilities sum to `kept`. They are float64 and on the CPU (MPS has no float64).
     """
-    n, scores = len(scores), scores.double()
+    n, scores = len(scores), scores.cpu().double()
     total = scores.sum()
     even = torch.full_like(scores, 1 / n)
     share = even if total <= 0 else (1 - UNIFORM_SHARE) * scores / total + UNIFORM_SHARE * even
@@ -90,7 +90,7 @@ def systematic_sample(pi: Tensor, generator: torch.Generator) -> Tensor:
     The order is shuffled first, so that neighbours in the data set are not tied to each other.
     """
     order = torch.randperm(len(pi), generator=generator)
-    edges = pi.cpu()[order].cumsum(0)
+    edges = pi[order].cumsum(0)
     kept = round(float(edges[-1]))
     points = torch.rand((), generator=generator, dtype=torch.float64) + torch.arange(kept, dtype=torch.float64)
     # Rounding may leave the last edge a hair below the last point.
@@ -121,9 +121,9 @@ def select(scores: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
         raise InputError("scores must be finite and not negative; the network may have diverged")
     kept = max(1, round(fraction * len(scores)))
     pi = inclusion_probabilities(scores, kept)
-    indices = systematic_sample(pi, seeds.torch_generator(seed, "select")).to(scores.device)
+    indices = systematic_sample(pi, seeds.torch_generator(seed, "select"))
     weights = kept / (len(scores) * pi[indices])
-    return indices, weights.float()
+    return indices.to(scores.device), weights.float().to(scores.device)
 
 
 def second_moment_ratio(norms: Tensor, pi: Tensor) -> float:
@@ -132,7 +132,7 @@ def second_moment_ratio(norms: Tensor, pi: Tensor) -> float:
     sum(g^2 / pi) / (n sum(g^2) / k), with g the gradient norms (n,), pi their probabilities and k = sum(pi). Below 1
     the selection pays; 1 where all norms are equal.
     """
-    squares = norms.double().square()
+    squares = norms.cpu().double().square()
     if float(squares.sum()) == 0:
         return 1.0
     return float((squares / pi).sum() / (len(norms) * squares.sum() / pi.sum()))

@@ -57,7 +57,7 @@ def _thumbnail_positions(scene: Scene) -> Tensor:
 @torch.no_grad()
 def _embedding(scene: Scene) -> np.ndarray:
     """First two principal components of the features; (n, 2)."""
-    seen = features(scene.network, scene.pool.inputs).double().cpu()
+    seen = features(scene.network, scene.pool.inputs).cpu().double()
     centred = seen - seen.mean(0)
     u, s, _ = torch.linalg.svd(centred, full_matrices=False)
     u = u[:, :2] * s[:2]

@@ -123,7 +123,7 @@ def at_cut(network: nn.Module, mask: Mask) -> Iterator[None]:
 def norm_of(network: nn.Module, names: tuple[str, ...] | None = None) -> float:
     """|theta| over the named parameters, by default all."""
     parameters = dict(network.named_parameters())
-    return sum(float(parameters[n].detach().double().square().sum()) for n in names or tuple(parameters)) ** 0.5
+    return sum(float(parameters[n].detach().cpu().double().square().sum()) for n in names or tuple(parameters)) ** 0.5
 
 
 def as_numpy(values: Any) -> np.ndarray:

@@ -49,7 +49,7 @@ def _at_level(scene: Scene, level: float) -> dict[str, Any]:
     rise = loss_rise(scene.network, scene.criterion, scene.sample, scene.displacement(mask), lambda_nodes=nodes)
     scene.ledger.analysis(products=(rise.products + 2) * len(scene.chosen))
     with at_cut(scene.network, mask), torch.no_grad():
-        loss = float(scene.criterion(scene.network(scene.pool.inputs).double(), scene.pool.targets))
+        loss = scene.criterion.mean(scene.network(scene.pool.inputs), scene.pool.targets)
         accuracy = [_accuracy(scene, examples) for examples in scene.evaluation]
     norm = norm_of(scene.network, tuple(mask))
     return {
@@ -68,12 +68,12 @@ def _at_level(scene: Scene, level: float) -> dict[str, Any]:
 
 @torch.no_grad()
 def _dense_loss(scene: Scene) -> float:
-    return float(scene.criterion(scene.network(scene.pool.inputs).double(), scene.pool.targets))
+    return scene.criterion.mean(scene.network(scene.pool.inputs), scene.pool.targets)
 
 
 def _accuracy(scene: Scene, examples: Examples) -> float:
     outputs = torch.cat([scene.network(part) for part in examples.inputs.split(2000)])
-    return float(scene.criterion.correct(outputs, examples.targets).double().mean())
+    return float(scene.criterion.correct(outputs, examples.targets).cpu().double().mean())
 
 
 def _chance(scene: Scene) -> np.ndarray:
