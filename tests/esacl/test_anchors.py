@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -70,6 +71,18 @@ def test_fisher_is_unbiased_for_the_exact_diagonal(problem, weighted):
     error = (runs.mean(0) - exact) / (runs.std(0) / 20**0.5)
     assert float(error.abs().max()) < 4.5  # 31 t-values
     assert float((runs.mean(0).sum() / exact.sum() - 1).abs()) < 0.05
+
+
+def test_a_network_that_is_sure_is_measured_all_the_same(problem):
+    # What information there is lies with labels so rare that a sample of them would be luck.
+    network, inputs, weights = problem
+    with torch.no_grad():
+        network[2].weight.mul_(8)
+    exact = float(flat(exact_diagonal(network, inputs, weights)).sum())
+    assert float(network(inputs).detach().softmax(1).amax(1).median()) > 0.99
+    sums = [float(flat(estimate(network, inputs, weights, batches=12, batch_size=12, seed=s)).sum()) for s in range(20)]
+    assert all(0.1 * exact < total < 5 * exact for total in sums)
+    assert sum(sums) / 20 == pytest.approx(exact, rel=0.3)
 
 
 def test_weights_enter_under_the_square_root(problem):
@@ -154,6 +167,21 @@ def test_a_layer_without_idle_units_and_one_without_information_are_left_alone()
     even = torch.tensor([[1.0, 1.0], [3.0, 3.0]])
     assert guard_idle(even).equal(even)
     assert not guard_idle(torch.zeros(2, 3)).any()
+
+
+def test_more_idle_units_do_not_weaken_the_guard():
+    busy = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
+    few, many = (guard_idle(F.pad(busy, (0, idle)))[:, :3] for idle in (1, 50))
+    torch.testing.assert_close(few, many)
+
+
+def test_the_guard_lowers_nothing_and_leaves_alone_what_does_not_matter():
+    fisher = torch.rand(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    fisher[1] = 0
+    guarded = guard_idle(fisher)
+    assert guarded.shape == fisher.shape
+    assert bool((guarded >= fisher).all())
+    assert not bool(guarded[1].any())
 
 
 # -- consolidation
