@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app import frames, reading, results
+from app import frames, measured, reading, results
 from app.drawing import Drawing
 from app.figures import accuracy, curvature, planes, selection, sparsity
 from app.reading import Entry
@@ -72,7 +72,7 @@ def _sparsity(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card 
     other = None
     text = f"Cut to {percent(1 - target, 0)} in one shot: {percent(float(seen.iloc[index].mean()))} right."
     with contextlib.suppress(InputError):  # a damaged run beside this one is no reason to show nothing
-        other = results.curve_beside(beside, name)
+        other = measured.curve_beside(beside, name)
     if other is not None:
         theirs = other[2]
         at = int(np.argmin(np.abs(theirs.index.to_numpy() - target)))
@@ -85,7 +85,7 @@ def _sparsity(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card 
 
 
 def _curvature(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
-    frame = results.curvature_of(entry)
+    frame = measured.curvature_of(entry)
     if frame.empty:
         return None
     drawing = curvature.tops(frame, record.config.tasks, "before and after the cut", width=WIDTH, height=HEIGHT)

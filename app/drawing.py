@@ -10,16 +10,18 @@ import struct
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pandas as pd
 
 from app.wording import number
 
+if TYPE_CHECKING:
+    import pandas as pd  # loaded late: the first page has numbers to show before it needs frames
+
 Mark = dict[str, Any]
 Drawing = dict[str, Any]
-Numbers = Sequence[float | None] | np.ndarray | pd.Series
+Numbers: TypeAlias = "Sequence[float | None] | np.ndarray | pd.Series"
 
 
 @dataclass(frozen=True)

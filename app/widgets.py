@@ -4,10 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from app import reading, results
@@ -19,6 +18,9 @@ from esacl.config import RunConfig
 from esacl.errors import InputError
 from esacl.events import Evaluated, RunStarted
 from esacl.records import RunRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FOLDER = Path(__file__).parent / "component"
 _drawings = st.components.v2.component(
@@ -284,14 +286,14 @@ def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
     return chosen if chosen in options else names[0]
 
 
-def grid(frame: pd.DataFrame, alt: str, *, key: str) -> None:
+def grid(frame: "pd.DataFrame", alt: str, *, key: str) -> None:
     """A table with numbers of three significant digits."""
     floats = frame.select_dtypes("float").columns
     config = {name: st.column_config.NumberColumn(format="%.3g") for name in floats}
     st.dataframe(frame, hide_index=True, column_config=config, key=key, alt=alt)
 
 
-def table(frame: pd.DataFrame, title: str, *, key: str) -> None:
+def table(frame: "pd.DataFrame", title: str, *, key: str) -> None:
     """The numbers behind a figure, to read and to take along."""
     with st.expander(title):
         grid(frame, title, key=key)

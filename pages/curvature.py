@@ -1,12 +1,12 @@
 import streamlit as st
 
-from app import analysing, frames, reading, results, widgets
+from app import analysing, frames, measured, reading, results, widgets
 from app.figures import curvature
 
 st.title("How sharp is the loss?")
 entry = reading.chosen()
 record = reading.record(entry)
-frame, config = results.curvature_of(entry), record.config
+frame, config = measured.curvature_of(entry), record.config
 widgets.facts(entry, record)
 if frame.empty:
     off = "This run measures no curvature (curvature.top is 0)"
@@ -27,7 +27,7 @@ with left:
     )
 with right:
     beside = widgets.beside_picker(entry, reading.entries())
-panels = [(results.named(e), results.curvature_of(e)) for e in (entry, beside) if e is not None]
+panels = [(results.named(e), measured.curvature_of(e)) for e in (entry, beside) if e is not None]
 panels = [(name, part) for name, part in panels if not part.empty]
 scale = curvature.shared_scale([part for _, part in panels], measure)
 widgets.draw(curvature.legend(), key="legend")

@@ -1,6 +1,6 @@
 import streamlit as st
 
-from app import analysing, frames, reading, results, widgets
+from app import analysing, frames, measured, reading, widgets
 from app.figures import landscape, planes, slices, sparsity
 
 st.title("What does the loss look like there?")
@@ -43,7 +43,7 @@ with middle:
 with right:
     locked = st.toggle("One colour scale for all tasks", value=True, key="locked", persist_state="session")
 shown = [found[name] for name in (("plane_dense", "plane_pruned") if chosen == "around" else (chosen,))]
-limits = planes.limits(results.all_planes(entry, config.tasks) if locked else list(found.values()))
+limits = planes.limits(measured.all_planes(entry, config.tasks) if locked else list(found.values()))
 figure = landscape.surface if view == "surface" else landscape.contour
 for column, plane in zip(st.columns(len(shown), gap="large"), shown):
     with column:

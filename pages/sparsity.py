@@ -1,6 +1,6 @@
 import streamlit as st
 
-from app import analysing, frames, reading, results, widgets
+from app import analysing, frames, measured, reading, widgets
 from app.drawing import Drawing
 from app.figures import sparsity
 
@@ -21,7 +21,7 @@ if arrays is None:
 
 curve, seen, densities = frames.sparsity(arrays), frames.accuracy_at_levels(arrays), frames.layer_densities(arrays)
 target, chance = config.sparsity, [float(c) for c in arrays.get("chance", ())]
-other = results.curve_beside(beside, name)
+other = measured.curve_beside(beside, name)
 st.markdown(
     f"The network just after learning task {task + 1}, before its cut. Move the handle: every figure shows what "
     "**one cut at that level, without retraining,** would do. The level goes with you to the other pages."

@@ -1,6 +1,6 @@
 import streamlit as st
 
-from app import cards, reading, results, widgets
+from app import reading, results, widgets
 from app.wording import percent, points
 
 st.title("Sparse networks that learn task after task")
@@ -26,6 +26,8 @@ widgets.metrics(
 )
 if not summary["accuracy_matrix"]:
     widgets.wait(entry, "This run has no results yet")
+
+from app import cards  # noqa: E402  brings pandas: the numbers above are on the screen by now
 
 made = [*cards.cards(entry, record, results.comparable(entry, reading.entries())), cards.YOUR_OWN]
 for first in range(0, len(made), 3):

@@ -1,0 +1,36 @@
+"""What runs have measured, as frames, where more than one file tells it."""
+
+import pandas as pd
+
+from app import frames, reading
+from app.figures import planes
+from app.figures.planes import Plane
+from app.reading import Entry
+from app.results import named
+
+
+def curvature_of(entry: Entry) -> pd.DataFrame:
+    """The curvature that a run measured; empty where it measured none.
+
+    Raises:
+        RunUnreadable: its folder is damaged.
+    """
+    return frames.curvature((*reading.record(entry).events, *reading.analyses(entry)))
+
+
+def curve_beside(entry: Entry | None, name: str) -> tuple[str, str, pd.DataFrame] | None:
+    """A run's accuracy over the levels, to be drawn beside another's: how it is written, its method, the curve."""
+    arrays = reading.arrays(entry, name) if entry else None
+    if entry is None or entry.config is None or arrays is None:
+        return None
+    return named(entry), entry.config.method, frames.accuracy_at_levels(arrays)
+
+
+def all_planes(entry: Entry, tasks: int) -> list[Plane]:
+    """The 2-D slices of every task, for one colour scale over all of them."""
+    found: list[Plane] = []
+    for task in range(tasks):
+        arrays = reading.arrays(entry, f"landscape-t{task}")
+        if arrays is not None:
+            found += planes.planes(arrays).values()
+    return found
