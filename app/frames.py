@@ -89,7 +89,7 @@ def agreement(check: pd.DataFrame) -> str:
         return "This run holds no cross-check of its eigenvalues by PyHessian."
     worst = check.sort_values("difference").iloc[-1]
     return (
-        f"Lanczos and PyHessian measured λₘₐₓ of the dense point independently: over {len(check)} task(s) they differ "
+        f"Lanczos and PyHessian measured λₘₐₓ of the dense point independently: over {len(check)} tasks they differ "
         f"by at most {100 * float(worst['difference']):.2g} % (task {int(worst['task']) + 1}: "
         f"{float(worst['lanczos']):.4g} and {float(worst['pyhessian']):.4g})."
     )

@@ -229,11 +229,12 @@ def wait(entry: Entry, missing: str) -> NoReturn:
 
 
 def facts_line(entry: Entry, record: RunRecord | None) -> str:
-    """Where the numbers come from: scenario, seed, sizes, device, versions."""
+    """Where the numbers come from: method, scenario, seed, sizes, device, time."""
     config = entry.config
     if config is None:
         return ""
     parts = [
+        method_name(config),
         f"{config.scenario}-IL",
         f"{config.tasks} tasks",
         f"{config.network}, {config.activation}",

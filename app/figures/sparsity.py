@@ -75,16 +75,7 @@ def accuracy(
             mean.to_numpy(),
             f"{palette.look(method)} {palette.dash(method) or 'dash'}",
         )
-        middle = int(np.argmin(np.abs(other.index.to_numpy(dtype=float) - 0.8)))
-        panel.text(
-            float(squeeze(other.index.to_numpy(dtype=float))[middle]),
-            float(mean.iloc[middle]),
-            name,
-            f"label {palette.look(method)}",
-            dx=-8,
-            dy=16,
-            anchor="end",
-        )
+        panel.text(1.0, float(mean.iloc[0]), name, f"label {palette.look(method)}", dx=8, dy=19)
     panel.rule(x=float(xs[index]), look="cursor", frames=xs)
     ends = []
     for task in range(tasks):
