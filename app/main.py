@@ -4,7 +4,7 @@ import logging
 
 import streamlit as st
 
-from app import reading, widgets
+from app import pickers, reading, widgets
 from esacl.errors import InputError, RunFailure
 
 PAGES = {  # file -> (title, path in the address)
@@ -29,7 +29,7 @@ def main() -> None:
     ]
     page = st.navigation(pages, position="top")
     try:
-        reading.current(widgets.run_picker(reading.entries()))
+        reading.current(pickers.run_picker(reading.entries()))
         page.run()
     except reading.NoRun as nothing:
         widgets.say("info", str(nothing))

@@ -1,7 +1,6 @@
 """Controls and texts that pages share. Text that a user or a run's folder brings is shown as text, never as markup."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NoReturn
@@ -9,13 +8,12 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 import numpy as np
 import streamlit as st
 
-from app import reading, results
+from app import reading
 from app.drawing import Drawing
 from app.figures import palette
 from app.reading import Entry
 from app.wording import percent
 from esacl.config import RunConfig
-from esacl.errors import InputError
 from esacl.events import Evaluated, RunStarted
 from esacl.records import RunRecord
 
@@ -85,120 +83,9 @@ def scrub(
     return index
 
 
-def run_picker(found: Sequence[Entry]) -> Entry | None:
-    """The run that all pages show, with a line of facts about it; None where there is none at all."""
-    by_id = {entry.run_id: entry for entry in found}
-    asked = reading.shared("run")
-    if asked is not None and asked not in by_id:
-        say("warning", f"There is no run {str(asked)[:80]!r} here; it may have been deleted. Another is shown.")
-        asked = None
-    if not found:
-        return None
-    current = asked or first_choice(found).run_id
-    reading.remember("run", current)
-    reading.remember("_run", current)
-    names = labels(found)
-    st.selectbox(
-        "Run",
-        list(by_id),
-        format_func=lambda run_id: names[run_id],
-        key="_run",
-        on_change=reading.choose,
-        args=("run", "_run"),
-        width=680,
-    )
-    return by_id[current]
-
-
-def first_choice(found: Sequence[Entry]) -> Entry:
-    """What to show to somebody who has chosen nothing: a live run, the newest finished one, or a recorded one."""
-
-    def order(entry: Entry) -> tuple[bool, bool, bool, bool]:
-        state, config = entry.status.state, entry.config
-        return (not entry.status.live, state != "finished", entry.recorded, config is None or config.method != "esacl")
-
-    return min(found, key=order) if any(not e.recorded for e in found) else min(found, key=lambda e: order(e)[1:])
-
-
-def labels(found: Sequence[Entry]) -> dict[str, str]:
-    """Run id -> a line that no other run has: a picker tells its options apart by what is written."""
-    lines = {entry.run_id: label(entry) for entry in found}
-    often = {line for line, count in Counter(lines.values()).items() if count > 1}
-    return {run_id: f"{line} · {run_id}" if line in often else line for run_id, line in lines.items()}
-
-
-def label(entry: Entry) -> str:
-    """A run in one line."""
-    config, state = entry.config, entry.status.state
-    if config is None:
-        return f"{entry.run_id} · cannot be read"
-    parts = [config.name.strip()[:60] or method_name(config), config.benchmark]
-    if config.sparsity > 0:
-        parts.append(f"{100 * config.sparsity:.3g} % sparse")
-    parts += [f"seed {config.seed}", "recorded with the project" if entry.recorded else _when(entry.run_id)]
-    if state != "finished":
-        parts.append("under way" if entry.status.live else STATES[state])
-    return " · ".join(parts)
-
-
 def method_name(config: RunConfig) -> str:
     """The method of a run as the reader knows it."""
     return palette.written(config.method, config.sparsity, config.pruning.saliency)
-
-
-def beside_picker(entry: Entry, found: Sequence[Entry], *, needs: str = "") -> Entry | None:
-    """The run to compare with: of the same benchmark and scenario; a baseline at the same sparsity by preference.
-
-    `needs`: the name of an array that it must have recorded.
-    """
-    others = [e for e in results.comparable(entry, found) if not needs or needs in reading.array_names(e)]
-    by_id = {e.run_id: e for e in others}
-    asked, preferred = reading.shared("beside"), results.baseline(entry, others)
-    default = preferred.run_id if preferred else "none"
-    current = asked if asked in by_id or asked == "none" else default
-    reading.remember("_beside", current)
-    names = {"none": "no other run", **labels(others)}
-    st.selectbox(
-        "Beside it",
-        list(names),
-        format_func=lambda run_id: names[run_id],
-        key="_beside",
-        on_change=reading.choose,
-        args=("beside", "_beside"),
-        help="Finished runs of the same benchmark, scenario and number of tasks.",
-    )
-    chosen = by_id.get(current)
-    if chosen is not None:
-        try:
-            reading.record(chosen)
-            if needs:
-                reading.arrays(chosen, needs)
-        except InputError as error:
-            say("warning", f"The run beside it is left out: {error}")
-            return None
-    return chosen
-
-
-def task_picker(record: RunRecord, *, about: str = "Task") -> int:
-    """The task that all pages show, 0-based; the last one learned until somebody chooses."""
-    tasks = record.config.tasks
-    current = reading.task(tasks, results.last_task(record))
-    if tasks == 1:
-        return 0
-    key = f"_task-{tasks}"
-    reading.remember(key, current + 1)
-    if tasks <= 10:
-        st.segmented_control(
-            about,
-            range(1, tasks + 1),
-            key=key,
-            required=True,
-            on_change=reading.choose,
-            args=("task", key),
-        )
-    else:
-        st.slider(about, 1, tasks, key=key, on_change=reading.choose, args=("task", key))
-    return current
 
 
 def say(kind: Literal["error", "warning", "info", "success"], text: str) -> None:
@@ -298,8 +185,3 @@ def table(frame: "pd.DataFrame", title: str, *, key: str) -> None:
     """The numbers behind a figure, to read and to take along."""
     with st.expander(title):
         grid(frame, title, key=key)
-
-
-def _when(run_id: str) -> str:
-    found = re.match(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)", run_id)
-    return "{}-{}-{} {}:{}:{}".format(*found.groups()) if found else run_id

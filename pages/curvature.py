@@ -1,6 +1,6 @@
 import streamlit as st
 
-from app import analysing, frames, measured, reading, results, widgets
+from app import analysing, frames, measured, pickers, reading, results, widgets
 from app.figures import curvature
 
 st.title("How sharp is the loss?")
@@ -26,7 +26,7 @@ with left:
         help="λₘₐₓ changes when a network is merely rescaled (Dinh et al. 2017); times |θ|² it does so much less.",
     )
 with right:
-    beside = widgets.beside_picker(entry, reading.entries())
+    beside = pickers.beside_picker(entry, reading.entries())
 panels = [(results.named(e), measured.curvature_of(e)) for e in (entry, beside) if e is not None]
 panels = [(name, part) for name, part in panels if not part.empty]
 scale = curvature.shared_scale([part for _, part in panels], measure)
@@ -53,7 +53,7 @@ with left:
     )
 with right:
     st.header("More than the largest")
-    task = widgets.task_picker(record)
+    task = pickers.task_picker(record)
     widgets.draw(curvature.spectrum(frame, task), key="spectrum")
 
 cuts = frames.pruning(record.events)

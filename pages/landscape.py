@@ -1,6 +1,6 @@
 import streamlit as st
 
-from app import analysing, frames, measured, reading, widgets
+from app import analysing, frames, measured, pickers, reading, widgets
 from app.figures import landscape, planes, slices, sparsity
 
 st.title("What does the loss look like there?")
@@ -10,7 +10,7 @@ config = record.config
 widgets.facts(entry, record)
 left, right = st.columns(2, gap="large", vertical_alignment="bottom")
 with left:
-    task = widgets.task_picker(record, about="After learning task")
+    task = pickers.task_picker(record, about="After learning task")
 arrays = reading.arrays(entry, f"landscape-t{task}")
 if arrays is None:
     off = "This run slices no landscape (curvature.grid is 0)"

@@ -1,6 +1,6 @@
 import streamlit as st
 
-from app import analysing, frames, reading, widgets
+from app import analysing, frames, pickers, reading, widgets
 from app.figures import selection, training
 from app.wording import percent
 
@@ -9,7 +9,7 @@ entry = reading.chosen()
 record = reading.record(entry)
 config = record.config
 widgets.facts(entry, record)
-task = widgets.task_picker(record, about="From the training images of task")
+task = pickers.task_picker(record, about="From the training images of task")
 arrays = reading.arrays(entry, f"selection-t{task}")
 if arrays is None:
     analysing.missing(entry, f"Nothing has been selected for task {task + 1}", "selection", task)

@@ -1,6 +1,6 @@
 import streamlit as st
 
-from app import analysing, frames, measured, reading, widgets
+from app import analysing, frames, measured, pickers, reading, widgets
 from app.drawing import Drawing
 from app.figures import sparsity
 
@@ -11,10 +11,10 @@ config = record.config
 widgets.facts(entry, record)
 left, right = st.columns([1, 2], gap="large", vertical_alignment="bottom")
 with left:
-    task = widgets.task_picker(record, about="After learning task")
+    task = pickers.task_picker(record, about="After learning task")
 name = f"sparsity-t{task}"
 with right:
-    beside = widgets.beside_picker(entry, reading.entries(), needs=name)
+    beside = pickers.beside_picker(entry, reading.entries(), needs=name)
 arrays = reading.arrays(entry, name)
 if arrays is None:
     analysing.missing(entry, f"The sparsity curve of task {task + 1} has not been recorded", "sparsity", task)

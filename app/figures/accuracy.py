@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from app.drawing import Drawing, Mark, Panel, Scale, words
+from app.drawing import Drawing, Mark, Panel, words
 from app.figures import palette
+from app.scale import Scale
 from app.wording import percent
 
 

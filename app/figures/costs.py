@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.drawing import Drawing, Panel, Scale
+from app.drawing import Drawing, Panel
+from app.scale import Scale
 from app.wording import number, size
 
 FLOPS = {

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from app.drawing import Drawing, Panel, Scale, span
+from app.drawing import Drawing, Panel
 from app.frames import rows
+from app.scale import Scale, span
 from app.wording import number
 
 WHERE = {  # which point and which Hessian -> (as it is written, look, shape)

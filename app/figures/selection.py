@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from app.drawing import Drawing, Mark, Panel, Scale, marker, png, span, words
+from app.drawing import Drawing, Mark, Panel, marker, png, words
 from app.frames import rows
+from app.scale import Scale, span
 from app.wording import number, percent
 
 CHOICES = {  # name in the array -> (as it is written, look, shape)

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from app.drawing import Drawing, Panel, span
+from app.drawing import Drawing, Panel
+from app.scale import span
 from app.wording import number
 
 STARTS = {  # name in the array -> (as it is written, look, shape, dash)

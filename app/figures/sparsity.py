@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from app.drawing import Drawing, Panel, Scale, span
+from app.drawing import Drawing, Panel
 from app.figures import palette
 from app.frames import rows
+from app.scale import Scale, span
 from app.wording import number, percent
 
 # name -> (as it is written, look, dash, is it a bound?)

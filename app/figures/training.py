@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from app.drawing import Drawing, Panel, Scale, span
+from app.drawing import Drawing, Panel
 from app.figures import palette
+from app.scale import Scale, span
 from app.wording import number, percent
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from app import drawing, wording
-from app.drawing import Panel, Scale
+from app.drawing import Panel
+from app.scale import Scale, span
 
 COMPONENT = Path(drawing.__file__).parent / "component"
 
@@ -75,12 +76,12 @@ def test_a_picture_holds_its_pixels():
 
 
 def test_scales_hold_every_value():
-    scale = drawing.span([1.0, None, 5.0], np.array([np.nan, 9.0]))
-    assert scale.low < 1
-    assert scale.high > 9
-    log = drawing.span([0.02, 0.0, -1.0, 300.0], log=True)
+    wide = span([1.0, None, 5.0], np.array([np.nan, 9.0]))
+    assert wide.low < 1
+    assert wide.high > 9
+    log = span([0.02, 0.0, -1.0, 300.0], log=True)
     assert (log.low, log.high) == (0.01, 1000)
-    assert drawing.span([]) == Scale(0, 1)
+    assert span([]) == Scale(0, 1)
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_runs_that_read_alike_can_still_be_told_apart(app, monkeypatch, tmp_path
 
     store = RunStore(tmp_path / "twins")
     twins = [record(store, name="twin") for _ in range(3)]
-    monkeypatch.setattr("app.widgets._when", lambda run_id: "the same second")
+    monkeypatch.setattr("app.pickers._when", lambda run_id: "the same second")
     monkeypatch.setenv("ESACL_RUNS", str(store.root))
     at = app("start")
     options = at.selectbox(key="_run").options
