@@ -24,7 +24,7 @@ SDP_FORM_NAMES = ("admm", "segment", "progressive")
 # setting of a method has to hold on all of them.
 BENCHMARKS: dict[str, dict[str, Any]] = {
     "split-digits": {"tasks": 5, "scenarios": ("task", "class", "domain"), "epochs": 30, "batch_size": 16},
-    "split-mnist": {"tasks": 5, "scenarios": ("task", "class", "domain"), "epochs": 3, "batch_size": 64},
+    "split-mnist": {"tasks": 5, "scenarios": ("task", "class", "domain"), "epochs": 5, "batch_size": 64},
     "permuted-mnist": {"tasks": 5, "scenarios": ("domain",), "epochs": 1, "batch_size": 64, "max_tasks": 20},
 }
 BENCHMARK_NAMES = tuple(BENCHMARKS)
