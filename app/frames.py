@@ -144,8 +144,9 @@ def sparsity(arrays: Arrays) -> pd.DataFrame:
     Raises:
         RunUnreadable: a quantity is missing or has another length.
     """
-    names = ("rise", "taylor", "path_integral", "lambda_bound", "displacement_norm", "removed_share", "loss")
+    names = ["rise", "taylor", "path_integral", "lambda_bound", "displacement_norm", "removed_share", "loss"]
     _need(arrays, "sparsity", ("levels", "accuracy", *names))
+    names += [name for name in ("rise_of_chosen", "curvature_term") if name in arrays]  # not in the oldest runs
     levels = arrays["levels"]
     columns: dict[str, Any] = {"level": levels, "accuracy": np.atleast_2d(arrays["accuracy"]).mean(axis=1)}
     for name in names:

@@ -50,11 +50,13 @@ with left:
         "with ReLU it is an observation. **Taylor** $g^{\\top}d + \\tfrac12 d^{\\top}Hd$ costs one Hessian-vector "
         "product and is **no bound**: it ranks cuts well, and falls short when $d$ is long. **The path integral** "
         "adds up the gradient along the way: an identity, up to its four nodes, that tells where the loss rises; it "
-        "is no cheaper than measuring the rise."
+        "is no cheaper than measuring the rise. **½ d'Hd alone**, Taylor without the gradient, is **no bound** either: "
+        "it is often far below the true rise."
     )
     st.caption(
-        "A rise at or below zero has no place on a log axis and is left out. Rises are estimated from the instances "
-        "that IDS chose, accuracies are measured on images that were not trained on."
+        "True rise, path integral, Taylor, ½ d'Hd and λ bound are all over the same instances, those that IDS chose. "
+        "The thin line, the number above and |d| against the rise are over the whole pool; accuracies are measured "
+        "on images that were not trained on. A rise at or below zero has no place on a log axis and is left out."
     )
 with right:
     st.header("The weights, and the cut of this run")

@@ -1,4 +1,4 @@
-"""What depends on the sparsity level: accuracy, the loss rise four ways, density per layer, the weights and the cut."""
+"""What depends on the sparsity level: accuracy, the loss rise, density per layer, the weights and the cut."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,11 +11,13 @@ from app.frames import rows
 from app.scale import Scale, span
 from app.wording import number, percent
 
-# name -> (as it is written, look, dash, is it a bound?)
+# name -> (as it is written, look, dash); over the chosen instances but for `rise`, which is over the whole pool
 RISES = {
-    "rise": ("true rise", "dense", ""),
+    "rise": ("rise, whole pool", "dense thin", ""),
+    "rise_of_chosen": ("true rise", "dense", ""),
     "path_integral": ("path integral", "green", "dash"),
     "taylor": ("Taylor, one HVP", "warm", "dot-dash"),
+    "curvature_term": ("½ d'Hd alone", "pruned", "dash"),
     "lambda_bound": ("λ bound", "purple", "dotted"),
 }
 LEVEL_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
@@ -93,11 +95,12 @@ def accuracy(
 
 
 def rise(frame: pd.DataFrame, index: int, target: float, *, width: float = 520, height: float = 310) -> Drawing:
-    """The loss rise of the cut four ways on a log axis; rises below zero cannot be drawn there and are left out."""
+    """The loss rise of the cut in every way the run recorded, on a log axis; rises below zero are left out of it."""
+    drawn = {name: looks for name, looks in RISES.items() if name in frame}
     levels = frame["level"].to_numpy(dtype=float)
     scale, ticks = _level_axis(levels)
     smallest = 10 ** np.floor(np.log10(max(1e-7, float(np.nanmax(frame["rise"])) * 1e-6)))
-    y = span(*(frame[name].where(frame[name] > smallest) for name in RISES), log=True)
+    y = span(*(frame[name].where(frame[name] > smallest) for name in drawn), log=True)
     panel = Panel(
         scale,
         y,
@@ -114,7 +117,7 @@ def rise(frame: pd.DataFrame, index: int, target: float, *, width: float = 520, 
     panel.rule(x=float(squeeze([target])[0]), look="axis dotted")
     panel.rule(x=float(xs[index]), look="cursor", frames=xs)
     ends = []
-    for name, (written, look, dash) in RISES.items():
+    for name, (written, look, dash) in drawn.items():
         values = frame[name].to_numpy(dtype=float)
         panel.line(xs, values, f"{look} {dash}")
         panel.follow(
@@ -126,7 +129,7 @@ def rise(frame: pd.DataFrame, index: int, target: float, *, width: float = 520, 
     row = frame.iloc[index]
     panel.alt = (
         f"Loss rise at {percent(levels[index])}: "
-        + ", ".join(f"{w} {number(row[n])}" for n, (w, _, _) in RISES.items())
+        + ", ".join(f"{w} {number(row[n])}" for n, (w, _, _) in drawn.items())
         + "."
     )
     return panel.drawing()
@@ -219,7 +222,7 @@ def how_far(frame: pd.DataFrame, index: int, *, width: float = 520, height: floa
         span(frame["displacement_norm"], include=(0.0,)),
         span(positive, log=True),
         "|d|, how far the cut moves the weights",
-        "true rise of the loss, nats (log)",
+        "rise of the loss, whole pool, nats (log)",
         alt="",
         width=width,
         height=height,
@@ -249,7 +252,7 @@ def facts(frame: pd.DataFrame, accuracies: pd.DataFrame) -> list[Mapping[str, ob
             "label": "points lost to the cut",
             "values": [f"{100 * v:+.1f}".replace("-", "−") if abs(v) >= 5e-4 else "0.0" for v in drop],
         },
-        {"label": "true rise of the loss, nats", "values": [number(v) for v in frame["rise"]]},
+        {"label": "rise of the loss, whole pool, nats", "values": [number(v) for v in frame["rise"]]},
         {"label": "|d|, how far the weights move", "values": [number(v) for v in frame["displacement_norm"]]},
         {"label": "share of |θ|² removed", "values": [percent(v, 2 if v < 0.1 else 1) for v in frame["removed_share"]]},
     ]

@@ -7,6 +7,7 @@ from synthetic_run import synthetic_config, synthetic_events
 from app import frames
 from app.figures import accuracy, costs, curvature, landscape, planes, selection, slices, sparsity, training
 from app.figures.palette import hue
+from app.wording import number
 from esacl.errors import RunUnreadable
 from esacl.events import ArrayRecorded
 
@@ -104,6 +105,25 @@ def test_rises_below_zero_are_left_out_of_the_log_axis(arrays):
     curve.loc[2, "rise"] = -1e-6
     curve.loc[3, "taylor"] = 0.0
     json.dumps(sparsity.rise(curve, 2, 0.9), allow_nan=False)
+
+
+def test_the_estimates_stand_beside_the_rise_of_the_same_instances(arrays):
+    kept = arrays["sparsity-t0"]
+    curve = frames.sparsity(kept)
+    drawing = sparsity.rise(curve, 12, 0.9)
+    assert f"true rise {number(float(kept['rise_of_chosen'][12]))}" in drawing["alt"]
+    assert f"rise, whole pool {number(float(kept['rise'][12]))}" in drawing["alt"]
+    assert "½ d'Hd alone" in texts(drawing)
+    assert sparsity.facts(curve, frames.accuracy_at_levels(kept))[2]["values"][12] == number(float(kept["rise"][12]))
+
+
+def test_a_run_that_did_not_record_the_terms_is_drawn_without_them(arrays):
+    old = {
+        key: value for key, value in arrays["sparsity-t0"].items() if key not in ("rise_of_chosen", "curvature_term")
+    }
+    said = texts(sparsity.rise(frames.sparsity(old), 12, 0.9))
+    assert "rise, whole pool" in said
+    assert not {"true rise", "½ d'Hd alone"} & set(said)
 
 
 def test_two_runs_share_one_scale(events):
