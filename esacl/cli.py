@@ -162,12 +162,12 @@ def _analyse(args: argparse.Namespace) -> int:
     store = RunStore(args.runs)
     run_id = store.resolve(args.run)
     _adopt(store, run_id, args.held_lock)
-    settings = dict(map(config.parse_setting, args.set)) | {"device": args.device}
+    settings = dict(map(config.parse_setting, args.set))
     if args.points is not None:
         if args.kind not in _POINTS:
             raise InputError(f"--points has no meaning for {args.kind}; use it with {', '.join(_POINTS)}")
         settings[_POINTS[args.kind]] = args.points
-    view = computing.View(args.kind, args.task, settings)
+    view = computing.View(args.kind, args.task, settings, args.device)
     return computing.analyse(store, run_id, view, args.data, as_json=args.json, job=args.held_lock is not None)
 
 

@@ -1,6 +1,8 @@
 """The commands that compute: a stream of events, kept by the store, followed on the terminal, stopped by Ctrl-C."""
 
 import contextlib
+import dataclasses
+import hashlib
 import json
 import re
 import signal
@@ -26,6 +28,7 @@ from esacl.events import (
     Failed,
     Loading,
     RunStarted,
+    Selected,
 )
 from esacl.printing import curvature_table, result_text
 from esacl.progress import with_bar, with_stages
@@ -35,6 +38,11 @@ from esacl.store import RunStore
 from esacl.summary import fields, summarise
 
 DONE, FAILED, CANCELLED = 0, 1, 130
+# What another view of a run may change: the rest would make it another run.
+VIEW_SETTINGS = (
+    "curvature.grid", "curvature.top", "curvature.levels", "pruning.saliency", "pruning.allocation", "ids.fraction",
+    "ids.score",
+)  # fmt: skip
 _WEIGHTS = re.compile(r"weights-t\d{1,4}")
 
 
@@ -75,12 +83,17 @@ class View:
 
     kind: str
     task: int | None  # None: the last one learned
-    settings: dict[str, Any]  # dotted keys; None: as the run
+    settings: dict[str, Any]  # keys of VIEW_SETTINGS
+    device: str | None = None  # None: the run's
 
 
 def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_json: bool, job: bool) -> int:
-    """Analyse a run that has stopped; events go to its `analyses.jsonl`, arrays to its `arrays`."""
-    config = config_with(store.config(run_id), view.settings)
+    """Analyse a run that has stopped; events go to its `analyses.jsonl`, arrays to its `arrays`.
+
+    Raises:
+        InputError: a setting that no view can change, a task without weights, bad input, or a run being worked on.
+    """
+    config, suffix = _viewed(store.config(run_id), view)
     task = view.task if view.task is not None else _last_task(store, run_id)
     name = f"weights-t{task}"
     if name not in store.array_names(run_id):
@@ -89,6 +102,7 @@ def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_j
     def look() -> int:
         _sign_in(store, run_id)
         stream = _analysis(view.kind, config, task, store.array(run_id, name), data)
+        stream = _beside(stream, store.array_names(run_id), suffix)
         events = store.record_analysis(run_id, stream)
         with _stopping(store, run_id):
             last, seen = _follow(events if as_json else with_stages(events))
@@ -107,6 +121,34 @@ def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_j
     with store.workers.hold(run_id):
         store.reopen(run_id)
         return look()
+
+
+def _viewed(own: RunConfig, view: View) -> tuple[RunConfig, str]:
+    """The config of a view, and what it appends to the names of arrays: "" where its settings are the run's own."""
+    for key in view.settings:
+        if key not in VIEW_SETTINGS:
+            raise InputError(f"an analysis cannot change {key!r}; choose from {', '.join(VIEW_SETTINGS)}")
+    config = config_with(own, {**view.settings, "device": view.device})
+    before, after = own.to_dict(), config.to_dict()
+    parts = []
+    for section, _, key in (name.partition(".") for name in VIEW_SETTINGS):
+        value = after[section][key]
+        if value != before[section][key]:
+            parts.append(f"-{key}{str(value).replace('.', '_')}")
+    suffix = "".join(parts)
+    if len(suffix) > 40:  # too long for the name of an array
+        suffix = f"-{hashlib.sha256(suffix.encode()).hexdigest()[:6]}"
+    return config, suffix
+
+
+def _beside(stream: Iterator[Event], kept: tuple[str, ...], suffix: str) -> Iterator[Event]:
+    """`stream`, with `suffix` at the names of those arrays that the run has `kept` already."""
+    for event in stream:
+        if isinstance(event, ArrayRecorded) and event.name in kept:
+            event = dataclasses.replace(event, name=event.name + suffix)
+        elif isinstance(event, Selected) and event.array in kept:
+            event = dataclasses.replace(event, array=event.array + suffix)
+        yield event
 
 
 def print_result(store: RunStore, run_id: str, *, as_json: bool) -> None:

@@ -73,10 +73,11 @@ def analyse(store: RunStore, run_id: str, kind: str, options: Mapping[str, Any],
     Raises:
         InputError: the run is being worked on, or no process can be started.
     """
-    store.reopen(run_id)
     given = {name: value for name, value in options.items() if value is not None}
     flags = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    _spawn(store, run_id, ["analyse", run_id, kind, *flags], data)
+    with store.workers.hold(run_id):
+        store.reopen(run_id)
+        _spawn(store, run_id, ["analyse", run_id, kind, *flags], data)
 
 
 def cancel(store: RunStore, run_id: str) -> None:

@@ -175,7 +175,7 @@ class RunStore:
         folder = self.folder(run_id)
         if not (folder / "analyses.jsonl").exists():
             return None
-        if self.status(run_id).state == "finished" and self.workers.alive(run_id):
+        if not self.status(run_id).live and self.workers.alive(run_id):
             return Status("running")
         events = read_events(folder / "analyses.jsonl")
         last = events[-1] if events else None

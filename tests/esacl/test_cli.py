@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from small_stream import SmallStream, raising
 
-from esacl import analysis, cli, datasets, doctor, serving
-from esacl.config import METHOD_NAMES
+from esacl import analysis, cli, computing, datasets, doctor, serving
+from esacl.config import METHOD_NAMES, RunConfig
 from esacl.errors import InputError, RunFailure
 from esacl.events import Stepped
+from esacl.recording import array_name
 from esacl.store import RunStore
 
 SMALL = [
@@ -307,9 +308,26 @@ def test_an_analysis_with_other_points(kept, esacl):
     run_id = kept.ids()[0]
     outcome = esacl("analyse", run_id, "landscape", "--points", 5, "--task", 1, "--runs", kept.root)
     assert outcome.code == 0
-    assert "recorded landscape-t1" in outcome.out
-    found = kept.array(run_id, "landscape-t1")
-    assert found["plane_dense/loss"].shape == (5, 5)
+    assert "recorded landscape-t1-grid5" in outcome.out.splitlines()
+    assert kept.array(run_id, "landscape-t1-grid5")["plane_dense/loss"].shape == (5, 5)
+    assert kept.array(run_id, "landscape-t1")["plane_dense/loss"].shape == (3, 3)  # what the run recorded stays
+
+
+def test_an_analysis_that_the_run_left_out_has_the_plain_name(esacl, tmp_path):
+    assert esacl("run", *SMALL, "--set=curvature.grid=0").code == 0
+    assert esacl("analyse", "latest", "landscape", "--points", 3).out.splitlines()[0] == "recorded landscape-t1"
+
+
+def test_each_view_has_a_name_of_its_own():
+    own, short = RunConfig(), {"ids.fraction": 0.1, "ids.score": "el2n"}
+    assert computing._viewed(own, computing.View("selection", 0, short, "cpu"))[1] == "-fraction0_1-scoreel2n"
+    assert computing._viewed(own, computing.View("selection", 0, {"ids.fraction": own.ids.fraction}))[1] == ""
+    names = set()
+    for grid in (51, 52):
+        long = short | {"curvature.grid": grid, "pruning.saliency": "taylor", "pruning.allocation": "uniform"}
+        names.add(name := array_name("selection-t4" + computing._viewed(own, computing.View("", 0, long))[1]))
+        assert len(name) == len("selection-t4-") + 6
+    assert len(names) == 2
 
 
 @pytest.mark.parametrize(
@@ -321,6 +339,7 @@ def test_an_analysis_with_other_points(kept, esacl):
         (["landscape", "--points", "100000"], "curvature.grid"),
         (["selection", "--points", "3"], "--points has no meaning for selection"),
         (["landscape", "--set", "ids.fraction=7"], "ids.fraction"),
+        (["landscape", "--set", "scenario=class"], "cannot change 'scenario'; choose from curvature.grid"),
     ],
 )
 def test_a_bad_analysis_is_one_line(kept, esacl, arguments, told):

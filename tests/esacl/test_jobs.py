@@ -192,6 +192,18 @@ def test_a_finished_run_is_not_started_again(store):
         jobs.resume(store, store.resolve("latest"))
 
 
+def test_a_refused_analysis_leaves_a_cancellation_standing(store):
+    run_id = store.create(CONFIG)
+    process = _worker(store, run_id, STUBBORN)
+    store.cancel(run_id)
+    with pytest.raises(InputError, match="being worked on"):
+        jobs.analyse(store, run_id, "landscape", {})
+    assert (store.folder(run_id) / "CANCEL").exists()
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
 def test_nothing_is_left_where_no_process_can_be_started(store, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise OSError(11, "Resource temporarily unavailable")

@@ -349,6 +349,15 @@ def test_an_analysis_leaves_the_events_of_the_run_alone(store):
     assert events_file(store, run_id).read_bytes() == before
 
 
+def test_an_analysis_of_a_cancelled_run_is_seen_at_work(store):
+    run_id = finished(store)
+    store.finish(run_id, "cancelled")
+    events = store.record_analysis(run_id, iter([Cancelled()] * 2))
+    next(events)
+    assert store.analysis_status(run_id).state == "running"
+    events.close()
+
+
 def test_an_analysis_may_be_cancelled_or_fail(store):
     run_id = finished(store)
     store.cancel(run_id)
