@@ -15,10 +15,11 @@ import psutil
 import pytest
 from pages_runs import record
 
+from esacl.doctor import BROWSERS
 from esacl.store import RunStore
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 
