@@ -186,14 +186,18 @@ def test_a_trial_with_a_failed_run_is_out():
 
 
 def test_the_code_digest_sees_formulas_and_not_comments(tmp_path):
-    (tmp_path / "formula.py").write_text('def f(x):\n    """Twice."""\n    return 2 * x\n')
-    (tmp_path / "cli.py").write_text("a = 1\n")
-    before = provenance.code_digest(tmp_path)
-    (tmp_path / "formula.py").write_text('def f(x):\n    """Double."""\n    # a remark\n    return 2 * x\n')
-    (tmp_path / "cli.py").write_text("a = 2\n")
-    assert provenance.code_digest(tmp_path) == before
-    (tmp_path / "formula.py").write_text("def f(x):\n    return 3 * x\n")
-    assert provenance.code_digest(tmp_path) != before
+    def digest(**files):
+        for name, text in files.items():
+            folder = tmp_path / ("benchmarks" if name == "once" else "esacl")
+            folder.mkdir(exist_ok=True)
+            (folder / f"{name}.py").write_text(text)
+        return provenance.code_digest(tmp_path)
+
+    twice = 'def f(x):\n    """Twice."""\n    return 2 * x\n'
+    before = digest(formula=twice, summary="a = 1\n", cli="a = 1\n", once="a = 1\n")
+    assert digest(formula='def f(x):\n    """Double."""\n    # a remark\n    return 2 * x\n', cli="a = 2\n") == before
+    seen = {before, digest(formula="def f(x):\n    return 3 * x\n"), digest(summary="a = 2\n"), digest(once="a = 2\n")}
+    assert len(seen) == 4
 
 
 def test_headers_hide_where_this_machine_keeps_its_files(monkeypatch):
