@@ -108,13 +108,14 @@ class Anchors:
 
     Attributes:
         strength: lambda, the slider between plasticity (0) and stability.
-        compact: for sparse networks; guard idle units, and keep only a rank-1 factor of Omega on pruned coordinates.
+        compact: keep only a rank-1 factor of Omega on pruned coordinates.
+        guard: anchor weights from idle units too (`guard_idle`).
         importance: parameter name -> Omega >= 0; empty before the first task.
         solution: parameter name -> theta*.
     """
 
-    def __init__(self, strength: float, *, compact: bool) -> None:
-        self.strength, self.compact = strength, compact
+    def __init__(self, strength: float, *, compact: bool, guard: bool) -> None:
+        self.strength, self.compact, self.guard = strength, compact, guard
         self.importance: dict[str, Tensor] = {}
         self.solution: dict[str, Tensor] = {}
         self._bytes = 0
@@ -125,9 +126,10 @@ class Anchors:
         alive = {name: mask.get(name, torch.ones_like(f, dtype=torch.bool)) for name, f in fisher.items()}
         mean = sum(float((f * alive[n]).sum()) for n, f in fisher.items()) / sum(int(a.sum()) for a in alive.values())
         self._bytes = 0
-        first = next(iter(mask), None)  # its columns are data
+        matrices = [name for name, f in fisher.items() if f.ndim >= 2]
         for name, f in fisher.items():
-            today = guard_idle(f) if self.compact and name in mask and name != first else f
+            # The columns of the first layer are data: what is always zero there cannot wake.
+            today = guard_idle(f) if self.guard and name in matrices[1:] else f
             total = self.importance.get(name, torch.zeros_like(f)) + (today / mean if mean > 0 else today)
             if self.compact and name in mask:
                 total = torch.where(alive[name], total, rank_one(total, ~alive[name]))

@@ -74,6 +74,9 @@ class Anchor(Section):
 
     strength: Annotated[float, Field(ge=0, le=1e6)] = 3.0
 
+    guard: bool = True
+    """Anchor weights from idle units as if the units were active; off for `ewc`, which is published without."""
+
 
 class Buffer(Section):
     """Rehearsal memory (reservoir sampling)."""
@@ -151,6 +154,8 @@ class RunConfig(Section):
         fields.setdefault("threads", 1 if fields["network"] == "mlp" else os.cpu_count() or 1)
         if method != "esacl" and isinstance(fields.get("pruning", {}), dict):
             fields["pruning"] = {"saliency": "magnitude", **fields.get("pruning", {})}
+        if method != "esacl" and isinstance(fields.get("anchor", {}), dict):
+            fields["anchor"] = {"guard": False, **fields.get("anchor", {})}
         return fields
 
     @model_validator(mode="after")

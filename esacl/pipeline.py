@@ -90,14 +90,15 @@ def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None)
             yield _task_started(config, stream[task], stage)
         yield from learner.learn(stage, resumed)
         mask = learner.survivors()
-        dense_accuracy = _accuracy(learner, stage.criterion, stream[task].evaluation)
+        judged = [t.evaluation for t in (stream[: task + 1] if learner.joint else stream[task : task + 1])]
+        dense_accuracy = _accuracy(learner, stage.criterion, judged)
         measured = yield from analysis.measure(_scene(learner, stage, stream, mask))
         learner.cut(mask)
         if measured is not None:
             yield Pruned(
                 task=task,
                 dense_accuracy=dense_accuracy,
-                pruned_accuracy=_accuracy(learner, stage.criterion, stream[task].evaluation),
+                pruned_accuracy=_accuracy(learner, stage.criterion, judged),
                 flips=learner.form.total_flips,
                 **measured,
             )
@@ -167,9 +168,10 @@ def _outputs(learner: Learner, examples: Examples) -> tuple[torch.Tensor, torch.
     return torch.cat(pieces), examples.targets
 
 
-def _accuracy(learner: Learner, loss: Criterion, examples: Examples) -> float:
-    outputs, targets = _outputs(learner, examples.to(next(learner.network.parameters()).device))
-    return _mean(loss.correct(outputs, targets))
+def _accuracy(learner: Learner, loss: Criterion, judged: list[Examples]) -> float:
+    device = next(learner.network.parameters()).device
+    found = [_outputs(learner, examples.to(device)) for examples in judged]
+    return _mean(torch.cat([loss.correct(outputs, targets) for outputs, targets in found]))
 
 
 def _mean(hits: torch.Tensor) -> float:
@@ -223,5 +225,3 @@ def _cost(learner: Learner, stage: Stage) -> CostCounted:
         optimiser_bytes=4 * sum(p.numel() for p in learner.parameters.values()),
         activations_bytes=activation_bytes(learner.network, batch),
     )
-
-

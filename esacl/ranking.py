@@ -42,7 +42,7 @@ class Ranking:
 
     @torch.no_grad()
     def curvature(self) -> dict[str, Tensor]:
-        """H + Omega per weight. Normalising h to mean 1 also removes the average's start-up bias."""
+        """The sum h + Omega of each weight. Normalising h to mean 1 also removes the average's start-up bias."""
         count = sum(m.numel() for m in self.moments.values())
         mean = sum(float(m.sum()) for m in self.moments.values()) / count
         h = {name: m / mean if mean > 0 else m for name, m in self.moments.items()}

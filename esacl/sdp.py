@@ -3,7 +3,7 @@
 Cutting moves the weights by d = -(1 - m) theta, and the loss by g'd + d'Hd / 2 + O(|d|^3). Each form makes d short and
 turns it away from sharp directions while the task is still being learned, so that no retraining is needed.
 A form is asked at three points of a step: `enter` before the forward pass, `leave` after the backward pass, `after`
-once the optimiser and the anchors have moved.
+once the optimiser has moved; the anchors' pull comes last.
 """
 
 import math

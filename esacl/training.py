@@ -155,7 +155,9 @@ class Learner:
 
     def _report(self, stage: Stage, epoch: int, step: int, schedule: Schedule, losses: list[Tensor]) -> Stepped:
         loss, mask = float(torch.stack(losses).mean()), self.form.mask
-        doomed_share = removed_share(self.weights, mask)
+        # A dense form has no mask, but a cut may await it all the same.
+        coming = mask if mask.kept < mask.total else self.survivors() or mask
+        doomed_share = removed_share(self.weights, coming)
         for what, value in (("loss", loss), ("share of the weights to be cut", doomed_share)):
             if not math.isfinite(value):
                 raise RunFailure(

@@ -11,7 +11,7 @@ import numpy as np
 
 from esacl.analysis.again import KINDS, analyse
 from esacl.analysis.instances import selection
-from esacl.analysis.scene import Scene, as_numpy, norm_of, scene
+from esacl.analysis.scene import Scene, as_numpy, bill_rise, norm_of, scene
 from esacl.analysis.slices import slices
 from esacl.analysis.sparsity import sparsity
 from esacl.analysis.spectrum import spectrum
@@ -42,7 +42,8 @@ def _pruned(scene: Scene) -> dict[str, Any] | None:
     nodes = BOUND_NODES if scene.config.curvature.top else 0
     truth = loss_rise(scene.network, scene.criterion, scene.whole, d, lambda_nodes=nodes)
     estimate = loss_rise(scene.network, scene.criterion, scene.sample, d, lambda_nodes=min(nodes, 1))
-    scene.ledger.analysis(products=(truth.products + 1) * len(scene.pool) + estimate.products * len(scene.chosen))
+    bill_rise(scene, truth, len(scene.pool))
+    bill_rise(scene, estimate, len(scene.chosen))
     norm = norm_of(scene.network, tuple(mask))
     return {
         "sparsity": 1 - mask.density,
@@ -59,7 +60,6 @@ def _pruned(scene: Scene) -> dict[str, Any] | None:
     }
 
 
-
 def _weights(scene: Scene) -> dict[str, np.ndarray]:
     # Copies: the network goes on changing while a consumer may still hold the event.
     dense = {f"dense/{name}": as_numpy(p).copy() for name, p in scene.network.named_parameters()}
@@ -67,4 +67,3 @@ def _weights(scene: Scene) -> dict[str, np.ndarray]:
     if scene.config.pruning.saliency == "taylor":  # the gradients of a whole task are in it; no weight tells them
         curvature |= {f"saliency/{name}": as_numpy(s) for name, s in scene.saliency.items()}
     return dense | curvature | {f"mask/{name}": as_numpy(entry) for name, entry in (scene.mask or {}).items()}
-

@@ -16,7 +16,6 @@ DRAWS = 5
 THUMBNAILS = 256
 
 
-
 def selection(scene: Scene) -> Iterator[Event]:
     """Which instances IDS chose, and what each rule of choice would have estimated for lambda_max."""
     pool, name = scene.pool, f"selection-t{scene.task}"
@@ -90,4 +89,3 @@ def _lambda_max(scene: Scene, data: tuple[Tensor, ...]) -> float:
     found = top_eigenpairs(hessian(scene.network, scene.criterion, data), 1)
     scene.ledger.analysis(products=found.products * len(data[0]))
     return float(found.values[0])
-

@@ -13,6 +13,7 @@ from esacl import landscape
 from esacl.config import RunConfig
 from esacl.cost import Ledger
 from esacl.criterion import Criterion
+from esacl.curvature import LossRise
 from esacl.mask import Mask
 from esacl.networks import Network, features
 from esacl.seeds import torch_generator
@@ -118,6 +119,11 @@ def at_cut(network: nn.Module, mask: Mask) -> Iterator[None]:
         with torch.no_grad():
             for name, value in before.items():
                 weights[name].copy_(value)
+
+
+def bill_rise(scene: Scene, rise: LossRise, examples: int) -> None:
+    """The cost of a `loss_rise`: its products, five gradients (one of them at the start), the loss at both ends."""
+    scene.ledger.analysis(forward_examples=2 * examples, gradients=5 * examples, products=rise.products * examples)
 
 
 def norm_of(network: nn.Module, names: tuple[str, ...] | None = None) -> float:

@@ -12,7 +12,6 @@ from esacl.events import Analysing, ArrayRecorded, Event
 LINE_POINTS = 41
 
 
-
 def slices(scene: Scene) -> Iterator[Event]:
     """Loss along the cut and along random filter-normalised directions, at the dense and at the pruned point."""
     points = scene.config.curvature.grid
@@ -60,5 +59,3 @@ def _plane(
     )
     scene.ledger.analysis(forward_examples=points * points * len(scene.chosen))
     return {"x": as_numpy(found.x), "y": as_numpy(found.y), "loss": as_numpy(found.loss)}
-
-

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from esacl.analysis.scene import Scene, as_numpy, at_cut, norm_of
+from esacl.analysis.scene import Scene, as_numpy, at_cut, bill_rise, norm_of
 from esacl.curvature import loss_rise
 from esacl.events import Analysing, ArrayRecorded, Event
 from esacl.pruning import keep_top
 from esacl.tasks import Examples
 
 HISTOGRAM_BINS = 61
-
 
 
 def levels(count: int, target: float) -> list[float]:
@@ -28,9 +27,10 @@ def sparsity(scene: Scene) -> Iterator[Event]:
         return
     steps = levels(scene.config.curvature.levels, scene.config.sparsity)
     rows: dict[str, list[Any]] = {}
+    dense_loss = _dense_loss(scene)
     for done, level in enumerate(steps):
         yield Analysing(task=scene.task, stage="sparsity", done=done, total=len(steps))
-        for key, value in _at_level(scene, level).items():
+        for key, value in _at_level(scene, level, dense_loss).items():
             rows.setdefault(key, []).append(value)
     arrays = {key: np.array(values, dtype=np.float64) for key, values in rows.items()}
     layers = np.array(list(scene.saliency))
@@ -43,11 +43,12 @@ def sparsity(scene: Scene) -> Iterator[Event]:
     yield ArrayRecorded(name=f"histogram-t{scene.task}", arrays=_histogram(scene))
 
 
-def _at_level(scene: Scene, level: float) -> dict[str, Any]:
+def _at_level(scene: Scene, level: float, dense_loss: float) -> dict[str, Any]:
     mask = keep_top(scene.saliency, level, scene.config.pruning.allocation)
     nodes = 2 if scene.config.curvature.top else 0
     rise = loss_rise(scene.network, scene.criterion, scene.sample, scene.displacement(mask), lambda_nodes=nodes)
-    scene.ledger.analysis(products=(rise.products + 2) * len(scene.chosen))
+    bill_rise(scene, rise, len(scene.chosen))
+    scene.ledger.analysis(forward_examples=len(scene.pool) + sum(len(examples) for examples in scene.evaluation))
     with at_cut(scene.network, mask), torch.no_grad():
         loss = scene.criterion.mean(scene.network(scene.pool.inputs), scene.pool.targets)
         accuracy = [_accuracy(scene, examples) for examples in scene.evaluation]
@@ -55,8 +56,10 @@ def _at_level(scene: Scene, level: float) -> dict[str, Any]:
     return {
         "accuracy": accuracy,
         "loss": loss,
-        "rise": loss - _dense_loss(scene),
+        "rise": loss - dense_loss,
         "rise_of_chosen": rise.actual,
+        "gradient_term": rise.gradient_term,
+        "curvature_term": rise.curvature_term,
         "taylor": rise.taylor,
         "path_integral": rise.path_integral,
         "lambda_bound": np.nan if rise.lambda_bound is None else rise.lambda_bound,
@@ -68,6 +71,7 @@ def _at_level(scene: Scene, level: float) -> dict[str, Any]:
 
 @torch.no_grad()
 def _dense_loss(scene: Scene) -> float:
+    scene.ledger.analysis(forward_examples=len(scene.pool))
     return scene.criterion.mean(scene.network(scene.pool.inputs), scene.pool.targets)
 
 
@@ -97,5 +101,3 @@ def _histogram(scene: Scene) -> dict[str, np.ndarray]:
         "kept": np.histogram(values[alive], edges)[0],
         "removed": np.histogram(values[~alive], edges)[0],
     }
-
-

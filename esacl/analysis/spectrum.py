@@ -56,5 +56,3 @@ def _measured(
         examples=len(scene.pool),
         fraction=1.0,
     )
-
-

@@ -13,7 +13,7 @@ def esacl(config: RunConfig, **parts: Any) -> Learner:
     return Learner(
         config,
         make_form=FORMS[config.sdp.form] if config.sparsity > 0 else Dense,
-        anchors=Anchors(config.anchor.strength, compact=True),
+        anchors=Anchors(config.anchor.strength, compact=True, guard=config.anchor.guard),
         ids=True,
         **parts,
     )

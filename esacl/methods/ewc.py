@@ -1,7 +1,8 @@
 """Online EWC (Schwarz et al. 2018, section 3.2, after Kirkpatrick et al. 2017): a dense diagonal anchor.
 
-It shares the normalised Fisher information and the proximal step with EsaCL, so that a comparison shows SDP, IDS and
-the rank-1 factor and not a better implementation.
+It shares the exact expectation in the Fisher information, its normalisation and the proximal step with EsaCL, so that
+a comparison does not show a better implementation. EsaCL's guard of idle units is off here, as EWC is published
+without it; `anchor.guard` turns it on.
 """
 
 from typing import Any
@@ -14,4 +15,5 @@ from esacl.training import Learner
 
 def ewc(config: RunConfig, **parts: Any) -> Learner:
     """Every weight is anchored by its own Fisher information; with sparsity above 0, one unprepared cut after each."""
-    return Learner(config, make_form=Dense, anchors=Anchors(config.anchor.strength, compact=False), **parts)
+    anchors = Anchors(config.anchor.strength, compact=False, guard=config.anchor.guard)
+    return Learner(config, make_form=Dense, anchors=anchors, **parts)

@@ -192,7 +192,7 @@ def parameters(**values: float) -> dict[str, Tensor]:
 
 
 def test_consolidation_adds_fisher_of_mean_1_and_moves_the_solution():
-    anchors = Anchors(1.0, compact=False)
+    anchors = Anchors(1.0, compact=False, guard=False)
     anchors.consolidate(parameters(w=1.0), {"w": torch.tensor([[1.0, 3.0], [0.0, 4.0]])}, Mask({}))
     assert anchors.importance["w"].tolist() == [[0.5, 1.5], [0.0, 2.0]]
     weights = parameters(w=7.0)
@@ -206,7 +206,7 @@ def test_consolidation_adds_fisher_of_mean_1_and_moves_the_solution():
 def test_the_mean_is_over_survivors_and_the_rest_becomes_rank_one():
     fisher = torch.tensor([[2.0, 1.0], [6.0, 3.0], [8.0, 4.0]])
     mask = Mask({"w": torch.tensor([[True, False], [True, False], [False, False]])})
-    anchors = Anchors(1.0, compact=True)
+    anchors = Anchors(1.0, compact=True, guard=True)
     anchors.consolidate({"w": torch.ones(3, 2)}, {"w": fisher}, mask)
     omega = anchors.importance["w"]
     assert omega[mask["w"]].tolist() == [0.5, 1.5]  # the survivors' mean is 4
@@ -218,7 +218,7 @@ def test_the_mean_is_over_survivors_and_the_rest_becomes_rank_one():
 def test_ways_into_idle_units_are_anchored_and_ways_into_black_pixels_are_free():
     fisher = {"first": torch.tensor([[4.0, 0.0], [4.0, 0.0]]), "second": torch.tensor([[4.0, 0.0], [4.0, 0.0]])}
     mask = Mask({name: torch.tensor([[True, False], [False, False]]) for name in fisher})
-    anchors = Anchors(1.0, compact=True)
+    anchors = Anchors(1.0, compact=True, guard=True)
     anchors.consolidate({name: torch.ones(2, 2) for name in fisher}, fisher, mask)
     assert [bool(x) for x in anchors.importance["first"].flatten()] == [True, False, True, False]
     assert bool((anchors.importance["second"][1] > 0).all())
@@ -227,14 +227,14 @@ def test_ways_into_idle_units_are_anchored_and_ways_into_black_pixels_are_free()
 def test_every_anchored_parameter_counts_in_the_mean_pruned_or_not():
     fisher = {"w": torch.tensor([[4.0, 100.0]]), "bias": torch.tensor([2.0, 6.0])}
     mask = Mask({"w": torch.tensor([[True, False]])})
-    anchors = Anchors(1.0, compact=True)
+    anchors = Anchors(1.0, compact=True, guard=True)
     anchors.consolidate({"w": torch.ones(1, 2), "bias": torch.ones(2)}, fisher, mask)
     assert anchors.importance["bias"].tolist() == [0.5, 1.5]
     assert float(anchors.importance["w"][0, 0]) == 1
 
 
 def test_no_fisher_information_means_no_importance():
-    anchors = Anchors(1.0, compact=True)
+    anchors = Anchors(1.0, compact=True, guard=True)
     anchors.consolidate(parameters(w=1.0), {"w": torch.zeros(2, 2)}, Mask({"w": torch.eye(2, dtype=torch.bool)}))
     assert not anchors.importance["w"].any()
 
@@ -243,7 +243,7 @@ def test_no_fisher_information_means_no_importance():
 
 
 def anchored(strength: float, omega: float, solution: float) -> Anchors:
-    anchors = Anchors(strength, compact=False)
+    anchors = Anchors(strength, compact=False, guard=False)
     anchors.importance, anchors.solution = parameters(w=omega), parameters(w=solution)
     return anchors
 
@@ -271,16 +271,28 @@ def test_a_huge_strength_holds_the_solution():
 
 
 def test_strength_0_and_no_importance_pull_nothing():
-    for anchors in (anchored(0.0, 3.0, -1.0), anchored(2.0, 0.0, -1.0), Anchors(2.0, compact=True)):
+    for anchors in (anchored(0.0, 3.0, -1.0), anchored(2.0, 0.0, -1.0), Anchors(2.0, compact=True, guard=True)):
         weights = parameters(w=5.0)
         anchors.pull(weights, lr=0.1)
         assert weights["w"].eq(5).all()
 
 
 def test_state_goes_there_and_back():
-    one, other = anchored(1.0, 3.0, -1.0), Anchors(1.0, compact=False)
+    one, other = anchored(1.0, 3.0, -1.0), Anchors(1.0, compact=False, guard=False)
     shared = other.importance  # the ranking of weights holds on to it
     other.load(one.state(), 123)
     assert shared["w"].equal(one.importance["w"])
     assert other.solution["w"].equal(one.solution["w"])
     assert other.bytes == 123
+
+
+def test_the_guard_is_a_switch_of_its_own():
+    fisher = {"first": torch.tensor([[1.0, 0.0], [1.0, 2.0]]), "second": torch.tensor([[1.0, 0.0], [1.0, 2.0]])}
+    found = {}
+    for guard in (True, False):
+        anchors = Anchors(1.0, compact=False, guard=guard)
+        anchors.consolidate({name: torch.zeros(2, 2) for name in fisher}, fisher, Mask({}))
+        found[guard] = anchors.importance
+    assert found[True]["first"].equal(fisher["first"])  # its columns are data, and the mean is 1
+    assert found[True]["second"].equal(guard_idle(fisher["second"]))
+    assert found[False]["second"].equal(fisher["second"])
