@@ -72,27 +72,41 @@ def curvature(events: Sequence[Event]) -> pd.DataFrame:
 
 
 def cross_check(frame: pd.DataFrame) -> pd.DataFrame:
-    """lambda_max of the dense point by both engines: task, lanczos, pyhessian, difference (relative)."""
+    """lambda_max of the dense point by both engines: task, lanczos, pyhessian, both converged, relative difference."""
+    columns = ["task", "lambda_max", "converged"]
     if frame.empty:
-        return pd.DataFrame(columns=["task", "lanczos", "pyhessian", "difference"])
+        return pd.DataFrame(columns=["task", "lanczos", "pyhessian", "converged", "difference"])
     dense = frame[frame["where"] == "dense"]
-    wide = dense.pivot_table(index="task", columns="engine", values="lambda_max", aggfunc="last")
-    wide = wide.reindex(columns=["lanczos", "pyhessian"]).dropna().reset_index()
-    wide["difference"] = (wide["pyhessian"] - wide["lanczos"]).abs() / wide["lanczos"].abs()
-    wide.columns.name = None
-    return wide
+    ours, theirs = (dense.loc[dense["engine"] == engine, columns] for engine in ("lanczos", "pyhessian"))
+    both = ours.merge(theirs, on="task", suffixes=("_ours", "_theirs")).dropna()
+    return pd.DataFrame(
+        {
+            "task": both["task"],
+            "lanczos": both["lambda_max_ours"],
+            "pyhessian": both["lambda_max_theirs"],
+            "converged": both["converged_ours"] & both["converged_theirs"],
+            "difference": (both["lambda_max_theirs"] - both["lambda_max_ours"]).abs() / both["lambda_max_ours"].abs(),
+        }
+    )
 
 
 def agreement(check: pd.DataFrame) -> str:
-    """How far the two engines are apart, in a sentence."""
+    """How far the two engines are apart, in a sentence; what has not converged is named and not compared."""
     if check.empty:
         return "This run holds no cross-check of its eigenvalues by PyHessian."
-    worst = check.sort_values("difference").iloc[-1]
-    return (
-        f"Lanczos and PyHessian measured λₘₐₓ of the dense point independently: over {len(check)} tasks they differ "
-        f"by at most {100 * float(worst['difference']):.2g} % (task {int(worst['task']) + 1}: "
-        f"{float(worst['lanczos']):.4g} and {float(worst['pyhessian']):.4g})."
-    )
+    settled = check["converged"].astype(bool)
+    said = ["Lanczos and PyHessian measured λₘₐₓ of the dense point independently."]
+    if settled.any():
+        worst = check[settled].sort_values("difference").iloc[-1]
+        said.append(
+            f"Where both converged ({int(settled.sum())} of {len(check)} tasks), they differ by at most "
+            f"{100 * float(worst['difference']):.2g} % (task {int(worst['task']) + 1}: "
+            f"{float(worst['lanczos']):.4g} and {float(worst['pyhessian']):.4g})."
+        )
+    if not settled.all():
+        loose = [f"task {r.task + 1}: {r.lanczos:.4g} and {r.pyhessian:.4g}" for r in rows(check[~settled])]
+        said.append(f"Not converged, so not compared: {'; '.join(loose)}.")
+    return " ".join(said)
 
 
 def pruning(events: Sequence[Event]) -> pd.DataFrame:

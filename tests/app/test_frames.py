@@ -45,6 +45,19 @@ def test_the_cross_check_is_relative(events):
     assert "no cross-check" in frames.agreement(frames.cross_check(frames.curvature([])))
 
 
+def test_what_has_not_converged_is_named_and_not_compared(events):
+    frame = frames.curvature(events)
+    loose = (frame["task"] == 1) & (frame["engine"] == "pyhessian")
+    frame.loc[loose, "lambda_max"] = -3.0
+    frame.loc[loose, "converged"] = False
+    said = frames.agreement(frames.cross_check(frame))
+    assert "2 of 3 tasks" in said
+    assert "at most 0.1 %" in said
+    assert "Not converged, so not compared: task 2: 7.26 and -3." in said
+    none = frames.agreement(frames.cross_check(frame.assign(converged=False)))
+    assert "at most" not in none
+
+
 def test_pruning_has_a_row_a_cut(events):
     assert len(frames.pruning(events)) == 3
     dense = synthetic_events(synthetic_config(method="finetune", sparsity=0.0))
