@@ -21,7 +21,7 @@ HELP = {
     "before the last (Lopez-Paz & Ranzato 2017). Negative is forgetting.",
     "forgetting": "Best accuracy a task ever had, minus the one at the end, mean over the tasks before the last "
     "(Chaudhry et al. 2018). May be negative.",
-    "cost_of_cut": "Accuracy on a task just after its cut minus just before, mean over tasks.",
+    "cost_of_cut": "Accuracy on a task just before its cut minus just after, mean over tasks: a loss is positive.",
 }
 FOUR = ("average_accuracy", "learning_accuracy", "backward_transfer", "forgetting")
 
@@ -29,13 +29,7 @@ FOUR = ("average_accuracy", "learning_accuracy", "backward_transfer", "forgettin
 def transfer(rows: Sequence[Sequence[float | None]], config: RunConfig) -> dict[str, float | None]:
     """The four numbers of an accuracy matrix, over the tasks learned so far."""
     learned = [list(row[: len(rows)]) for row in rows]
-    joint = config.method == "joint"
-    return {
-        "average_accuracy": metrics.average_accuracy(learned),
-        "learning_accuracy": None if joint else metrics.learning_accuracy(learned),
-        "backward_transfer": None if joint else metrics.backward_transfer(learned),
-        "forgetting": None if joint else metrics.forgetting(learned),
-    }
+    return metrics.transfer(learned, joint=config.method == "joint")
 
 
 def comparable(entry: Entry, found: Sequence[Entry]) -> list[Entry]:
@@ -106,6 +100,5 @@ def chance(record: RunRecord) -> float:
 
 
 def cost_of_cuts(summary: Mapping[str, Any]) -> float | None:
-    """What the cuts did to the accuracy on the task just learned, mean over tasks; None without cuts."""
-    changes = [cut["pruned_accuracy"] - cut["dense_accuracy"] for cut in summary["pruning"]]
-    return sum(changes) / len(changes) if changes else None
+    """What the cuts cost in accuracy on the task just learned, mean over tasks; None without cuts."""
+    return metrics.cost_of_cuts((cut["dense_accuracy"], cut["pruned_accuracy"]) for cut in summary["pruning"])

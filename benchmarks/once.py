@@ -44,17 +44,13 @@ def measure(config: RunConfig, data: Path | None = None) -> Record:
 
 def _measures(config: RunConfig, events: list[Any]) -> Record:
     evaluated = [event for event in events if isinstance(event, Evaluated)]
-    cuts = [event.dense_accuracy - event.pruned_accuracy for event in events if isinstance(event, Pruned)]
+    cuts = [(event.dense_accuracy, event.pruned_accuracy) for event in events if isinstance(event, Pruned)]
     cost = [event for event in events if isinstance(event, CostCounted)][-1]
     matrix = accuracy_matrix(evaluated, config.tasks)
     known = accuracy_matrix(evaluated, config.tasks, task_known=True)
-    joint = config.method == "joint"  # it learns nothing later, so it can neither transfer back nor forget
     return {
-        "average_accuracy": metrics.average_accuracy(matrix),
-        "learning_accuracy": metrics.learning_accuracy(matrix),
-        "backward_transfer": None if joint else metrics.backward_transfer(matrix),
-        "forgetting": None if joint else metrics.forgetting(matrix),
-        "drop": sum(cuts) / len(cuts) if cuts else None,
+        **metrics.transfer(matrix, joint=config.method == "joint"),
+        "drop": metrics.cost_of_cuts(cuts),
         "sparsity": 1 - max(event.density for event in events if isinstance(event, TaskFinished)),
         "flops": cost.train_flops / cost.train_flops_dense_sgd,
         "flops_published_rule": cost.train_flops_published_rule / cost.train_flops_dense_sgd,

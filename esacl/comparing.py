@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from esacl import printing
+from esacl import metrics, printing
 
 COLUMNS = (
     "run", "name", "status", "benchmark", "scenario", "method", "sparsity", "seed", "average_accuracy",
@@ -23,12 +23,12 @@ _SHORT = {
 def row(summary: dict[str, Any]) -> dict[str, Any]:
     """What `COLUMNS` name, of one run. Means over tasks for the cut's cost and the top eigenvalues."""
     config = summary["config"]
-    drops = [cut["dense_accuracy"] - cut["pruned_accuracy"] for cut in summary["pruning"]]
+    cuts = [(cut["dense_accuracy"], cut["pruned_accuracy"]) for cut in summary["pruning"]]
     return {
         **{key: summary[key] for key in ("run", "name", "status")},
         **{key: config[key] for key in ("benchmark", "scenario", "method", "sparsity", "seed")},
         **{key: summary[key] for key in ("average_accuracy", "learning_accuracy", "backward_transfer", "forgetting")},
-        "pruning_drop": _mean(drops),
+        "pruning_drop": metrics.cost_of_cuts(cuts),
         "lambda_max_dense": _mean(_sharpness(summary, "dense")),
         "lambda_max_pruned": _mean(_sharpness(summary, "pruned")),
         "train_flops": summary["cost"]["train_flops"],

@@ -3,7 +3,7 @@
 Undefined quantities are None, never NaN.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 Matrix = Sequence[Sequence[float | None]]
 
@@ -33,6 +33,21 @@ def forgetting(matrix: Matrix) -> float | None:
         best = None if any(a is None for a in column) else max(a for a in column if a is not None)
         drops.append(_minus(best, matrix[last][j]))
     return _mean(drops)
+
+
+def transfer(matrix: Matrix, *, joint: bool) -> dict[str, float | None]:
+    """The four numbers of a matrix; `joint` training learns nothing earlier or later, so only the first is defined."""
+    return {
+        "average_accuracy": average_accuracy(matrix),
+        "learning_accuracy": None if joint else learning_accuracy(matrix),
+        "backward_transfer": None if joint else backward_transfer(matrix),
+        "forgetting": None if joint else forgetting(matrix),
+    }
+
+
+def cost_of_cuts(cuts: Iterable[tuple[float, float]]) -> float | None:
+    """Mean over cuts `(dense accuracy, pruned accuracy)` of dense minus pruned: a loss is positive."""
+    return _mean([dense - pruned for dense, pruned in cuts])
 
 
 def forward_transfer(matrix: Matrix, untrained: Sequence[float | None]) -> float | None:

@@ -31,6 +31,7 @@ def summarise(record: RunRecord) -> dict[str, Any]:
     evaluated = _of(record, Evaluated)
     matrix = accuracy_matrix(evaluated, config.tasks)
     complete = len(matrix) == config.tasks
+    joint = config.method == "joint"
     started = _of(record, RunStarted)
     forward, reason = _forward_transfer(config, matrix, evaluated)
     summary: dict[str, Any] = {
@@ -40,10 +41,10 @@ def summarise(record: RunRecord) -> dict[str, Any]:
         "detail": record.status.detail,
         "config": config.to_dict(),
         "accuracy_matrix": matrix,
-        **(_transfer(config, matrix) if complete else _transfer(config, [])),
+        **metrics.transfer(matrix if complete else [], joint=joint),
         "forward_transfer": forward,
         "forward_transfer_reason": reason,
-        "so_far": {"tasks": len(matrix), **_transfer(config, [row[: len(matrix)] for row in matrix])},
+        "so_far": {"tasks": len(matrix), **metrics.transfer([row[: len(matrix)] for row in matrix], joint=joint)},
         "accuracy_matrix_task": None,
         "untrained_accuracy": _untrained(evaluated, config.tasks),
         "density": [event.density for event in _of(record, TaskFinished)],
@@ -74,16 +75,6 @@ def accuracy_matrix(evaluated: Sequence[Evaluated], tasks: int, *, task_known: b
         if 0 <= event.after < tasks and 0 <= event.on < tasks:
             matrix[event.after][event.on] = event.accuracy_task if task_known else event.accuracy
     return matrix
-
-
-def _transfer(config: RunConfig, matrix: Matrix) -> dict[str, float | None]:
-    joint = config.method == "joint"  # nothing is learned later, so nothing can be forgotten
-    return {
-        "average_accuracy": metrics.average_accuracy(matrix),
-        "learning_accuracy": metrics.learning_accuracy(matrix),
-        "backward_transfer": None if joint else metrics.backward_transfer(matrix),
-        "forgetting": None if joint else metrics.forgetting(matrix),
-    }
 
 
 def _forward_transfer(

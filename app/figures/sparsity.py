@@ -9,7 +9,7 @@ from app.drawing import Drawing, Panel
 from app.figures import palette
 from app.frames import rows
 from app.scale import Scale, span
-from app.wording import number, percent
+from app.wording import number, percent, points
 
 # name -> (as it is written, look, dash); over the chosen instances but for `rise`, which is over the whole pool
 RISES = {
@@ -245,12 +245,12 @@ def short(name: str) -> str:
 def facts(frame: pd.DataFrame, accuracies: pd.DataFrame) -> list[Mapping[str, object]]:
     """The big numbers above the figures, one value a level."""
     mean = accuracies.mean(axis=1)
-    drop = mean - mean.iloc[0]
+    lost = mean.iloc[0] - mean  # as every cost of a cut: a loss is positive
     return [
         {"label": "mean accuracy, tasks seen so far", "values": [percent(v) for v in mean]},
         {
             "label": "points lost to the cut",
-            "values": [f"{100 * v:+.1f}".replace("-", "−") if abs(v) >= 5e-4 else "0.0" for v in drop],
+            "values": [points(v) for v in lost],
         },
         {"label": "rise of the loss, whole pool, nats", "values": [number(v) for v in frame["rise"]]},
         {"label": "|d|, how far the weights move", "values": [number(v) for v in frame["displacement_norm"]]},

@@ -117,6 +117,13 @@ def test_the_estimates_stand_beside_the_rise_of_the_same_instances(arrays):
     assert sparsity.facts(curve, frames.accuracy_at_levels(kept))[2]["values"][12] == number(float(kept["rise"][12]))
 
 
+def test_points_lost_to_the_cut_are_positive(arrays):
+    seen = frames.accuracy_at_levels(arrays["sparsity-t0"])
+    lost = sparsity.facts(frames.sparsity(arrays["sparsity-t0"]), seen)[1]["values"]
+    assert lost[0] == "0.0"
+    assert lost[-1].startswith("+")
+
+
 def test_a_run_that_did_not_record_the_terms_is_drawn_without_them(arrays):
     old = {
         key: value for key, value in arrays["sparsity-t0"].items() if key not in ("rise_of_chosen", "curvature_term")

@@ -70,3 +70,13 @@ def test_a_missing_entry_makes_what_rests_on_it_unknown(metric, hole):
     assert metric(matrix) is not None
     matrix[hole[0]][hole[1]] = None
     assert metric(matrix) is None
+
+
+def test_the_cost_of_cuts_is_a_positive_loss():
+    assert metrics.cost_of_cuts([(0.9, 0.7), (0.8, 0.9)]) == pytest.approx((0.2 - 0.1) / 2)
+    assert metrics.cost_of_cuts([]) is None
+
+
+def test_joint_training_has_an_average_and_nothing_else():
+    assert [value is None for value in metrics.transfer(MATRIX, joint=True).values()] == [False, True, True, True]
+    assert metrics.transfer(MATRIX, joint=False)["forgetting"] == metrics.forgetting(MATRIX)

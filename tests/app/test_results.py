@@ -1,0 +1,27 @@
+import pytest
+from synthetic_run import synthetic_config, synthetic_events
+
+from app import results
+from esacl import comparing
+from esacl.records import RunRecord, Status
+from esacl.summary import summarise
+
+
+@pytest.fixture
+def made():
+    """A record of a synthetic run with the fields given."""
+
+    def make(**fields):
+        config = synthetic_config(**fields)
+        events = tuple(synthetic_events(config))
+        return RunRecord("a-run", config, Status("finished"), events, measured=())
+
+    return make
+
+
+def test_the_app_and_the_terminal_give_the_cost_of_the_cut_the_same_sign(made):
+    summary = summarise(made())
+    cost = results.cost_of_cuts(summary)
+    assert cost == pytest.approx(comparing.row(summary)["pruning_drop"])
+    assert cost > 0
+    assert results.cost_of_cuts(summarise(made(method="finetune", sparsity=0.0))) is None
