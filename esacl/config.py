@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from esacl.errors import InputError
 
@@ -37,8 +38,7 @@ class Section(BaseModel):
 
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
+MOST_SPARSITY = 0.999  # fewer weights than one in a thousand is none at all in the smaller layers
 
 
 class SDP(Section):
@@ -46,7 +46,7 @@ class SDP(Section):
 
     form: Literal["admm", "segment", "progressive"] = "admm"
     strength: Annotated[float, Field(ge=0, le=100)] = 4.0
-    """Dimensionless: the total pull on a doomed weight over a task is exp(-strength)."""
+    """Dimensionless: of a doomed weight's distance exp(-strength) is left after a task (segment: exp(-2 strength))."""
     every: Annotated[int, Field(ge=1, le=10_000)] = 10
     """Steps between two updates of the mask."""
     ramp: Fraction = 0.5
@@ -94,7 +94,7 @@ class Curvature(Section):
     levels: Annotated[int, Field(ge=0, le=100)] = 25
     """Sparsity levels of the sparsity curve; 0 = off."""
     grid: Annotated[int, Field(ge=0, le=201)] = 25
-    """Points a side of the landscape slices; 0 = off."""
+    """Points a side of the landscape slices, from 2; 0 = off."""
 
 
 class RunConfig(Section):
@@ -114,7 +114,7 @@ class RunConfig(Section):
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 16
     lr: Annotated[float, Field(gt=0, le=10)] = 0.05
-    train_limit: Annotated[int, Field(ge=4)] | None = None
+    train_limit: Annotated[int | None, Field(ge=4)] = None
     """At most so many training examples a task."""
     evaluation: Literal["test", "validation"] = "test"
     """`validation` holds a tenth of the training data out, stratified, and never opens the test data."""
@@ -171,6 +171,13 @@ class RunConfig(Section):
             raise ValueError(f"tasks {self.tasks} is more than {self.benchmark} has; choose 1 to {most}")
         if not re.fullmatch(r"auto|cpu|cuda(:\d{1,2})?|mps", self.device):
             raise ValueError(f"device {self.device!r} is not known; choose auto, cpu, cuda, cuda:0, ... or mps")
+        if self.sparsity > MOST_SPARSITY:
+            raise ValueError(
+                f"sparsity: {self.sparsity} will not do: hardly a weight would be left; "
+                f"choose a number in [0, 1), {MOST_SPARSITY} at most"
+            )
+        if self.curvature.grid == 1:
+            raise ValueError("curvature.grid: 1 will not do: a slice has two ends; choose 0 (off) or 2 to 201")
         if self.method == "joint" and self.buffer.size:
             raise ValueError("buffer.size is of no use to 'joint', which sees all data; leave it at 0")
         return self
@@ -256,14 +263,31 @@ def _one_line(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     value, message = first["input"], first["msg"]
+    section: Any = RunConfig
+    for part in first["loc"][:-1]:
+        section = section.model_fields[str(part)].annotation
     if first["type"] == "extra_forbidden":
-        section: Any = RunConfig
-        for part in first["loc"][:-1]:
-            section = section.model_fields[str(part)].annotation
         return f"unknown key {key!r}; choose from {', '.join(section.model_fields)}"
     if first["type"] == "literal_error":
         names = first["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
         return f"unknown {key} {value!r}; choose from {names}"
     if first["type"] == "value_error":
         return message.removeprefix("Value error, ")
-    return f"{key}: {value!r} will not do: {message[0].lower()}{message[1:]}"
+    if first["type"] == "model_type":
+        inner, field = next(iter(section.model_fields[key].annotation.model_fields.items()))
+        example = f"{key}.{inner}={field.default}"
+        return f"{key}: {value!r} will not do: {key} is a section; set a key of it, for example {example}"
+    return f"{key}: {value!r} will not do; choose {_range(section.model_fields[str(first['loc'][-1])])}"
+
+
+def _range(field: FieldInfo) -> str:
+    """What a field takes, in words: "a number in [0, 1)"."""
+    limits = {name: getattr(limit, name) for limit in field.metadata for name in limit.__slots__}
+    if field.annotation is str:
+        return f"a text of at most {limits['max_length']} characters" if limits else "a text"
+    if field.annotation is bool:
+        return "true or false"
+    what = "a number" if field.annotation is float else "a whole number"
+    low = f"[{limits['ge']}" if "ge" in limits else f"({limits['gt']}"
+    high = f"{limits['le']}]" if "le" in limits else f"{limits['lt']})" if "lt" in limits else ""
+    return f"{what} in {low}, {high}" if high else f"{what} from {limits['ge']} on"
