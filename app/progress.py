@@ -7,12 +7,11 @@ from typing import Any
 from esacl.config import RunConfig
 from esacl.events import Analysing, Event, Loading, RunFinished, RunStarted, Stepped, TaskFinished, TaskStarted
 
-STAGES = {  # as the run names them -> as the reader reads them
+STAGES = {  # in the order of the run; as it names them -> as the reader reads them
     "selection": "choosing instances",
     "spectrum": "measuring curvature",
     "sparsity": "cutting at every level",
     "landscape": "slicing the landscape",
-    "anchors": "anchoring what was learned",
 }
 TRAINING = 0.4  # share of a task's time that training takes, until the first task has told
 
@@ -33,7 +32,7 @@ def progress(
     """Where a run stands after `events`; `waited`: seconds since the last measurement."""
     share = _training_share(events, measured)
     tasks = 1 if config.method == "joint" else config.tasks
-    done, within, stage, inner = 0, 0.0, "starting", 0.0
+    done, within, stage, measuring = 0, 0.0, "starting", ""
     for event in events:
         match event:
             case Loading(what=what):
@@ -41,15 +40,17 @@ def progress(
             case RunStarted():
                 stage = "looking at the untrained network"
             case TaskStarted(task=task):
-                within, stage = 0.0, f"task {task + 1} of {config.tasks}: training"
+                within, stage, measuring = 0.0, f"task {task + 1} of {config.tasks}: training", ""
             case Stepped(task=task, step=step, steps=steps, epoch=epoch):
                 within = share * step / max(1, steps)
                 stage = f"task {task + 1} of {config.tasks}: training, epoch {epoch + 1} of {config.epochs}"
             case Analysing(task=task, stage=name, done=part, total=total):
-                inner, within = _analysis(name, part, total, inner, share)
+                # The first event of a stage counts stages; those after it count its own steps.
+                inner = part / max(1, total) if name == measuring else 0.0
+                measuring, within = name, share + (1 - share) * (_begins(name) + inner / len(STAGES))
                 stage = f"task {task + 1} of {config.tasks}: {STAGES.get(name, name)}"
             case TaskFinished():
-                done, within, inner = done + 1, 0.0, 0.0
+                done, within = done + 1, 0.0
             case RunFinished():
                 return Progress(1.0, "finished", _seconds(measured), 0.0)
     fraction = min(0.999, (done + within) / max(1, tasks))
@@ -59,13 +60,9 @@ def progress(
     return Progress(fraction, stage, seconds, left)
 
 
-def _analysis(name: str, part: int, total: int, inner: float, share: float) -> tuple[float, float]:
-    # The first event of a stage counts stages; those within it count its own steps.
-    order = list(STAGES)
-    if total == 4 and part < 4 and order[part] == name:
-        inner = part / 4
-        return inner, share + (1 - share) * inner
-    return inner, share + (1 - share) * (inner + part / max(1, total) / 4)
+def _begins(stage: str) -> float:
+    # What part of a task's measurements lies before this stage.
+    return list(STAGES).index(stage) / len(STAGES) if stage in STAGES else 0.0
 
 
 def _loading_events(events: Sequence[Event]) -> int:

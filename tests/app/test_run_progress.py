@@ -3,8 +3,9 @@ import itertools
 import pytest
 from synthetic_run import synthetic_config, synthetic_events
 
-from app.progress import progress
-from esacl.events import RunStarted, Stepped, TaskFinished
+from app.progress import STAGES, progress
+from esacl import analysis
+from esacl.events import Analysing, RunStarted, Stepped, TaskFinished
 
 
 def measured(events, each=0.1, before=4.0):
@@ -30,6 +31,26 @@ def test_the_stage_is_said_in_words(config, events):
     assert progress(config, events[:1], []).stage == "loading the library"
     assert progress(config, [], []).stage == "starting"
     assert progress(config, events, []).stage == "finished"
+
+
+def test_the_stages_are_those_of_the_run_in_its_order():
+    assert list(STAGES) == list(analysis.STAGES)
+
+
+@pytest.mark.parametrize("steps", [3, 4, 25])
+def test_the_steps_of_a_stage_are_told_from_the_stages(steps):
+    config = synthetic_config(tasks=1)
+    story = [e for e in synthetic_events(config) if not isinstance(e, Analysing)]
+    story = story[: next(i for i, e in enumerate(story) if isinstance(e, Stepped))]
+    fractions = []
+    for place, stage in enumerate(STAGES):
+        story.append(Analysing(task=0, stage=stage, done=place, total=len(STAGES)))
+        begin = progress(config, story, []).fraction
+        for step in range(steps):
+            story.append(Analysing(task=0, stage=stage, done=step, total=steps))
+            fractions.append(progress(config, story, []).fraction)
+        assert fractions[-steps] == pytest.approx(begin)
+    assert all(before < after for before, after in itertools.pairwise(fractions))
 
 
 def test_the_time_left_is_about_right_and_does_not_count_loading_again(config, events):
