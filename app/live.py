@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import frames, reading, widgets
+from app import frames, reading, results, widgets
 from app.figures import accuracy, costs, training
 from app.progress import Progress, progress
 from app.reading import Entry
@@ -75,7 +75,7 @@ def _body(entry: Entry, record: RunRecord) -> None:
         training.doomed(loss, config.tasks, total_steps=total),
         key="live-training",
     )
-    matrix = accuracy.matrix(summary["accuracy_matrix"], tasks=config.tasks, low=_floor(config.scenario))
+    matrix = accuracy.matrix(summary["accuracy_matrix"], tasks=config.tasks, low=results.chance(record))
     widgets.draw(matrix, key="live-matrix")
     if summary["cost"]["train_flops"] is not None and not status.live:
         st.subheader("What it cost")
@@ -173,7 +173,3 @@ def _total_steps(record: RunRecord) -> float | None:
         return None
     mean = sum(lengths.values()) / len(lengths)
     return sum(lengths.values()) + mean * (record.config.tasks - len(lengths))
-
-
-def _floor(scenario: str) -> float:
-    return 0.0 if scenario == "class" else 0.4

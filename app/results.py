@@ -90,9 +90,9 @@ def last_task(record: RunRecord) -> int:
     return max((event.task for event in record.events if isinstance(event, TaskFinished)), default=0)
 
 
-def chance(record: RunRecord) -> float:
-    """The accuracy of guessing."""
-    if record.config.scenario == "class":
+def chance(record: RunRecord, *, task_known: bool = False) -> float:
+    """The accuracy of guessing: one over the number of classes that compete, in class-IL all of the run."""
+    if record.config.scenario == "class" and not task_known:
         classes = next((event.classes for event in record.events if isinstance(event, RunStarted)), 10)
         return 1 / max(1, classes)
     first = next((event for event in record.events if isinstance(event, TaskStarted)), None)

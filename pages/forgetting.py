@@ -12,10 +12,11 @@ rows = summary["accuracy_matrix"]
 widgets.facts(entry, record)
 if not rows:
     widgets.wait(entry, "No task has been learned yet")
-if config.scenario == "class" and st.toggle("Tell the network which task an image is from", key="task-known"):
+known = config.scenario == "class" and st.toggle("Tell the network which task an image is from", key="task-known")
+if known:
     rows = summary["accuracy_matrix_task"]
 
-numbers, chance = results.transfer(rows, config), results.chance(record)
+numbers, chance = results.transfer(rows, config), results.chance(record, task_known=known)
 labels = ("Average accuracy", "Learning accuracy", "Backward transfer, points", "Forgetting, points")
 forms = (percent, percent, points, points)
 widgets.metrics([(label, form(numbers[n]), results.HELP[n]) for n, label, form in zip(results.FOUR, labels, forms)])
@@ -41,15 +42,17 @@ with right:
 st.header("The accuracy matrix")
 left, right = st.columns([3, 2], gap="large")
 with left:
-    floor = 0.0 if config.scenario == "class" else 0.4
-    widgets.draw(accuracy.matrix(rows, tasks=config.tasks, low=floor, basis=460), key="matrix")
+    widgets.draw(accuracy.matrix(rows, tasks=config.tasks, low=chance, basis=460), key="matrix")
 with right:
     st.markdown(
         "Read a **row** to see everything the network can do at one time, and a **column** to see the fate of one "
         "task. The diagonal is each task just after it was learned; below it lies what later tasks left of it. A task "
         "further right than its row has not been learned yet."
     )
-    st.caption(f"Percent of images answered rightly. The shade runs from {percent(floor, 0)} to 100 %.")
+    st.caption(
+        f"Percent of images answered rightly. The shade runs from guessing, {percent(chance, 0)}, to 100 %. Tasks "
+        "count from 1 on these pages; `esacl show`, `--task` and the files of a run count them from 0."
+    )
 
 others = results.comparable(entry, reading.entries())[:7]
 if others:

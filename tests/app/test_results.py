@@ -25,3 +25,9 @@ def test_the_app_and_the_terminal_give_the_cost_of_the_cut_the_same_sign(made):
     assert cost == pytest.approx(comparing.row(summary)["pruning_drop"])
     assert cost > 0
     assert results.cost_of_cuts(summarise(made(method="finetune", sparsity=0.0))) is None
+
+
+def test_guessing_is_one_of_the_classes_that_compete(made):
+    assert results.chance(made()) == 1 / 2
+    assert results.chance(made(scenario="class")) == 1 / 6
+    assert results.chance(made(scenario="class"), task_known=True) == 1 / 2
