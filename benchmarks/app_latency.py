@@ -1,0 +1,154 @@
+"""How long the app keeps a user waiting: first paint, click to progress bar, event to screen.
+
+    python -m benchmarks.app_latency
+
+Starts the real `streamlit run app/main.py` and a real Chromium. First paint is counted from the request to the first
+number and to the last figure of the overview, by a server that has just come up (cold) and by one that has been asked
+before (warm). Event to screen is counted from the moment when an epoch's first event is in the run's file to the
+moment when the page shows that epoch. Needs Chromium and playwright.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.provenance import ROOT, header, this_command
+from esacl.doctor import BROWSERS
+from esacl.events import Stepped
+from esacl.store import RunStore
+
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+FIGURES = 5
+EPOCH = re.compile(r"task (\d+) of .*epoch (\d+) of")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, write the table and print it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--tries", type=int, default=5, help="of each measurement (default 5)")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "app_latency.md")
+    args = parser.parse_args(arguments)
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        print("error: no Chromium on this machine; install it, for example apt-get install chromium", file=sys.stderr)
+        return 2
+    from playwright.sync_api import sync_playwright
+
+    seconds: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=ARGUMENTS)
+        for _ in range(args.tries):
+            with _server(Path(folder)) as root:
+                for state in ("cold", "warm"):
+                    first, last = _first_paint(chromium, root)
+                    seconds.setdefault(f"first number, {state}", []).append(first)
+                    seconds.setdefault(f"all figures of the overview, {state}", []).append(last)
+        with _server(Path(folder)) as root:
+            for _ in range(args.tries):
+                click, screen = _follow(chromium, root, RunStore(folder))
+                seconds.setdefault("click to progress bar", []).append(click)
+                seconds.setdefault("event to screen", []).extend(screen)
+        chromium.close()
+    title = "How long the app keeps a user waiting"
+    rows = [
+        f"| {name} | {statistics.median(found):.2f} | {max(found):.2f} | {len(found)} |"
+        for name, found in seconds.items()
+    ]
+    table = ["| | median, s | largest, s | n |", "|---|---|---|---|", *rows]
+    text = "\n".join([*header(title, "", this_command("benchmarks.app_latency"), []), *table]) + "\n"
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(text, encoding="utf-8")
+    print(text)
+    return 0
+
+
+@contextlib.contextmanager
+def _server(runs: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("streamlit")), "run", "app/main.py", "--server.headless", "true"]
+    process = subprocess.Popen(
+        [*command, "--server.port", str(port)],
+        cwd=ROOT,
+        env={**os.environ, "ESACL_RUNS": str(runs)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        for _ in range(240):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health"):
+                break
+            time.sleep(0.25)
+        time.sleep(1)  # what the server still does after it says that it is up is not the visitor's wait
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+def _first_paint(chromium: Any, root: str) -> tuple[float, float]:
+    page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+    start = time.perf_counter()
+    page.goto(root, wait_until="commit")
+    page.locator("[data-testid=stMetricValue]").first.wait_for()
+    first = time.perf_counter() - start
+    page.wait_for_function(f"() => document.querySelectorAll('.drawings svg').length >= {FIGURES}")
+    last = time.perf_counter() - start
+    page.close()
+    return first, last
+
+
+def _follow(chromium: Any, root: str, store: RunStore) -> tuple[float, list[float]]:
+    page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+    page.goto(f"{root}/run")
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.get_by_role("spinbutton", name="Epochs").fill("200")
+    page.get_by_role("spinbutton", name="Epochs").press("Enter")
+    page.wait_for_timeout(1000)
+    start = time.perf_counter()
+    page.get_by_role("button", name="Start the run").click()
+    bar = page.locator("[data-testid=stProgress]")
+    bar.first.wait_for()
+    click = time.perf_counter() - start
+    page.wait_for_function("() => location.search.includes('run=')")
+    run_id = re.search(r"run=([\w-]+)", page.url).group(1)  # type: ignore[union-attr]
+    screen = _event_to_screen(bar, store.tail(run_id))
+    page.get_by_role("button", name="Cancel").click()
+    while store.status(run_id).live:
+        page.wait_for_timeout(200)
+    page.close()
+    return click, screen
+
+
+def _event_to_screen(bar: Any, tail: Any) -> list[float]:
+    written: dict[tuple[int, int], float] = {}
+    shown: dict[tuple[int, int], float] = {}
+    end = time.perf_counter() + 60
+    while time.perf_counter() < end and len(shown) < 5:
+        for event in tail.poll():
+            if isinstance(event, Stepped):
+                written.setdefault((event.task + 1, event.epoch + 1), time.perf_counter())
+        found = EPOCH.search(bar.first.inner_text())
+        if found:
+            shown.setdefault((int(found[1]), int(found[2])), time.perf_counter())
+        time.sleep(0.02)
+    return [shown[epoch] - written[epoch] for epoch in shown if epoch in written]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
