@@ -31,7 +31,7 @@ class Card:
 YOUR_OWN = Card(
     "run",
     "Make your own",
-    "Choose a benchmark, a method, and how much is to go. The smallest takes seconds, needs no download, and can be "
+    "Choose a benchmark, a method, and how much is to go. The smallest needs no download, is soon done, and can be "
     "followed while it learns.",
 )
 

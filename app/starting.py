@@ -15,7 +15,7 @@ from esacl.errors import InputError
 
 DEFAULT = read_config(None, {})
 SIZES = {
-    "split-digits": "8×8 digits that come with scikit-learn: 5 tasks of 2 classes, about 10 s on one core",
+    "split-digits": "8×8 digits that come with scikit-learn: 5 tasks of 2 classes, about a quarter of a minute",
     "split-mnist": "MNIST: 5 tasks of 2 classes, minutes on a laptop",
     "permuted-mnist": "MNIST under another pixel order each task",
 }
@@ -139,10 +139,10 @@ def _choices() -> dict[str, Any]:
         "seed": seed,
         "device": device,
     }
-    return chosen | _more(benchmark, method)
+    return chosen | _more(benchmark, method, device)
 
 
-def _more(benchmark: str, method: str) -> dict[str, Any]:
+def _more(benchmark: str, method: str, device: str) -> dict[str, Any]:
     keep: dict[str, Any] = {"persist_state": "session"}
     facts = BENCHMARKS[benchmark]
     with st.expander("More settings"):
@@ -150,6 +150,8 @@ def _more(benchmark: str, method: str) -> dict[str, Any]:
         most = int(facts.get("max_tasks", facts["tasks"]))
         tasks = left.number_input("Tasks", 1, most, facts["tasks"], key=f"new-tasks-{benchmark}", **keep)
         network = right.selectbox("Network", NETWORK_NAMES, key="new-network", **keep)
+        if network == "small-cnn" and device in ("auto", "cpu"):
+            st.caption("Measuring the landscape of small-cnn takes minutes a run on a CPU.")
         limit = left.number_input(
             "Training images a task, at most", 4, None, None, key="new-limit", placeholder="all", **keep
         )

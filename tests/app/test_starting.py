@@ -53,6 +53,17 @@ def test_only_what_fits_the_benchmark_is_offered(form):
     assert form.selectbox(key="new-scenario-1").options == ["domain-IL"]
 
 
+def test_a_network_that_is_slow_to_measure_is_announced(form):
+    def warned():
+        return any("takes minutes" in caption.value for caption in form.caption)
+
+    form.selectbox(key="new-device").select("cpu").run()
+    assert not warned()
+    form.selectbox(key="new-network").select("small-cnn").run()
+    assert warned()
+    assert not form.exception
+
+
 def test_a_refused_start_is_one_line(form, monkeypatch):
     def refuse(config, store):
         raise starting.InputError("runs folder /nowhere cannot be written (Read-only file system); mend it")
