@@ -15,6 +15,7 @@ from esacl.metrics import average_accuracy
 from esacl.records import read_events_of
 from esacl.store import RunStore
 from esacl.summary import accuracy_matrix, summarise
+from esacl.viewing import View
 
 BAD_INPUT = 2
 ANALYSES = ("landscape", "spectrum", "sparsity", "selection")
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = parser()
     args, rest = known.parse_known_args(arguments)
     if rest and not args.passes_on:
-        known.error(f"unknown {rest[0]!r}")
+        args.parser.error(f"unknown {rest[0]!r}")
     args.rest = rest
     args.runs = args.runs or Path(os.environ.get("ESACL_RUNS") or "runs")
     try:
@@ -84,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _command(commands: Any, name: str, function: Any, text: str) -> argparse.ArgumentParser:
     one: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-    one.set_defaults(command=function, passes_on=False)
+    one.set_defaults(command=function, parser=one, passes_on=False)
     one.add_argument("--runs", type=Path, metavar="DIR", help="where the runs are; default $ESACL_RUNS, else runs/")
     one.add_argument(
         "--data", type=Path, metavar="DIR", help="where the data sets are; default $ESACL_DATA, else your cache folder"
@@ -167,7 +168,7 @@ def _analyse(args: argparse.Namespace) -> int:
         if args.kind not in _POINTS:
             raise InputError(f"--points has no meaning for {args.kind}; use it with {', '.join(_POINTS)}")
         settings[_POINTS[args.kind]] = args.points
-    view = computing.View(args.kind, args.task, settings, args.device)
+    view = View(args.kind, args.task, settings, args.device)
     return computing.analyse(store, run_id, view, args.data, as_json=args.json, job=args.held_lock is not None)
 
 
@@ -188,7 +189,7 @@ def _list(args: argparse.Namespace) -> int:
                 one.get("scenario", "–"),
                 printing.percent(one.get("sparsity")),
                 str(one.get("seed", "–")),
-                one.get("name", "") or one["detail"][:70],
+                one.get("name", "") or one["detail"],
             )
             for one in runs
         ]

@@ -1,23 +1,19 @@
 """The commands that compute: a stream of events, kept by the store, followed on the terminal, stopped by Ctrl-C."""
 
 import contextlib
-import dataclasses
-import hashlib
 import json
 import re
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import numpy as np
 
 from esacl import jobs, machine
-from esacl.config import RunConfig, config_with
+from esacl.config import RunConfig
 from esacl.errors import InputError
 from esacl.events import (
     ArrayRecorded,
@@ -28,7 +24,6 @@ from esacl.events import (
     Failed,
     Loading,
     RunStarted,
-    Selected,
 )
 from esacl.printing import curvature_table, result_text
 from esacl.progress import with_bar, with_stages
@@ -36,23 +31,23 @@ from esacl.recording import explain
 from esacl.records import read_events_of
 from esacl.store import RunStore
 from esacl.summary import fields, summarise
+from esacl.viewing import View, accepted, beside, viewed
 
 DONE, FAILED, CANCELLED = 0, 1, 130
-# What another view of a run may change: the rest would make it another run.
-VIEW_SETTINGS = (
-    "curvature.grid", "curvature.top", "curvature.levels", "pruning.saliency", "pruning.allocation", "ids.fraction",
-    "ids.score",
-)  # fmt: skip
 _WEIGHTS = re.compile(r"weights-t\d{1,4}")
 
 
 def run_new(store: RunStore, config: RunConfig, data: Path | None, *, as_json: bool) -> int:
     """Make a run's folder, then compute it here; nothing is left of a run that refuses its input."""
+    new = not store.root.exists()
     run_id = store.create(config)
     try:
         return _run(store, run_id, None, data, as_json=as_json)
     except InputError:
         store.delete(run_id)
+        if new:
+            with contextlib.suppress(OSError):  # another run may have come meanwhile
+                store.root.rmdir()
         raise
 
 
@@ -62,13 +57,17 @@ def run_job(store: RunStore, run_id: str, data: Path | None, *, as_json: bool) -
 
 
 def resume(store: RunStore, run_id: str, data: Path | None, *, as_json: bool, job: bool) -> int:
-    """Go on from the last checkpoint; a finished run prints its result."""
+    """Go on from the last checkpoint; a finished run prints its result.
+
+    Raises:
+        InputError: bad input, which leaves a run as it was, unless this is a job, whose folder tells it.
+    """
     if store.status(run_id).state == "finished":
         print_result(store, run_id, as_json=as_json)
         return DONE
 
     def go_on() -> int:
-        return _run(store, run_id, store.checkpoint(run_id), data, as_json=as_json)
+        return _run(store, run_id, store.checkpoint(run_id), data, as_json=as_json, untouched=not job)
 
     if job:
         return _in_turn(store, run_id, go_on)
@@ -77,23 +76,13 @@ def resume(store: RunStore, run_id: str, data: Path | None, *, as_json: bool, jo
         return go_on()
 
 
-@dataclass(frozen=True)
-class View:
-    """How to look at a run again: the kind of analysis, the task, and the settings that differ from the run's."""
-
-    kind: str
-    task: int | None  # None: the last one learned
-    settings: dict[str, Any]  # keys of VIEW_SETTINGS
-    device: str | None = None  # None: the run's
-
-
 def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_json: bool, job: bool) -> int:
     """Analyse a run that has stopped; events go to its `analyses.jsonl`, arrays to its `arrays`.
 
     Raises:
         InputError: a setting that no view can change, a task without weights, bad input, or a run being worked on.
     """
-    config, suffix = _viewed(store.config(run_id), view)
+    config, suffix = viewed(store.config(run_id), view)
     task = view.task if view.task is not None else _last_task(store, run_id)
     name = f"weights-t{task}"
     if name not in store.array_names(run_id):
@@ -102,9 +91,9 @@ def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_j
     def look() -> int:
         _sign_in(store, run_id)
         stream = _analysis(view.kind, config, task, store.array(run_id, name), data)
-        stream = _beside(stream, store.array_names(run_id), suffix)
-        events = store.record_analysis(run_id, stream)
+        stream = beside(stream, store.array_names(run_id), suffix)
         with _stopping(store, run_id):
+            events = store.record_analysis(run_id, stream if job else accepted(stream))
             last, seen = _follow(events if as_json else with_stages(events))
         store.workers.release(run_id)
         names = [event.name for event in seen if isinstance(event, ArrayRecorded)]
@@ -123,34 +112,6 @@ def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_j
         return look()
 
 
-def _viewed(own: RunConfig, view: View) -> tuple[RunConfig, str]:
-    """The config of a view, and what it appends to the names of arrays: "" where its settings are the run's own."""
-    for key in view.settings:
-        if key not in VIEW_SETTINGS:
-            raise InputError(f"an analysis cannot change {key!r}; choose from {', '.join(VIEW_SETTINGS)}")
-    config = config_with(own, {**view.settings, "device": view.device})
-    before, after = own.to_dict(), config.to_dict()
-    parts = []
-    for section, _, key in (name.partition(".") for name in VIEW_SETTINGS):
-        value = after[section][key]
-        if value != before[section][key]:
-            parts.append(f"-{key}{str(value).replace('.', '_')}")
-    suffix = "".join(parts)
-    if len(suffix) > 40:  # too long for the name of an array
-        suffix = f"-{hashlib.sha256(suffix.encode()).hexdigest()[:6]}"
-    return config, suffix
-
-
-def _beside(stream: Iterator[Event], kept: tuple[str, ...], suffix: str) -> Iterator[Event]:
-    """`stream`, with `suffix` at the names of those arrays that the run has `kept` already."""
-    for event in stream:
-        if isinstance(event, ArrayRecorded) and event.name in kept:
-            event = dataclasses.replace(event, name=event.name + suffix)
-        elif isinstance(event, Selected) and event.array in kept:
-            event = dataclasses.replace(event, array=event.array + suffix)
-        yield event
-
-
 def print_result(store: RunStore, run_id: str, *, as_json: bool) -> None:
     """The result of a run at whatever stage it is.
 
@@ -161,13 +122,22 @@ def print_result(store: RunStore, run_id: str, *, as_json: bool) -> None:
     print(json.dumps(summary, allow_nan=False) if as_json else result_text(summary))
 
 
-def _run(store: RunStore, run_id: str, start: CheckpointReady | None, data: Path | None, *, as_json: bool) -> int:
+def _run(
+    store: RunStore,
+    run_id: str,
+    start: CheckpointReady | None,
+    data: Path | None,
+    *,
+    as_json: bool,
+    untouched: bool = False,
+) -> int:
     config = store.config(run_id)
     with store.workers.hold(run_id):
         _sign_in(store, run_id)
         memory = Memory(_device_before(store, run_id) if start else "cpu")
         stream = memory.watch(_events(config, start, data))
         with _stopping(store, run_id):
+            stream = accepted(stream) if untouched else stream
             events = store.record(stream, run_id, start=start, measure=memory.measure)
             last, _ = _follow(events if as_json else with_bar(events, config))
     store.workers.release(run_id)

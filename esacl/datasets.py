@@ -1,5 +1,6 @@
 """Data sets as numpy arrays: from disk, or from a download whose hash is checked."""
 
+import contextlib
 import gzip
 import importlib.util
 import os
@@ -207,6 +208,7 @@ def _fetch(name: str, folder: Path) -> Path:
 
     pooch.get_logger().setLevel("WARNING")
     reason = ""
+    new = [path for path in (folder, *folder.parents) if not os.path.exists(path)]  # innermost first
     for mirror in MNIST_MIRRORS:
         try:
             return Path(
@@ -220,6 +222,9 @@ def _fetch(name: str, folder: Path) -> Path:
             )
         except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong hash is a ValueError
             reason = reason or _why_not(error)
+    for path in new:
+        with contextlib.suppress(OSError):  # it was never made, or is not empty
+            path.rmdir()
     files = ", ".join(file for names in MNIST_FILES.values() for file in names)
     raise DataMissing(
         f"MNIST is not in {folder} and cannot be downloaded ({reason}): put {files} there, "

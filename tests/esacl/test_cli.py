@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,10 +11,10 @@ from pathlib import Path
 import pytest
 from small_stream import SmallStream, raising
 
-from esacl import analysis, cli, computing, datasets, doctor, serving
+from esacl import analysis, cli, datasets, doctor, serving, viewing
 from esacl.config import METHOD_NAMES, RunConfig
 from esacl.errors import InputError, RunFailure
-from esacl.events import Stepped
+from esacl.events import RunStarted, Stepped
 from esacl.recording import array_name
 from esacl.store import RunStore
 
@@ -130,7 +131,7 @@ def test_a_config_file_is_taken_and_options_win(esacl, tmp_path):
         (["--device", "cuda:99"], "cuda:99"),
         (["--device", "gpu"], "device 'gpu' is not known"),
         (["--benchmark", "split-mnist"], "train-images-idx3-ubyte.gz"),
-        (["--bogus"], "'--bogus'"),
+        (["--bogus"], "'--bogus'; `esacl run --help`"),
         (["--sparse", "0.5"], "'--sparse'"),
     ],
 )
@@ -140,7 +141,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(esacl, tmp_path, arguments, to
     assert told in outcome.err
     assert outcome.out == ""
     assert RunStore(tmp_path / "runs").ids() == ()
-    assert not [path for path in (tmp_path / "runs").glob("*") if path.name != ".locks"]
+    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_missing_data_set_names_the_folder(esacl, tmp_path):
@@ -213,6 +215,39 @@ def test_resuming_a_finished_run_prints_its_result(kept, esacl):
     assert outcome.json["status"] == "finished"
 
 
+def test_what_refuses_its_input_leaves_a_stopped_run_as_it_was(kept, esacl, tmp_path, monkeypatch):
+    shutil.copytree(kept.folder(kept.ids()[-1]), tmp_path / "runs" / kept.ids()[-1])
+    store = RunStore(tmp_path / "runs")
+    run_id = store.ids()[0]
+    store.finish(run_id, "cancelled")
+
+    def record() -> dict[Path, bytes]:
+        files = (path for path in store.folder(run_id).rglob("*") if path.is_file())
+        return {path: path.read_bytes() for path in files if path.name not in ("worker.json", "lock")}
+
+    def refuse(*_, **__):
+        raise InputError("MNIST is not there")
+
+    before = record()
+    monkeypatch.setattr("esacl.pipeline.task_stream", refuse)
+    monkeypatch.setattr("esacl.analysis.again.task_stream", refuse)
+    for command in (["resume", run_id], ["analyse", run_id, "sparsity"]):
+        outcome = esacl(*command)
+        assert outcome.is_refused(), outcome.err
+        assert "MNIST is not there" in outcome.err
+        assert record() == before
+
+
+def test_a_resumed_run_that_fails_at_once_is_kept_as_failed(kept, esacl, tmp_path, monkeypatch):
+    shutil.copytree(kept.folder(kept.ids()[-1]), tmp_path / "runs" / kept.ids()[-1])
+    store = RunStore(tmp_path / "runs")
+    store.finish(store.ids()[0], "cancelled")
+    failing = SmallStream(before=raising(RunFailure("not finite"), RunStarted))
+    monkeypatch.setattr("esacl.pipeline.run", lambda *_, **__: failing)
+    assert esacl("resume", "latest").code == 1
+    assert store.status(store.ids()[0]).state == "failed"
+
+
 def test_show_takes_a_prefix_and_tells_what_run_told(kept, esacl):
     run_id = kept.ids()[0]
     outcome = esacl("show", run_id[:30], "--runs", kept.root)
@@ -237,7 +272,9 @@ def test_a_corrupt_run_is_listed_and_refused_by_name(esacl, tmp_path):
     listing = esacl("list")
     assert listing.code == 0
     assert "unreadable" in listing.out
-    assert esacl("list", "--json").json["runs"][0]["status"] == "unreadable"
+    brief = esacl("list", "--json").json["runs"][0]
+    assert brief["status"] == "unreadable"
+    assert brief["detail"] in listing.out  # to its end, which is what to do
     for command in ("show", "resume", "compare"):
         outcome = esacl(command, "latest")
         assert outcome.is_refused()
@@ -320,12 +357,12 @@ def test_an_analysis_that_the_run_left_out_has_the_plain_name(esacl, tmp_path):
 
 def test_each_view_has_a_name_of_its_own():
     own, short = RunConfig(), {"ids.fraction": 0.1, "ids.score": "el2n"}
-    assert computing._viewed(own, computing.View("selection", 0, short, "cpu"))[1] == "-fraction0_1-scoreel2n"
-    assert computing._viewed(own, computing.View("selection", 0, {"ids.fraction": own.ids.fraction}))[1] == ""
+    assert viewing.viewed(own, viewing.View("selection", 0, short, "cpu"))[1] == "-fraction0_1-scoreel2n"
+    assert viewing.viewed(own, viewing.View("selection", 0, {"ids.fraction": own.ids.fraction}))[1] == ""
     names = set()
     for grid in (51, 52):
         long = short | {"curvature.grid": grid, "pruning.saliency": "taylor", "pruning.allocation": "uniform"}
-        names.add(name := array_name("selection-t4" + computing._viewed(own, computing.View("", 0, long))[1]))
+        names.add(name := array_name("selection-t4" + viewing.viewed(own, viewing.View("", 0, long))[1]))
         assert len(name) == len("selection-t4-") + 6
     assert len(names) == 2
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "esacl.progress": ("tqdm",),
     "esacl.printing": (),
     "esacl.comparing": (),
+    "esacl.viewing": (),
     "esacl.serving": (),
     "esacl.doctor": ("torch",),  # inside a function
 }
