@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from esacl import strict_json
 from esacl.errors import RunUnreadable
 
 
@@ -59,9 +60,7 @@ def read_json(path: Path, most: int = 1_000_000) -> dict[str, Any]:
         RunUnreadable: unreadable, too large, truncated, NaN, a key that occurs twice, or not an object.
     """
     try:
-        content = json.loads(
-            read_bounded(path, most), parse_constant=_refuse_constant, object_pairs_hook=_no_duplicates
-        )
+        content = strict_json.decode(read_bounded(path, most))
     except (ValueError, RecursionError) as error:
         if isinstance(error, RunUnreadable):
             raise
@@ -69,14 +68,3 @@ def read_json(path: Path, most: int = 1_000_000) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RunUnreadable(f"{path} holds no JSON object; restore it or delete the run")
     return content
-
-
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is not allowed")
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a key occurs twice")
-    return fields

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import math
 import types
 import typing
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from esacl import strict_json
 from esacl.errors import RunUnreadable
 
 
@@ -235,7 +235,7 @@ def from_line(line: str | bytes) -> Event:
         RunUnreadable: not JSON, an unknown event, a missing, unknown or wrongly typed field.
     """
     try:
-        fields = _DECODER.decode(line.decode() if isinstance(line, bytes) else line)
+        fields = strict_json.decode(line)
     except (ValueError, RecursionError) as error:
         raise RunUnreadable(f"not an event line ({error})") from None
     kind = EVENTS.get(str(fields.pop("event", ""))) if isinstance(fields, dict) else None
@@ -274,30 +274,6 @@ def _fits(value: Any, wanted: Any) -> bool:
 def _field_types(kind: type) -> dict[str, Any]:
     hints = typing.get_type_hints(kind)
     return {f.name: hints[f.name] for f in dataclasses.fields(kind) if f.name not in _NOT_A_LINE}
-
-
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is not allowed")
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        raise ValueError("a key occurs twice")
-    return fields
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is not a finite number")
-    return value
-
-
-# Built once: `json.loads` with options builds a new one for each of a file's thousands of lines.
-_DECODER = json.JSONDecoder(
-    parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=_no_duplicates
-)
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:

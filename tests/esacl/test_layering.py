@@ -17,6 +17,7 @@ RECORD = {
     "esacl.events": (),
     "esacl.metrics": (),
     "esacl.durable": (),
+    "esacl.strict_json": (),
     "esacl.locks": (),
     "esacl.machine": (),
     "esacl.arrays": (),
