@@ -1,40 +1,17 @@
-"""The loss on lines and planes through weight space: theta + a x + b y. The network is only read."""
+"""Slices: the loss and the accuracy on a grid of points along a line or on a plane."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor, nn
 
 from esacl.curvature.objective import Data, Loss
-from esacl.directions import (
-    Direction,
-    eigen_direction,
-    orthogonal_to,
-    pruning_direction,
-    random_direction,
-    task_direction,
-)
 from esacl.errors import InputError
-from esacl.plane import Correct, Plane
-
-__all__ = [
-    "Direction",
-    "Row",
-    "Slice1D",
-    "Slice2D",
-    "eigen_direction",
-    "orthogonal_to",
-    "pruning_direction",
-    "random_direction",
-    "rows_2d",
-    "slice_1d",
-    "slice_2d",
-    "task_direction",
-]
+from esacl.landscape.plane import Correct, Plane
+from esacl.stepwise import Step, Steps, finish
 
 Extent = tuple[float, float]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -45,6 +22,9 @@ class Slice1D:
     loss: np.ndarray  # (n,) NaN at a hole
     accuracy: np.ndarray | None  # (n,) fraction, NaN at a hole
     holes: int  # points whose loss is not finite
+    statistics: str  # which of BatchNorm's are used; "none" without BatchNorm
+    engine: str  # how the points were computed
+    evaluations: int  # points that were computed
 
 
 @dataclass(frozen=True)
@@ -56,15 +36,11 @@ class Slice2D:
     loss: np.ndarray  # (ny, nx) NaN at a hole
     accuracy: np.ndarray | None  # (ny, nx) fraction, NaN at a hole
     holes: int  # points whose loss is not finite
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of a plane, as it is finished."""
-
-    index: int
-    loss: np.ndarray  # (nx,)
-    accuracy: np.ndarray | None  # (nx,)
+    statistics: str  # which of BatchNorm's are used; "none" without BatchNorm
+    engine: str  # how the points were computed
+    evaluations: int  # points that were computed
+    evaluated: np.ndarray  # (ny, nx) bool
+    error: float  # of the points that were not computed, 0 where all were
 
 
 def slice_1d(
@@ -77,25 +53,36 @@ def slice_1d(
     points: int = 41,
     correct: Correct | None = None,
     chunk: int | None = None,
-    progress: Progress | None = None,
 ) -> Slice1D:
     """The loss at theta + a x for `points` values of a over `extent`.
 
-    `correct(outputs, targets)` gives a bool an example, whose mean is the accuracy. `progress(done, total)` is called
-    after each point; to cancel, raise from it.
+    `correct(outputs, targets)` gives a bool an example, whose mean is the accuracy.
 
     Raises:
         InputError: a direction that does not fit the network, an empty extent, fewer than two points.
     """
+    return finish(line_steps(network, loss, data, x, extent=extent, points=points, correct=correct, chunk=chunk))
+
+
+def line_steps(
+    network: nn.Module,
+    loss: Loss,
+    data: Data,
+    x: Mapping[str, Tensor],
+    *,
+    extent: Extent = (-1.0, 1.0),
+    points: int = 41,
+    correct: Correct | None = None,
+    chunk: int | None = None,
+) -> Steps[Slice1D]:
+    """`slice_1d` point by point. It is of the network as it is at the call, whatever becomes of it between two steps.
+
+    Raises:
+        InputError: as `slice_1d`, at the call.
+    """
     values = _grid(extent, points)
     plane = Plane(network, loss, data, (x,), correct=correct, chunk=chunk)
-    cells = []
-    for done, a in enumerate(values, start=1):
-        cells.append(plane.cell(float(a)))
-        if progress is not None:
-            progress(done, len(values))
-    losses, accuracies = _columns(cells)
-    return Slice1D(values, losses, accuracies, int(np.isnan(losses).sum()))
+    return _line(plane, values)
 
 
 def slice_2d(
@@ -109,27 +96,16 @@ def slice_2d(
     points: int | tuple[int, int] = 25,
     correct: Correct | None = None,
     chunk: int | None = None,
-    progress: Progress | None = None,
 ) -> Slice2D:
     """The loss at theta + a x + b y on a grid; `extent` and `points` are one for both axes or (x's, y's).
-
-    `progress(done, total)` is called after each row; to cancel, raise from it, or use `rows_2d`.
 
     Raises:
         InputError: a direction that does not fit the network, an empty extent, fewer than two points.
     """
-    horizontal, vertical = _axes(extent, points)
-    rows = []
-    for row in rows_2d(
-        network, loss, data, x, y, extent=extent, points=points, correct=correct, chunk=chunk
-    ):
-        rows.append(row)
-        if progress is not None:
-            progress(len(rows), len(vertical))
-    return _assembled(horizontal, vertical, rows)
+    return finish(plane_steps(network, loss, data, x, y, extent=extent, points=points, correct=correct, chunk=chunk))
 
 
-def rows_2d(
+def plane_steps(
     network: nn.Module,
     loss: Loss,
     data: Data,
@@ -140,28 +116,41 @@ def rows_2d(
     points: int | tuple[int, int] = 25,
     correct: Correct | None = None,
     chunk: int | None = None,
-) -> Iterator[Row]:
-    """The rows of `slice_2d` one by one, for a consumer that wants to stop or to report between them.
-
-    They are of the network as it is at the call, whatever becomes of it between two rows.
+) -> Steps[Slice2D]:
+    """`slice_2d` point by point. It is of the network as it is at the call, whatever becomes of it between two steps.
 
     Raises:
         InputError: as `slice_2d`, at the call.
     """
     horizontal, vertical = _axes(extent, points)
     plane = Plane(network, loss, data, (x, y), correct=correct, chunk=chunk)
-    return _rows(plane, horizontal, vertical)
+    return _plane(plane, horizontal, vertical)
 
 
-def _rows(plane: Plane, horizontal: np.ndarray, vertical: np.ndarray) -> Iterator[Row]:
-    for index, b in enumerate(vertical):
-        losses, accuracies = _columns([plane.cell(float(a), float(b)) for a in horizontal])
-        yield Row(index, losses, accuracies)
+def _line(plane: Plane, values: np.ndarray) -> Steps[Slice1D]:
+    cells = []
+    for a in values:
+        cells.append(plane.cell(float(a)))
+        yield Step(len(cells), len(values))
+    losses, accuracies = _columns(cells)
+    return Slice1D(values, losses, accuracies, int(np.isnan(losses).sum()), "none", "loop", len(cells))
 
 
-def _axes(
-    extent: Extent | tuple[Extent, Extent], points: int | tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
+def _plane(plane: Plane, horizontal: np.ndarray, vertical: np.ndarray) -> Steps[Slice2D]:
+    shape = (len(vertical), len(horizontal))
+    cells = []
+    for b in vertical:
+        for a in horizontal:
+            cells.append(plane.cell(float(a), float(b)))
+            yield Step(len(cells), shape[0] * shape[1])
+    losses, accuracies = _columns(cells)
+    return Slice2D(
+        horizontal, vertical, losses.reshape(shape), None if accuracies is None else accuracies.reshape(shape),
+        int(np.isnan(losses).sum()), "none", "loop", len(cells), np.ones(shape, dtype=bool), 0.0,
+    )  # fmt: skip
+
+
+def _axes(extent: Extent | tuple[Extent, Extent], points: int | tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     across, up = (extent, extent) if isinstance(extent[0], (int, float)) else extent
     nx, ny = (points, points) if isinstance(points, int) else points
     return _grid(across, nx), _grid(up, ny)
@@ -184,9 +173,3 @@ def _columns(cells: list[tuple[float, float | None]]) -> tuple[np.ndarray, np.nd
     losses = np.array([loss for loss, _ in cells])
     known = [accuracy for _, accuracy in cells if accuracy is not None]
     return losses, np.array(known) if len(known) == len(cells) else None
-
-
-def _assembled(x: np.ndarray, y: np.ndarray, rows: list[Row]) -> Slice2D:
-    loss = np.stack([row.loss for row in rows])
-    accuracies = [row.accuracy for row in rows if row.accuracy is not None]
-    return Slice2D(x, y, loss, np.stack(accuracies) if accuracies else None, int(np.isnan(loss).sum()))

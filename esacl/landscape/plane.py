@@ -76,9 +76,7 @@ class Plane:
             return math.nan, None if self._correct is None else math.nan
         return loss, None if self._correct is None else right / weight
 
-    def _outputs(
-        self, values: Mapping[str, Tensor], inputs: Tensor, products: Products, at: Sequence[float]
-    ) -> Tensor:
+    def _outputs(self, values: Mapping[str, Tensor], inputs: Tensor, products: Products, at: Sequence[float]) -> Tensor:
         if not products:
             return self._objective.outputs(values, inputs)
         with _Entrance(products, at):
@@ -178,8 +176,6 @@ def _products(
         weight = objective.parameters[weight_name]
         seen = inputs[id(weight)]
         bias = objective.parameters[bias_name] if bias_name else None
-        steps = [
-            linear(seen, d.get(weight_name, torch.zeros_like(weight)), d.get(bias_name)) for d in directions
-        ]
+        steps = [linear(seen, d.get(weight_name, torch.zeros_like(weight)), d.get(bias_name)) for d in directions]
         products[id(weight)] = [linear(seen, weight, bias), *steps]
     return products

@@ -77,6 +77,18 @@ def task_direction(a: nn.Module | Mapping[str, Tensor], b: nn.Module | Mapping[s
     return {name: (end[name].to(start[name]) - start[name]).detach() for name in start}
 
 
+def masked(direction: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> Direction:
+    """The part of a direction inside a mask: zero at the removed weights; parameters the mask leaves out stay whole.
+
+    Raises:
+        InputError: a mask entry of another shape than the direction's.
+    """
+    for name, entry in mask.items():
+        if name in direction:
+            check_like(name, entry, dict(direction))
+    return {name: t * mask[name].to(t) if name in mask else t for name, t in direction.items()}
+
+
 def orthogonal_to(direction: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> Direction:
     """The part of a direction orthogonal to another, over all weights; not rescaled."""
     squared = _inner(other, other)

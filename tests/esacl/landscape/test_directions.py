@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from oracles.exact_hessian import random_mask, small_cnn, small_data, small_network
 from torch import nn
 
-from esacl import directions
 from esacl.curvature import hessian, top_eigenpairs
 from esacl.errors import InputError
+from esacl.landscape import directions
 from esacl.mask import Mask
 
 

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from oracles.exact_hessian import random_mask, small_cnn, small_data, small_network
 from torch import nn
 
-from esacl import landscape, plane
+from esacl import landscape
 from esacl.errors import InputError
+from esacl.landscape import plane
 from esacl.mask import Mask
 
 
@@ -98,9 +99,7 @@ def test_a_line_marks_the_dense_and_the_pruned_network_exactly():
     network, data = small_network(), small_data()
     mask = Mask(random_mask(network, 0.4))
     x = landscape.pruning_direction(network, mask)
-    found = landscape.slice_1d(
-        network, F.cross_entropy, data, x, extent=(-0.2, 1.2), points=15, correct=correct
-    )
+    found = landscape.slice_1d(network, F.cross_entropy, data, x, extent=(-0.2, 1.2), points=15, correct=correct)
     dense, pruned = np.flatnonzero(found.x == 0), np.flatnonzero(found.x == 1)
     assert (len(dense), len(pruned)) == (1, 1)
     assert (found.loss[dense[0]], found.accuracy[dense[0]]) == pytest.approx(by_hand(network, data))
@@ -131,9 +130,7 @@ def test_weights_of_the_instances_weigh_loss_and_accuracy():
     direction = landscape.random_direction(network, 0)
     weights = repeats / repeats.double().mean()
     one = landscape.slice_1d(network, weighted, (x, y, weights), direction, points=5, correct=correct)
-    two = landscape.slice_1d(
-        network, F.cross_entropy, (x[again], y[again]), direction, points=5, correct=correct
-    )
+    two = landscape.slice_1d(network, F.cross_entropy, (x[again], y[again]), direction, points=5, correct=correct)
     np.testing.assert_allclose(one.loss, two.loss, rtol=1e-10)
     np.testing.assert_allclose(one.accuracy, two.accuracy)
 
@@ -166,43 +163,55 @@ def test_an_odd_symmetric_grid_has_its_centre_and_it_is_the_network(points, exte
     assert found.loss[points // 2] == pytest.approx(by_hand(network, data)[0], rel=1e-14)
 
 
-def test_rows_come_one_by_one_and_make_the_plane():
+def test_a_plane_comes_in_steps_and_is_of_the_network_at_the_call():
     network, data = small_network(), small_data()
     x, y = (landscape.random_direction(network, seed) for seed in (0, 1))
     whole = landscape.slice_2d(network, F.cross_entropy, data, x, y, points=(5, 3), correct=correct)
-    rows = landscape.rows_2d(network, F.cross_entropy, data, x, y, points=(5, 3), correct=correct)
-    first = next(rows)
+    steps = landscape.plane_steps(network, F.cross_entropy, data, x, y, points=(5, 3), correct=correct)
+    first = next(steps)
     assert torch.is_grad_enabled()
     with torch.no_grad():
         network[1].weight.zero_()  # training goes on: the plane must not follow
-    assert first.index == 0
-    for row in (first, *rows):
-        np.testing.assert_array_equal(row.loss, whole.loss[row.index])
-        np.testing.assert_array_equal(row.accuracy, whole.accuracy[row.index])
-    assert row.index == 2
+    seen, found = driven(steps)
+    assert (first.done, first.total, seen[-1].done) == (1, 15, 15)
+    np.testing.assert_array_equal(found.loss, whole.loss)
+    np.testing.assert_array_equal(found.accuracy, whole.accuracy)
+    assert (found.evaluations, found.error, found.statistics) == (15, 0.0, "none")
+    assert found.evaluated.all()
 
 
-def test_progress_is_told_and_can_cancel():
+def test_a_line_comes_in_steps():
     network, data = small_network(), small_data()
     x = landscape.random_direction(network, 0)
-    seen = []
-    landscape.slice_1d(network, F.cross_entropy, data, x, points=4, progress=lambda *at: seen.append(at))
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    seen.clear()
-    landscape.slice_2d(network, F.cross_entropy, data, x, x, points=3, progress=lambda *at: seen.append(at))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    seen, found = driven(landscape.line_steps(network, F.cross_entropy, data, x, points=4))
+    assert [(step.done, step.total) for step in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert found.evaluations == 4
+    np.testing.assert_array_equal(found.loss, landscape.slice_1d(network, F.cross_entropy, data, x, points=4).loss)
 
-    class Stop(Exception):
-        pass
 
-    def stop(done, total):
-        raise Stop
-
-    before = copy.deepcopy(network.state_dict())
-    with pytest.raises(Stop):
-        landscape.slice_2d(network, F.cross_entropy, data, x, x, points=3, progress=stop)
+def test_a_plane_left_between_two_steps_leaves_the_network_as_it_was():
+    network, data = small_network(), small_data()
+    network.train()
+    before, identities = copy.deepcopy(network.state_dict()), [id(p) for p in network.parameters()]
+    x = landscape.random_direction(network, 0)
+    steps = landscape.plane_steps(network, F.cross_entropy, data, x, x, points=3)
+    next(steps)
+    next(steps)
+    steps.close()
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert [id(p) for p in network.parameters()] == identities
+    assert network.training
     assert torch.is_grad_enabled()
+
+
+def driven(steps):
+    """All steps, and the result."""
+    seen = []
+    while True:
+        try:
+            seen.append(next(steps))
+        except StopIteration as end:
+            return seen, end.value
 
 
 def test_the_network_is_untouched_even_when_the_loss_fails_halfway():
