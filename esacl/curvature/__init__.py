@@ -1,22 +1,39 @@
-"""Curvature of the loss: the Hessian as an operator, its top eigenpairs, the loss rise of a displacement."""
+"""Curvature of the loss: the Hessian as an operator, its spectrum, and what a displacement meets of it.
 
-from esacl.curvature.lanczos import Eigenpairs, top_eigenpairs
+Every long computation has a twin that goes by steps (`stepwise`): `top_steps`, `density_steps` and so on.
+"""
+
+from esacl.curvature.lanczos import (
+    Eigenpairs,
+    Extremes,
+    extreme_eigenpairs,
+    extreme_steps,
+    top_eigenpairs,
+    top_steps,
+)
 from esacl.curvature.operator import Hessian, hessian
 from esacl.curvature.pyhessian import pyhessian_eigenvalues
-from esacl.curvature.rise import LossRise, loss_rise
-from esacl.curvature.spectrum import SpectralDensity, spectral_density
-from esacl.curvature.trace import Trace, trace
+from esacl.curvature.rise import LossRise, loss_rise, rise_steps
+from esacl.curvature.spectrum import SpectralDensity, density_steps, spectral_density
+from esacl.curvature.trace import Trace, trace, trace_steps
 
 __all__ = [
     "Eigenpairs",
+    "Extremes",
     "Hessian",
     "LossRise",
     "SpectralDensity",
     "Trace",
+    "density_steps",
+    "extreme_eigenpairs",
+    "extreme_steps",
     "hessian",
     "loss_rise",
     "pyhessian_eigenvalues",
+    "rise_steps",
     "spectral_density",
     "top_eigenpairs",
+    "top_steps",
     "trace",
+    "trace_steps",
 ]

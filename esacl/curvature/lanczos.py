@@ -1,181 +1,154 @@
-"""Lanczos: the top eigenpairs of a symmetric operator from few products."""
+"""Lanczos: eigenpairs at the ends of a symmetric operator's spectrum from few products."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
-import torch
 from torch import Tensor
 
-from esacl.errors import InputError, RunFailure
-from esacl.seeds import torch_generator
-
-
-class SymmetricOperator(Protocol):
-    """What Lanczos needs: `operator @ vector` for vectors (n,)."""
-
-    shape: tuple[int, int]
-    dtype: torch.dtype
-    device: torch.device
-
-    def __matmul__(self, vector: Tensor) -> Tensor: ...
+from esacl.curvature.krylov import Krylov, SymmetricOperator
+from esacl.errors import InputError
+from esacl.stepwise import Step, Steps, finish
 
 
 @dataclass(frozen=True)
 class Eigenpairs:
-    """The k algebraically largest eigenvalues found, with what is known about their error.
+    """The k eigenvalues found at one end of the spectrum, with what is known about their error.
 
     A symmetric operator has an eigenvalue within `residuals[i]` of `values[i]` (Parlett 1998, theorem 4.5.1).
     """
 
-    values: Tensor  # (k,) float64 on the CPU, descending
+    values: Tensor  # (k,) float64 on the CPU; from the end inwards: top descending, bottom ascending
     vectors: Tensor  # (n, k) orthonormal, of the operator's dtype and device
     residuals: Tensor  # (k,) float64 on the CPU, |H v - value v|
     products: int  # operator-vector products spent
     converged: bool  # all residuals at most tol times the largest |Ritz value|
 
 
+@dataclass(frozen=True)
+class Extremes:
+    """Eigenpairs at both ends, out of one Krylov space."""
+
+    top: Eigenpairs  # the largest, descending
+    bottom: Eigenpairs  # the smallest, ascending
+    products: int  # operator-vector products spent on both together
+    converged: bool  # both are
+
+
 def top_eigenpairs(
     operator: SymmetricOperator, k: int, *, tol: float = 1e-3, seed: int = 0, max_products: int | None = None
 ) -> Eigenpairs:
-    """The k algebraically largest eigenpairs by Lanczos with full reorthogonalisation and thick restart.
-
-    Stops when every residual of the k pairs is at most `tol` times the largest |Ritz value|, or after `max_products`
-    products (default: 100 + 20 k), and says which. An eigenvalue error is about the residual squared over the gap, so
-    far smaller than `tol` where the eigenvalue is isolated. As in every Krylov method from one start vector, exact
-    copies of a multiple eigenvalue may be missed.
-
-    Source: Parlett, The Symmetric Eigenvalue Problem (1998), ch. 13; thick restart: Wu & Simon (2000).
+    """The k algebraically largest eigenpairs; as `extreme_eigenpairs` of one end.
 
     Raises:
         InputError: k, tol or max_products out of range.
         RunFailure: a product that is not finite.
     """
-    n = operator.shape[0]
+    return finish(top_steps(operator, k, tol=tol, seed=seed, max_products=max_products))
+
+
+def top_steps(
+    operator: SymmetricOperator, k: int, *, tol: float = 1e-3, seed: int = 0, max_products: int | None = None
+) -> Steps[Eigenpairs]:
+    """`top_eigenpairs` by steps of one product.
+
+    Raises:
+        InputError: k, tol or max_products out of range.
+        RunFailure: a product that is not finite.
+    """
+    if not 1 <= k <= operator.shape[0]:
+        raise InputError(
+            f"k = {k} eigenpairs of an operator of size {operator.shape[0]}; choose 1 to {operator.shape[0]}"
+        )
+    return _top(extreme_steps(operator, k, 0, tol=tol, seed=seed, max_products=max_products))
+
+
+def extreme_eigenpairs(
+    operator: SymmetricOperator,
+    top: int,
+    bottom: int,
+    *,
+    tol: float = 1e-3,
+    seed: int = 0,
+    max_products: int | None = None,
+) -> Extremes:
+    """The `top` algebraically largest and the `bottom` smallest eigenpairs out of one Krylov space.
+
+    Lanczos with full reorthogonalisation and thick restart. Stops when every residual is at most `tol` times the
+    largest |Ritz value|, or after `max_products` products (default: 100 + 20 (top + bottom)), and says which. An
+    eigenvalue error is about the residual squared over the gap, so far smaller than `tol` where the eigenvalue is
+    isolated. As in every Krylov method from one start vector, exact copies of a multiple eigenvalue may be missed.
+
+    Source: Parlett, The Symmetric Eigenvalue Problem (1998), ch. 13; thick restart: Wu & Simon (2000).
+
+    Raises:
+        InputError: top, bottom, tol or max_products out of range.
+        RunFailure: a product that is not finite.
+    """
+    return finish(extreme_steps(operator, top, bottom, tol=tol, seed=seed, max_products=max_products))
+
+
+def extreme_steps(
+    operator: SymmetricOperator,
+    top: int,
+    bottom: int,
+    *,
+    tol: float = 1e-3,
+    seed: int = 0,
+    max_products: int | None = None,
+) -> Steps[Extremes]:
+    """`extreme_eigenpairs` by steps of one product.
+
+    Raises:
+        InputError: top, bottom, tol or max_products out of range.
+        RunFailure: a product that is not finite.
+    """
+    n, k = operator.shape[0], top + bottom
     limit = 100 + 20 * k if max_products is None else max_products
-    if not 1 <= k <= n:
-        raise InputError(f"k = {k} eigenpairs of an operator of size {n}; choose 1 to {n}")
+    if min(top, bottom) < 0 or not 1 <= k <= n:
+        raise InputError(f"top {top} and bottom {bottom} eigenpairs of an operator of size {n}; choose 1 to {n} in all")
     if not 0 < tol < 1:
         raise InputError(f"tol {tol} is out of range; choose a number between 0 and 1, for example 1e-3")
     if limit < k:
         raise InputError(f"max_products {limit} is less than k = {k}; allow one product an eigenpair")
+    return _extremes(operator, top, bottom, tol, seed, limit)
+
+
+def _extremes(operator: SymmetricOperator, top: int, bottom: int, tol: float, seed: int, limit: int) -> Steps[Extremes]:
+    n, k = operator.shape[0], top + bottom
     size = min(n, max(2 * k + 20, 60))
     krylov = Krylov(operator, size, seed)
     while True:
         krylov.extend()
-        values, coordinates, residuals = krylov.ritz()
-        enough = len(values) >= k and bool((residuals[:k] <= tol * values.abs().max()).all())
-        converged = enough and krylov.complement_is_below(float(values[k - 1]), tol)
-        if converged or krylov.products >= limit or krylov.filled == n:
+        yield Step(krylov.products, limit)
+        done_top, done_bottom = _converged(krylov, top, bottom, tol)
+        if (done_top and done_bottom) or krylov.products >= limit or krylov.filled == n:
             break
         if krylov.filled == size:
-            krylov.restart(k + (size - k) // 3)
-    vectors = krylov.lift(coordinates[:, :k])
-    return Eigenpairs(values[:k], vectors, residuals[:k], krylov.products, converged)
+            spare = (size - k) // 3
+            krylov.restart(top + spare * top // k, bottom + spare * bottom // k)
+    values, coordinates, residuals = krylov.ritz()
+    ends = []
+    for count, done, flipped in ((top, done_top, False), (bottom, done_bottom, True)):
+        places = range(krylov.filled - 1, krylov.filled - 1 - count, -1) if flipped else range(count)
+        chosen = list(places)
+        vectors = krylov.lift(coordinates[:, chosen])
+        ends.append(Eigenpairs(values[chosen], vectors, residuals[chosen], krylov.products, done))
+    return Extremes(ends[0], ends[1], krylov.products, done_top and done_bottom)
 
 
-class Krylov:
-    """An orthonormal basis Q (m, n) grown by products, and the projection T = Q H Q' (m, m) in float64.
+def _converged(krylov: Krylov, top: int, bottom: int, tol: float) -> tuple[bool, bool]:
+    """Whether each end is."""
+    values, _, residuals = krylov.ritz()
+    m, scale = len(values), float(values.abs().max())
+    if m < top + bottom:
+        return False, False
+    slack = tol * scale
+    low = float(values[m - bottom]) if bottom else float("-inf")
+    high = float(values[top - 1]) if top else float("inf")
+    return (
+        bool((residuals[:top] <= slack).all()) and krylov.complement_is_within(float("-inf"), high, slack),
+        bool((residuals[m - bottom :] <= slack).all()) and krylov.complement_is_within(low, float("inf"), slack),
+    )
 
-    T is filled from the inner products of each new H q with the whole basis, so the same code serves the plain
-    recurrence, a fresh start after the space closed (residual zero) and a thick restart.
-    """
 
-    def __init__(self, operator: SymmetricOperator, size: int, seed: int) -> None:
-        self._operator = operator
-        self._generator = torch_generator(seed, "lanczos")
-        self._basis = torch.empty(size + 1, operator.shape[0], dtype=operator.dtype, device=operator.device)
-        self.projected = torch.zeros(size, size, dtype=torch.float64)
-        self.filled = 0
-        self.products = 0
-        self._beta = 0.0
-        self._block = 0  # where the last fresh start began
-        self._closed_top: float | None = None  # top eigenvalue of the last closed block after the first
-        self._fresh()
-
-    @property
-    def closed(self) -> bool:
-        """Whether the Krylov space of the start vector ended, so that a fresh vector had to be taken."""
-        return self._block > 0
-
-    def extend(self) -> None:
-        """One product: takes the waiting vector into the basis and prepares the next.
-
-        Raises:
-            RunFailure: a product that is not finite.
-        """
-        m = self.filled + 1
-        basis = self._basis[:m]
-        product = self._operator @ basis[-1]
-        self.products += 1
-        overlaps = basis @ product
-        rest = product - basis.T @ overlaps
-        again = basis @ rest  # twice is enough (Parlett 1998, section 6.9)
-        rest -= basis.T @ again
-        column = (overlaps + again).double().cpu()
-        self._beta = float(rest.norm())
-        if not (bool(column.isfinite().all()) and self._beta < float("inf")):
-            raise RunFailure("a Hessian-vector product is not finite; the loss overflows at these weights")
-        self.projected[:m, m - 1] = column
-        self.projected[m - 1, :m] = column
-        self.filled = m
-        if self._beta > self._floor():
-            self._basis[m] = rest / self._beta
-        elif m < self._operator.shape[0]:
-            self._beta = 0.0
-            if self._block:
-                block = self.projected[self._block : m, self._block : m]
-                self._closed_top = float(torch.linalg.eigvalsh(block)[-1])
-            self._fresh()
-            self._block = m
-
-    def ritz(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Ritz values (m,) descending, their coordinates (m, m) in the basis, and residual norms (m,)."""
-        values, coordinates = torch.linalg.eigh(self.projected[: self.filled, : self.filled])
-        residuals = (self._beta * coordinates[-1].abs()).clamp_min(self._floor())
-        return values.flip(0), coordinates.flip(1), residuals.flip(0)
-
-    def lift(self, coordinates: Tensor) -> Tensor:
-        """Vectors (n, j) of coordinates (m, j)."""
-        basis = self._basis[: self.filled]
-        return basis.T @ coordinates.to(basis)
-
-    def complement_is_below(self, value: float, tol: float) -> bool:
-        """After a fresh start: whether nothing above `value` can be left; True where there was none.
-
-        A closed Krylov space holds exact eigenvectors, but not necessarily all the top ones (a start vector without a
-        component, copies of an eigenvalue). What is left has no eigenvalue above the top one of the second or a later
-        closed block, as almost every start vector has a component along each eigenspace.
-        """
-        if self._block == 0 or self.filled == self._operator.shape[0]:
-            return True
-        tops = [] if self._closed_top is None else [self._closed_top]
-        block = self.projected[self._block : self.filled, self._block : self.filled]
-        if len(block) > 1:
-            values, coordinates = torch.linalg.eigh(block)
-            tops.append(float(values[-1]) + self._beta * float(coordinates[-1, -1].abs()))
-        slack = tol * float(self.projected.abs().max())
-        return bool(tops) and min(tops) <= value + slack
-
-    def restart(self, keep: int) -> None:
-        """Keep the `keep` top Ritz vectors and the waiting vector; the couplings return with its product."""
-        values, coordinates, _ = self.ritz()
-        kept = self.lift(coordinates[:, :keep]).T.clone()
-        waiting = self._basis[self.filled].clone()
-        self._basis[:keep], self._basis[keep] = kept, waiting
-        self.projected.zero_()
-        self.projected[:keep, :keep] = torch.diag(values[:keep])
-        self.filled = keep
-        self._block = 0  # the blocks are mixed from here on
-
-    def _floor(self) -> float:
-        """What rounding alone leaves of a residual: below it a residual says nothing."""
-        scale = float(self.projected.abs().max())
-        return 10 * torch.finfo(self._operator.dtype).eps * scale
-
-    def _fresh(self) -> None:
-        vector = torch.randn(self._operator.shape[0], generator=self._generator, dtype=torch.float64)
-        vector = vector.to(self._operator.dtype).to(self._operator.device)
-        basis = self._basis[: self.filled]
-        for _ in range(2):
-            vector = vector - basis.T @ (basis @ vector)
-        self._basis[self.filled] = vector / vector.norm()
+def _top(steps: Steps[Extremes]) -> Steps[Eigenpairs]:
+    return (yield from steps).top

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from esacl.curvature.lanczos import Eigenpairs, top_eigenpairs
+from esacl.curvature.lanczos import Eigenpairs, top_steps
 from esacl.curvature.objective import Data, Loss, Objective
 from esacl.curvature.operator import Hessian
 from esacl.errors import InputError
+from esacl.stepwise import Step, Steps, finish
 
 # Gauss-Legendre on [0, 1] with 4 nodes: exact where the gradient along d is a polynomial of degree 7.
 _NODES = ((0.0694318442029737, 0.1739274225687269), (0.3300094782075719, 0.3260725774312731))
 QUADRATURE = (*_NODES, *((1 - node, weight) for node, weight in reversed(_NODES)))
+_PRODUCTS_A_NODE = 120
 
 
 @dataclass(frozen=True)
@@ -70,32 +72,66 @@ def loss_rise(
         InputError: a displacement that does not fit the network, a negative number of nodes.
         RunFailure: a product that is not finite.
     """
+    return finish(
+        rise_steps(network, loss, data, displacement, lambda_nodes=lambda_nodes, seed=seed, chunk=chunk, dtype=dtype)
+    )
+
+
+def rise_steps(
+    network: nn.Module,
+    loss: Loss,
+    data: Data,
+    displacement: Mapping[str, Tensor],
+    *,
+    lambda_nodes: int = 5,
+    seed: int = 0,
+    chunk: int | None = None,
+    dtype: torch.dtype | None = None,
+) -> Steps[LossRise]:
+    """`loss_rise` by steps of one product or gradient.
+
+    Raises:
+        InputError: a displacement that does not fit the network, a negative number of nodes.
+        RunFailure: a product that is not finite.
+    """
     if lambda_nodes < 0:
         raise InputError(f"lambda_nodes {lambda_nodes} is negative; choose 0 (no bound) or more")
     objective = Objective(network, loss, data, names=displacement, chunk=chunk, dtype=dtype)
     end = objective.displaced(displacement)  # refuses what does not fit, before anything is computed
+    return _rise(objective, displacement, end, lambda_nodes, seed)
+
+
+def _rise(
+    objective: Objective, displacement: Mapping[str, Tensor], end: Mapping[str, Tensor], lambda_nodes: int, seed: int
+) -> Steps[LossRise]:
+    total = 2 + lambda_nodes * _PRODUCTS_A_NODE + len(QUADRATURE)
     operator = Hessian(objective)
     d = operator.flatten(displacement)
     curvature_term = _dot(d, operator @ d) / 2
     gradient_term = _dot(operator.gradient(), d)  # after the product, whose graph holds it
+    yield Step(1, total)
     squared = _dot(d, d)
-    tops = [_top(operator, seed)] if lambda_nodes else []
+    tops = [(yield from _top(operator, seed, operator.products, total))] if lambda_nodes else []
     spent = operator.products
     for node in range(1, lambda_nodes):
         if squared == 0:  # the same point again
             tops.append(tops[0])
             continue
         there = Hessian(objective, at=objective.displaced(displacement, node / (lambda_nodes - 1)))
-        tops.append(_top(there, seed))
+        tops.append((yield from _top(there, seed, spent, total)))
         spent += there.products
     sharpest = max((float(top.values[0] + top.residuals[0]) for top in tops), default=None)
+    actual = objective.value(end) - objective.value()
+    yield Step(spent + 1, total)
+    path_integral = 0.0
+    for number, (place, weight) in enumerate(QUADRATURE, start=1):
+        gradient = operator.flatten(objective.gradient(objective.displaced(displacement, place)))
+        path_integral += weight * _dot(gradient, d)
+        yield Step(spent + 1 + number, total)
     return LossRise(
-        actual=objective.value(end) - objective.value(),
+        actual=actual,
         taylor=gradient_term + curvature_term,
-        path_integral=sum(
-            weight * _dot(operator.flatten(objective.gradient(objective.displaced(displacement, node))), d)
-            for node, weight in QUADRATURE
-        ),
+        path_integral=path_integral,
         lambda_bound=None if sharpest is None else gradient_term + sharpest * squared / 2,
         lambda_max_at_nodes=tuple(float(top.values[0]) for top in tops),
         gradient_term=gradient_term,
@@ -106,8 +142,15 @@ def loss_rise(
     )
 
 
-def _top(operator: Hessian, seed: int) -> Eigenpairs:
-    return top_eigenpairs(operator, 1, tol=1e-2, seed=seed)
+def _top(operator: Hessian, seed: int, spent: int, total: int) -> Steps[Eigenpairs]:
+    found = top_steps(operator, 1, tol=1e-2, seed=seed, max_products=_PRODUCTS_A_NODE)
+    while True:
+        try:
+            step = next(found)
+        except StopIteration as end:
+            result: Eigenpairs = end.value
+            return result
+        yield Step(spent + step.done, total)
 
 
 def _dot(a: Tensor, b: Tensor) -> float:

@@ -6,7 +6,7 @@ from oracles.exact_hessian import exact_hessian, random_mask, small_cnn, small_d
 from oracles.known_spectrum import Symmetric, diagonal, outliers, rotated
 from torch import nn
 
-from esacl.curvature import hessian, top_eigenpairs
+from esacl.curvature import extreme_eigenpairs, hessian, top_eigenpairs
 from esacl.errors import InputError, RunFailure
 
 
@@ -160,6 +160,60 @@ def test_a_product_that_is_not_finite_stops_with_one_line(bad):
         network[1].weight[0, 0] = bad
     with pytest.raises(RunFailure, match="not finite"):
         top_eigenpairs(hessian(network, F.cross_entropy, data), 1)
+
+
+@pytest.mark.parametrize("density", [None, 0.3])
+def test_both_ends_come_out_of_one_space(density):
+    network, data = small_network(), small_data()
+    mask = None if density is None else random_mask(network, density)
+    operator = hessian(network, F.cross_entropy, data, mask)
+    exact = torch.linalg.eigvalsh(exact_hessian(network, F.cross_entropy, data, kept=mask))
+    found = extreme_eigenpairs(operator, 4, 3, tol=1e-6)
+    assert found.converged
+    assert (found.products, found.top.products, found.bottom.products) == (operator.products,) * 3
+    torch.testing.assert_close(found.top.values, exact.flip(0)[:4], rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(found.bottom.values, exact[:3], rtol=1e-5, atol=1e-7)
+    vectors = torch.cat([found.top.vectors, found.bottom.vectors], dim=1)
+    torch.testing.assert_close(vectors.T @ vectors, torch.eye(7, dtype=torch.float64))
+    for end in (found.top, found.bottom):
+        for value, vector, residual in zip(end.values, end.vectors.T, end.residuals):
+            assert float((operator @ vector - value * vector).norm()) == pytest.approx(float(residual), abs=1e-8)
+
+
+def test_restarting_keeps_both_ends():
+    values = torch.linspace(-1, 1, 900).double()
+    found = extreme_eigenpairs(Symmetric(torch.diag(values)), 2, 2, tol=1e-5, max_products=2000)
+    assert found.converged
+    assert found.products > 100
+    torch.testing.assert_close(found.top.values, values.flip(0)[:2], rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.bottom.values, values[:2], rtol=0, atol=1e-6)
+
+
+def test_one_end_may_converge_without_the_other():
+    operator = rotated(torch.cat([torch.linspace(-1, 0, 200).double(), torch.tensor([9.0, 8.0]).double()]))
+    found = extreme_eigenpairs(operator, 2, 2, tol=1e-6, max_products=14)
+    assert (found.top.converged, found.bottom.converged, found.converged) == (True, False, False)
+    assert found.products == 14
+
+
+@pytest.mark.parametrize(
+    ("values", "top", "bottom"),
+    [
+        ([5.0, 5.0, 1.0, 1.0, -2.0, -2.0], 2, 2),
+        ([5.0, 5.0, 1.0, 1.0, -2.0, -2.0], 0, 2),
+        ([0.0] * 5, 1, 2),
+        ([3.0] + [0.0] * 7, 1, 1),
+        ([4.0, 1.0], 1, 1),
+        ([2.0], 0, 1),
+    ],
+)
+def test_both_ends_where_the_space_closes_early(values, top, bottom):
+    found = extreme_eigenpairs(diagonal(*values), top, bottom)
+    assert found.converged
+    ordered = torch.tensor(sorted(values), dtype=torch.float64)
+    torch.testing.assert_close(found.top.values, ordered.flip(0)[:top], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found.bottom.values, ordered[:bottom], rtol=1e-12, atol=1e-12)
+    assert found.bottom.vectors.shape == (len(values), bottom)
 
 
 @pytest.mark.gpu
