@@ -12,6 +12,7 @@ from esacl.curvature.lanczos import (
     top_steps,
 )
 from esacl.curvature.operator import Hessian, hessian
+from esacl.curvature.overlap import Overlap, overlap
 from esacl.curvature.pyhessian import pyhessian_eigenvalues
 from esacl.curvature.rise import LossRise, loss_rise, rise_steps
 from esacl.curvature.spectrum import SpectralDensity, density_steps, spectral_density
@@ -22,6 +23,7 @@ __all__ = [
     "Extremes",
     "Hessian",
     "LossRise",
+    "Overlap",
     "SpectralDensity",
     "Trace",
     "density_steps",
@@ -29,6 +31,7 @@ __all__ = [
     "extreme_steps",
     "hessian",
     "loss_rise",
+    "overlap",
     "pyhessian_eigenvalues",
     "rise_steps",
     "spectral_density",
