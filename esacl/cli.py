@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from esacl import __version__, comparing, config, printing
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Evaluated
+from esacl.look import AXES, PROBES, Look
 from esacl.metrics import average_accuracy
 from esacl.records import read_events_of
 from esacl.store import RunStore
@@ -122,6 +123,11 @@ def _add_analyse(commands: Any) -> None:
     one.add_argument("kind", choices=ANALYSES, metavar="KIND", help=", ".join(ANALYSES))
     one.add_argument("--task", type=int, metavar="K", help="which task, from 0; default the last one learned")
     one.add_argument("--points", type=int, metavar="N", help="points a side, sparsity levels, or eigenvalues")
+    one.add_argument("--x", metavar="AXIS", help=f"landscape: a plane along {', '.join(AXES)}; needs --y")
+    one.add_argument("--y", metavar="AXIS", help="its other axis")
+    one.add_argument("--at", metavar="POINT", help="the point it goes through: dense (default) or pruned")
+    one.add_argument("--probes", type=int, metavar="N", help=f"spectrum: random vectors for the density ({PROBES})")
+    one.add_argument("--check", action="store_true", help="spectrum: have PyHessian repeat the largest eigenvalues")
     one.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps; default the run's")
     one.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="another setting, e.g. ids.fraction=0.1"
@@ -168,8 +174,25 @@ def _analyse(args: argparse.Namespace) -> int:
         if args.kind not in _POINTS:
             raise InputError(f"--points has no meaning for {args.kind}; use it with {', '.join(_POINTS)}")
         settings[_POINTS[args.kind]] = args.points
-    view = View(args.kind, args.task, settings, args.device)
+    view = View(args.kind, args.task, settings, args.device, _look(args))
     return computing.analyse(store, run_id, view, args.data, as_json=args.json, job=args.held_lock is not None)
+
+
+def _look(args: argparse.Namespace) -> Look:
+    of = {"landscape": ("x", "y", "at"), "spectrum": ("probes", "check")}
+    given = {name: getattr(args, name) for names in of.values() for name in names if getattr(args, name)}
+    for name in given:
+        if name not in of.get(args.kind, ()):
+            raise InputError(f"--{name} has no meaning for {args.kind}; it belongs to {_owner(of, name)}")
+    if "at" in given and "x" not in given:
+        raise InputError("--at says where a plane of your choice goes through; give --x and --y too")
+    if args.kind == "spectrum" and args.probes is None:
+        given["probes"] = PROBES
+    return Look(**given)
+
+
+def _owner(of: dict[str, tuple[str, ...]], name: str) -> str:
+    return next(kind for kind, names in of.items() if name in names)
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -90,7 +90,7 @@ def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_j
 
     def look() -> int:
         _sign_in(store, run_id)
-        stream = _analysis(view.kind, config, task, store.array(run_id, name), data)
+        stream = _analysis(view, config, task, _weights(store, run_id, task), _weights(store, run_id, task + 1), data)
         stream = beside(stream, store.array_names(run_id), suffix)
         with _stopping(store, run_id):
             events = store.record_analysis(run_id, stream if job else accepted(stream))
@@ -153,12 +153,23 @@ def _events(config: RunConfig, start: CheckpointReady | None, data: Path | None)
 
 
 def _analysis(
-    kind: str, config: RunConfig, task: int, weights: dict[str, np.ndarray], data: Path | None
+    view: View,
+    config: RunConfig,
+    task: int,
+    weights: dict[str, np.ndarray] | None,
+    following: dict[str, np.ndarray] | None,
+    data: Path | None,
 ) -> Iterator[Event]:
     yield Loading(what="torch")
     from esacl.analysis import analyse
 
-    yield from analyse(kind, config, task, weights, data=data)
+    yield from analyse(view.kind, config, task, weights or {}, data=data, look=view.look, following=following)
+
+
+def _weights(store: RunStore, run_id: str, task: int) -> dict[str, np.ndarray] | None:
+    """What a run kept of its network after a task, None where it never learned it."""
+    name = f"weights-t{task}"
+    return store.array(run_id, name) if name in store.array_names(run_id) else None
 
 
 def _last_task(store: RunStore, run_id: str) -> int:

@@ -198,6 +198,11 @@ class CheckpointReady:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pulse:
+    """Work goes on and nothing is to be told: a moment in which it can be stopped; never a line."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cancelled:
     """The user stopped the run; what was done is kept."""
 
@@ -216,9 +221,9 @@ class RunFinished:
 
 Event = (
     Loading | RunStarted | TaskStarted | Stepped | Analysing | Selected | CurvatureMeasured | Pruned | Evaluated
-    | CostCounted | TaskFinished | ArrayRecorded | CheckpointReady | Cancelled | Failed | RunFinished
+    | CostCounted | TaskFinished | ArrayRecorded | CheckpointReady | Pulse | Cancelled | Failed | RunFinished
 )
-EVENTS: dict[str, type] = {kind.__name__: kind for kind in typing.get_args(Event)}
+EVENTS: dict[str, type] = {kind.__name__: kind for kind in typing.get_args(Event) if kind is not Pulse}
 _NOT_A_LINE = {"arrays", "tensors", "counters"}
 
 

@@ -67,14 +67,16 @@ def analyse(store: RunStore, run_id: str, kind: str, options: Mapping[str, Any],
         store: where the run is.
         run_id: the run.
         kind: as `esacl analyse` takes it.
-        options: its options, by name: {"task": 1, "points": 51}; None is left out.
+        options: its options, by name: {"task": 1, "points": 51, "check": True}; None and False are left out.
         data: where the data sets lie.
 
     Raises:
         InputError: the run is being worked on, or no process can be started.
     """
-    given = {name: value for name, value in options.items() if value is not None}
-    flags = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    flags: list[str] = []
+    for name, value in options.items():
+        if value is not None and value is not False:
+            flags += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     with store.workers.hold(run_id):
         store.reopen(run_id)
         _spawn(store, run_id, ["analyse", run_id, kind, *flags], data)

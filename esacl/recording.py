@@ -22,6 +22,7 @@ from esacl.events import (
     Event,
     Failed,
     Loading,
+    Pulse,
     RunFinished,
     TaskFinished,
     to_line,
@@ -127,6 +128,8 @@ class Recorder:
             self._lines.sync()
             write_checkpoint(self.folder / "checkpoints", event, self._lines.place)
             return
+        if isinstance(event, Pulse):
+            return
         if isinstance(event, Loading) and self._resumed:
             return  # a resumed run ends with the very lines of one that was never disturbed
         if isinstance(event, ArrayRecorded):
@@ -181,7 +184,8 @@ def keep_analysis(folder: Path, stream: Iterable[Event]) -> Iterator[Event]:
         for event in stream:
             if isinstance(event, ArrayRecorded):
                 keep_arrays(folder, event)
-            lines.append(event)
+            if not isinstance(event, Pulse):
+                lines.append(event)
             yield event
             if (folder / "CANCEL").exists():
                 break

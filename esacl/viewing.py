@@ -3,12 +3,13 @@
 import dataclasses
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from esacl.config import RunConfig, config_with
 from esacl.errors import InputError
 from esacl.events import ArrayRecorded, Event, Loading, Selected
+from esacl.look import Look
 
 # What another view of a run may change: the rest would make it another run.
 VIEW_SETTINGS = (
@@ -25,6 +26,7 @@ class View:
     task: int | None  # None: the last one learned
     settings: dict[str, Any]  # keys of VIEW_SETTINGS
     device: str | None = None  # None: the run's
+    look: Look = field(default_factory=Look)
 
 
 def viewed(own: RunConfig, view: View) -> tuple[RunConfig, str]:

@@ -13,7 +13,7 @@ from typing import Any
 from esacl import run
 from esacl.config import BENCHMARKS as FACTS
 from esacl.config import RunConfig, read_config
-from esacl.events import ArrayRecorded, CheckpointReady, Event
+from esacl.events import ArrayRecorded, CheckpointReady, Event, Pulse
 from esacl.methods import METHODS
 from esacl.networks import NETWORKS
 from esacl.pruning import ALLOCATIONS, SALIENCIES
@@ -79,8 +79,9 @@ def held(event: Event) -> Event:
 
 
 def events_of(config: RunConfig, state: CheckpointReady | None = None, data: Path | None = None) -> list[Event]:
-    """All events of a run."""
-    return [held(event) for event in run(config, copy.deepcopy(state), data=data)]
+    """All events of a run that tell something."""
+    stream = run(config, copy.deepcopy(state), data=data)
+    return [held(event) for event in stream if not isinstance(event, Pulse)]
 
 
 def of_kind(events: list[Event], kind: type) -> list[Any]:

@@ -10,38 +10,41 @@ from typing import Any
 import numpy as np
 
 from esacl.analysis.again import KINDS, analyse
+from esacl.analysis.driving import driven
 from esacl.analysis.instances import selection
 from esacl.analysis.scene import Scene, as_numpy, bill_rise, norm_of, scene
 from esacl.analysis.slices import slices
 from esacl.analysis.sparsity import sparsity
 from esacl.analysis.spectrum import spectrum
-from esacl.curvature import loss_rise
-from esacl.events import Analysing, ArrayRecorded, Event
+from esacl.curvature.rise import rise_steps
+from esacl.events import ArrayRecorded, Event
+from esacl.look import Look
 
-__all__ = ["KINDS", "STAGES", "Scene", "analyse", "measure", "scene"]
+__all__ = ["KINDS", "Scene", "analyse", "measure", "scene"]
 
 BOUND_NODES = 3
-STAGES = {"selection": selection, "spectrum": spectrum, "sparsity": sparsity, "landscape": slices}
 
 
 def measure(scene: Scene) -> Generator[Event, None, dict[str, Any] | None]:
     """Every measurement of a task's end; returns the fields of `Pruned` that they hold, None without a cut."""
     yield ArrayRecorded(name=f"weights-t{scene.task}", arrays=_weights(scene))
-    pruned = _pruned(scene)
-    for done, (name, stage) in enumerate(STAGES.items()):
-        yield Analysing(task=scene.task, stage=name, done=done, total=len(STAGES))
-        yield from stage(scene)
+    pruned = yield from _pruned(scene)
+    yield from selection(scene)
+    found = yield from spectrum(scene, Look())
+    yield from sparsity(scene)
+    yield from slices(scene, found)
     return pruned
 
 
-def _pruned(scene: Scene) -> dict[str, Any] | None:
+def _pruned(scene: Scene) -> Generator[Event, None, dict[str, Any] | None]:
     mask = scene.mask
     if mask is None:
         return None
     d = scene.displacement(mask)
     nodes = BOUND_NODES if scene.config.curvature.top else 0
-    truth = loss_rise(scene.network, scene.criterion, scene.whole, d, lambda_nodes=nodes)
-    estimate = loss_rise(scene.network, scene.criterion, scene.sample, d, lambda_nodes=min(nodes, 1))
+    about = scene.network, scene.criterion
+    truth = yield from driven(rise_steps(*about, scene.whole, d, lambda_nodes=nodes))
+    estimate = yield from driven(rise_steps(*about, scene.sample, d, lambda_nodes=min(nodes, 1)))
     bill_rise(scene, truth, len(scene.pool))
     bill_rise(scene, estimate, len(scene.chosen))
     norm = norm_of(scene.network, tuple(mask))

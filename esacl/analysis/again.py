@@ -1,16 +1,19 @@
 """Analyses of a run that is already kept: rebuild a task's scene from its weights, and look again."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from esacl import networks
+from esacl.analysis.density import density
 from esacl.analysis.instances import selection
+from esacl.analysis.points import Found, ends_at, points
 from esacl.analysis.scene import Scene, scene
-from esacl.analysis.slices import slices
+from esacl.analysis.slices import plane_by_name, slices
 from esacl.analysis.sparsity import sparsity
 from esacl.analysis.spectrum import spectrum
 from esacl.config import RunConfig
@@ -18,17 +21,25 @@ from esacl.cost import Ledger, count_layers, count_product
 from esacl.devices import resolve_device
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Event
+from esacl.look import Look
 from esacl.mask import Mask
 from esacl.pruning import saliency
 from esacl.seeds import torch_generator
 from esacl.stages import Stage, stage_of
 from esacl.tasks import task_stream
 
-KINDS = {"landscape": slices, "spectrum": spectrum, "sparsity": sparsity, "selection": selection}
+KINDS = ("landscape", "spectrum", "sparsity", "selection")
 
 
 def analyse(
-    kind: str, config: RunConfig, task: int, weights: Mapping[str, np.ndarray], *, data: Path | None = None
+    kind: str,
+    config: RunConfig,
+    task: int,
+    weights: Mapping[str, np.ndarray],
+    *,
+    data: Path | None = None,
+    look: Look | None = None,
+    following: Mapping[str, np.ndarray] | None = None,
 ) -> Iterator[Event]:
     """The events of one analysis of task `task`, at the weights that the run recorded for it.
 
@@ -42,6 +53,8 @@ def analyse(
         task: 0-based.
         weights: the arrays of `weights-t{task}`.
         data: where the data sets lie.
+        look: what to look at beyond what every run measures; a plane by name stands instead of the usual slices.
+        following: the arrays of `weights-t{task + 1}`, for the axis `task`.
 
     Raises:
         InputError: an unknown kind, a task that the benchmark does not have, a data set missing.
@@ -51,7 +64,42 @@ def analyse(
         raise InputError(f"unknown analysis {kind!r}; choose from {', '.join(KINDS)}")
     if not 0 <= task < config.tasks:
         raise InputError(f"task {task} is not in the run; choose 0 to {config.tasks - 1}")
-    yield from KINDS[kind](_scene(config, task, weights, data))
+    seen, wanted = _scene(config, task, weights, data), look or Look()
+    match kind:
+        case "landscape" if wanted.x:
+            yield from plane_by_name(seen, wanted, _solution(seen, task + 1, following))
+        case "landscape":
+            yield from slices(seen, (yield from _first_eigenvectors(seen)))
+        case "spectrum":
+            yield from spectrum(seen, wanted)
+            yield from density(seen, wanted)
+        case "sparsity":
+            yield from sparsity(seen)
+        case "selection":
+            yield from selection(seen)
+
+
+def _first_eigenvectors(scene: Scene) -> Generator[Event, None, dict[str, Found]]:
+    """What the usual slices need where no spectrum was taken before them."""
+    if scene.mask is None or not (scene.config.curvature.top and scene.config.curvature.grid):
+        return {}
+    dense = points(scene)[0]
+    return {dense.name: (yield from ends_at(scene, dense, scene.config.curvature.top))}
+
+
+def _solution(scene: Scene, task: int, weights: Mapping[str, np.ndarray] | None) -> dict[str, Tensor] | None:
+    if weights is None:
+        return None
+    parameters = dict(scene.network.named_parameters())
+    _check_weights(weights, parameters, task)
+    return {key: torch.from_numpy(array) for key, array in weights.items()}
+
+
+def _check_weights(weights: Mapping[str, Any], parameters: Mapping[str, Tensor], task: int) -> None:
+    for name, parameter in parameters.items():
+        dense = weights.get(f"dense/{name}")
+        if dense is None or tuple(dense.shape) != tuple(parameter.shape):
+            raise RunUnreadable(f"weights-t{task}: {name} is missing or does not fit the config's network")
 
 
 def _scene(config: RunConfig, task: int, weights: Mapping[str, np.ndarray], data: Path | None) -> Scene:
@@ -60,12 +108,10 @@ def _scene(config: RunConfig, task: int, weights: Mapping[str, np.ndarray], data
     stream = task_stream(config, data)
     network = networks.build(config, stream).to(device)
     found = {key: torch.from_numpy(array).to(device) for key, array in weights.items()}
+    _check_weights(weights, dict(network.named_parameters()), task)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            dense = found.get(f"dense/{name}")
-            if dense is None or dense.shape != parameter.shape:
-                raise RunUnreadable(f"weights-t{task}: {name} is missing or does not fit the config's network")
-            parameter.copy_(dense)
+            parameter.copy_(found[f"dense/{name}"])
     prunable = networks.prunable_names(network, config.scenario)
     stage = stage_of(config, stream, task, device, joint=config.method == "joint")
     masks = _group(found, "mask", prunable)

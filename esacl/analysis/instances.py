@@ -1,13 +1,15 @@
 """Which instances IDS chose, and what each rule of choice would have made of lambda_max."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from esacl.analysis.driving import told
 from esacl.analysis.scene import Scene, as_numpy
-from esacl.curvature import hessian, top_eigenpairs
+from esacl.curvature.lanczos import top_steps
+from esacl.curvature.operator import hessian
 from esacl.events import ArrayRecorded, Event, Selected
 from esacl.networks import features
 from esacl.selection import select
@@ -33,7 +35,7 @@ def selection(scene: Scene) -> Iterator[Event]:
         "embedding": _embedding(scene),
     }
     if scene.config.curvature.top:
-        arrays |= _estimates(scene)
+        arrays |= yield from _estimates(scene)
     yield ArrayRecorded(name=name, arrays=arrays)
     yield Selected(
         task=scene.task,
@@ -64,7 +66,7 @@ def _embedding(scene: Scene) -> np.ndarray:
     return (u * signs).numpy()
 
 
-def _estimates(scene: Scene) -> dict[str, np.ndarray]:
+def _estimates(scene: Scene) -> Generator[Event, None, dict[str, np.ndarray]]:
     """lambda_max at the dense point from the whole pool, and from each rule's choice: mean and sd over draws."""
     fraction, seed = scene.config.ids.fraction, scene.config.seed
     flat, kept = torch.ones_like(scene.scores), len(scene.chosen)
@@ -73,19 +75,19 @@ def _estimates(scene: Scene) -> dict[str, np.ndarray]:
         "random": [select(flat, fraction, seed + 1000 * i + scene.task) for i in range(DRAWS)],
         "top-k": [(scene.scores.topk(kept).indices, flat[:kept].float())],
     }
-    values = {"whole pool": [_lambda_max(scene, scene.whole)]}
+    samples = [("whole pool", scene.whole)]
     for rule, draws in rules.items():
         parts = ((scene.pool.take(rows), weights) for rows, weights in draws)
-        values[rule] = [_lambda_max(scene, (part.inputs, part.targets, weights)) for part, weights in parts]
+        samples += [(rule, (part.inputs, part.targets, weights)) for part, weights in parts]
+    values: dict[str, list[float]] = {}
+    for number, (rule, data) in enumerate(samples):
+        steps = top_steps(hessian(scene.network, scene.criterion, data), 1)
+        found = yield from told(steps, scene.task, "selection", number, len(samples))
+        scene.ledger.analysis(products=found.products * len(data[0]))
+        values.setdefault(rule, []).append(float(found.values[0]))
     return {
         "estimate_names": np.array(list(values)),
         "estimate_lambda_max": np.array([np.mean(v) for v in values.values()]),
         "estimate_sd": np.array([np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values.values()]),
         "estimate_draws": np.array([len(v) for v in values.values()]),
     }
-
-
-def _lambda_max(scene: Scene, data: tuple[Tensor, ...]) -> float:
-    found = top_eigenpairs(hessian(scene.network, scene.criterion, data), 1)
-    scene.ledger.analysis(products=found.products * len(data[0]))
-    return float(found.values[0])

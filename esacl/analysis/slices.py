@@ -1,61 +1,122 @@
-"""Slices of the loss landscape, through the cut and in random directions."""
+"""Slices of the loss landscape: those that every run takes, and a plane through two directions by name."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from esacl import landscape
+from esacl.analysis.axes import Axis, axis, eigenvectors_wanted, plane_axes
+from esacl.analysis.driving import told
+from esacl.analysis.points import Found, ends_at, points
 from esacl.analysis.scene import Scene, as_numpy, at_cut
-from esacl.events import Analysing, ArrayRecorded, Event
+from esacl.errors import InputError
+from esacl.events import ArrayRecorded, Event
+from esacl.look import Look
+from esacl.stepwise import Steps
 
 LINE_POINTS = 41
+Arrays = Generator[Event, None, dict[str, np.ndarray]]
 
 
-def slices(scene: Scene) -> Iterator[Event]:
-    """Loss along the cut and along random filter-normalised directions, at the dense and at the pruned point."""
-    points = scene.config.curvature.grid
-    if points == 0:
+def slices(scene: Scene, found: Mapping[str, Found]) -> Iterator[Event]:
+    """Loss along the cut and along random filter-normalised directions, at the dense and at the pruned point.
+
+    `found`: the eigenvectors by the name of the point, as far as they are known already.
+    """
+    side = scene.config.curvature.grid
+    if side == 0:
         return
+    seed_axes = ["random1", "random2"]
+    cut = ["pruning", "eigen1" if "dense" in found else "random2"]
+    parts = [("random_dense", "dense", seed_axes[:1]), ("plane_dense", "dense", seed_axes)]
+    if scene.mask is not None:
+        parts += [("pruning", "dense", cut[:1]), ("plane_pruning", "dense", cut)]
+        parts += [("random_pruned", "pruned", seed_axes[:1]), ("plane_pruned", "pruned", seed_axes)]
     arrays: dict[str, np.ndarray] = {}
-    for done, (name, part) in enumerate(_slices(scene, points)):
-        yield Analysing(task=scene.task, stage="landscape", done=done, total=6 if scene.mask else 2)
-        arrays |= {f"{name}/{key}": value for key, value in part.items()}
+    for part, (name, at, names) in enumerate(parts):
+        take = _line if len(names) == 1 else _plane
+        taken = yield from take(scene, at, names, found, part, len(parts))
+        arrays |= {f"{name}/{key}": value for key, value in taken.items()}
     yield ArrayRecorded(name=f"landscape-t{scene.task}", arrays=arrays)
 
 
-def _slices(scene: Scene, points: int) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    seed = scene.config.seed
-    x, y = (landscape.random_direction(scene.network, seed + i) for i in (1, 2))
-    yield "random_dense", _line(scene, x, (-1.0, 1.0))
-    yield "plane_dense", _plane(scene, x, y, (-1.0, 1.0), points)
-    if scene.mask is None:
-        return
-    d = scene.displacement(scene.mask)
-    yield "pruning", _line(scene, d, (-0.5, 1.5))
-    yield "plane_pruning", _plane(scene, d, landscape.orthogonal_to(y, d), (-0.5, 1.5), points)
-    with at_cut(scene.network, scene.mask):
-        inside = [landscape.random_direction(scene.network, seed + i, scene.mask) for i in (1, 2)]
-        line = _line(scene, inside[0], (-1.0, 1.0))
-        plane = _plane(scene, inside[0], inside[1], (-1.0, 1.0), points)
-    yield "random_pruned", line
-    yield "plane_pruned", plane
+def plane_by_name(scene: Scene, look: Look, following: Mapping[str, Tensor] | None) -> Iterator[Event]:
+    """The plane `look.x` by `look.y` over the whole pool, through the point `look.at`.
+
+    Raises:
+        InputError: a point or an axis that this run does not have.
+    """
+    if look.at == "pruned" and scene.mask is None:
+        raise InputError("this run prunes nothing, so it has no pruned point; look at the dense one")
+    assert look.x is not None
+    assert look.y is not None
+    names = [look.x, look.y]
+    found: dict[str, Found] = {}
+    wanted = eigenvectors_wanted(*names)
+    where = "survivors" if look.at == "pruned" else "dense"
+    for point in points(scene):
+        if wanted and point.name == where:
+            found[where] = yield from ends_at(scene, point, wanted)
+    taken = yield from _plane(scene, look.at, names, found, 0, 1, whole=True, following=following)
+    name = f"plane-t{scene.task}-{look.at}-{look.x}-{look.y}"
+    yield ArrayRecorded(name=name, arrays=taken)
 
 
-def _line(scene: Scene, x: dict[str, Tensor], extent: tuple[float, float]) -> dict[str, np.ndarray]:
-    correct = scene.criterion.correct
-    found = landscape.slice_1d(
-        scene.network, scene.criterion, scene.whole, x, extent=extent, points=LINE_POINTS, correct=correct
-    )
-    scene.ledger.analysis(forward_examples=LINE_POINTS * len(scene.pool))
-    return {"x": as_numpy(found.x), "loss": as_numpy(found.loss), "accuracy": as_numpy(found.accuracy)}
+def _line(scene: Scene, at: str, names: list[str], found: Mapping[str, Found], part: int, parts: int) -> Arrays:
+    with _standing(scene, at):
+        x = axis(scene, names[0], at=at, found=found)
+        steps = landscape.line_steps(
+            scene.network, scene.criterion, scene.whole, x.direction,
+            extent=x.extent, points=LINE_POINTS, correct=scene.criterion.correct,
+        )  # fmt: skip
+    line = yield from told(steps, scene.task, "landscape", part, parts)
+    scene.ledger.analysis(forward_examples=line.evaluations * len(scene.pool))
+    return {"x": as_numpy(line.x), "loss": as_numpy(line.loss), "accuracy": as_numpy(line.accuracy)}
 
 
 def _plane(
-    scene: Scene, x: dict[str, Tensor], y: dict[str, Tensor], extent: tuple[float, float], points: int
-) -> dict[str, np.ndarray]:
-    found = landscape.slice_2d(
-        scene.network, scene.criterion, scene.sample, x, y, extent=(extent, (-1.0, 1.0)), points=points
+    scene: Scene,
+    at: str,
+    names: list[str],
+    found: Mapping[str, Found],
+    part: int,
+    parts: int,
+    *,
+    whole: bool = False,
+    following: Mapping[str, Tensor] | None = None,
+) -> Arrays:
+    data = scene.whole if whole else scene.sample
+    with _standing(scene, at):
+        x, y = plane_axes(*(axis(scene, name, at=at, found=found, following=following) for name in names))
+        steps = _plane_steps(scene, data, x, y)
+    plane = yield from told(steps, scene.task, "landscape", part, parts)
+    scene.ledger.analysis(forward_examples=plane.evaluations * len(data[0]))
+    facts: dict[str, Any] = {
+        "x": plane.x, "y": plane.y, "loss": plane.loss, "accuracy": plane.accuracy, "evaluated": plane.evaluated,
+        "error": plane.error, "evaluations": plane.evaluations, "holes": plane.holes,
+        "statistics": plane.statistics, "examples": len(data[0]), "x_name": x.name, "y_name": y.name,
+    }  # fmt: skip
+    return {key: np.asarray(value) for key, value in facts.items()}
+
+
+def _plane_steps(scene: Scene, data: tuple[Tensor, ...], x: Axis, y: Axis) -> Steps[landscape.Slice2D]:
+    return landscape.plane_steps(
+        scene.network,
+        scene.criterion,
+        data,
+        x.direction,
+        y.direction,
+        extent=(x.extent, y.extent),
+        points=scene.config.curvature.grid,
+        correct=scene.criterion.correct,
     )
-    scene.ledger.analysis(forward_examples=points * points * len(scene.chosen))
-    return {"x": as_numpy(found.x), "y": as_numpy(found.y), "loss": as_numpy(found.loss)}
+
+
+def _standing(scene: Scene, at: str) -> contextlib.AbstractContextManager[None]:
+    """The network at the point for the length of a block; a slice is of the network as it is when it begins."""
+    if at == "dense" or scene.mask is None:
+        return contextlib.nullcontext()
+    return at_cut(scene.network, scene.mask)

@@ -1,13 +1,14 @@
 """The sparsity curve: everything that depends on how much is cut, at about 25 levels."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
+from esacl.analysis.driving import driven
 from esacl.analysis.scene import Scene, as_numpy, at_cut, bill_rise, norm_of
-from esacl.curvature import loss_rise
+from esacl.curvature.rise import rise_steps
 from esacl.events import Analysing, ArrayRecorded, Event
 from esacl.pruning import keep_top
 from esacl.tasks import Examples
@@ -30,7 +31,8 @@ def sparsity(scene: Scene) -> Iterator[Event]:
     dense_loss = _dense_loss(scene)
     for done, level in enumerate(steps):
         yield Analysing(task=scene.task, stage="sparsity", done=done, total=len(steps))
-        for key, value in _at_level(scene, level, dense_loss).items():
+        at = yield from _at_level(scene, level, dense_loss)
+        for key, value in at.items():
             rows.setdefault(key, []).append(value)
     arrays = {key: np.array(values, dtype=np.float64) for key, values in rows.items()}
     layers = np.array(list(scene.saliency))
@@ -43,10 +45,11 @@ def sparsity(scene: Scene) -> Iterator[Event]:
     yield ArrayRecorded(name=f"histogram-t{scene.task}", arrays=_histogram(scene))
 
 
-def _at_level(scene: Scene, level: float, dense_loss: float) -> dict[str, Any]:
+def _at_level(scene: Scene, level: float, dense_loss: float) -> Generator[Event, None, dict[str, Any]]:
     mask = keep_top(scene.saliency, level, scene.config.pruning.allocation)
     nodes = 2 if scene.config.curvature.top else 0
-    rise = loss_rise(scene.network, scene.criterion, scene.sample, scene.displacement(mask), lambda_nodes=nodes)
+    d = scene.displacement(mask)
+    rise = yield from driven(rise_steps(scene.network, scene.criterion, scene.sample, d, lambda_nodes=nodes))
     bill_rise(scene, rise, len(scene.chosen))
     scene.ledger.analysis(forward_examples=len(scene.pool) + sum(len(examples) for examples in scene.evaluation))
     with at_cut(scene.network, mask), torch.no_grad():

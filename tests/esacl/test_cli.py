@@ -350,6 +350,27 @@ def test_an_analysis_with_other_points(kept, esacl):
     assert kept.array(run_id, "landscape-t1")["plane_dense/loss"].shape == (3, 3)  # what the run recorded stays
 
 
+def test_a_plane_by_name_is_recorded_under_its_names(kept, esacl):
+    run_id = kept.ids()[0]
+    look = ("--x", "eigen1", "--y", "random1", "--at", "pruned", "--points", 4)
+    outcome = esacl("analyse", run_id, "landscape", *look, "--task", 0, "--runs", kept.root, "--json")
+    assert outcome.json["arrays"] == ["plane-t0-pruned-eigen1-random1"]
+    assert kept.array(run_id, "plane-t0-pruned-eigen1-random1")["loss"].shape == (4, 4)
+    next_task = ("--x", "task", "--y", "random1", "--points", 2)
+    assert esacl("analyse", run_id, "landscape", *next_task, "--task", 0, "--runs", kept.root).code == 0
+    refused = esacl("analyse", run_id, "landscape", *next_task, "--task", 1, "--runs", kept.root)
+    assert refused.is_refused()
+    assert "task 1 has no next task" in refused.err
+
+
+def test_the_density_and_the_check_are_options_of_the_spectrum(kept, esacl):
+    run_id = kept.ids()[0]
+    arguments = ("spectrum", "--task", 0, "--probes", 2, "--check", "--set", "curvature.top=1")
+    outcome = esacl("analyse", run_id, *arguments, "--runs", kept.root, "--json")
+    assert "density-t0" in outcome.json["arrays"]
+    assert {row["engine"] for row in outcome.json["curvature"]} == {"lanczos", "pyhessian"}
+
+
 def test_an_analysis_that_the_run_left_out_has_the_plain_name(esacl, tmp_path):
     assert esacl("run", *SMALL, "--set=curvature.grid=0").code == 0
     assert esacl("analyse", "latest", "landscape", "--points", 3).out.splitlines()[0] == "recorded landscape-t1"
@@ -375,6 +396,12 @@ def test_each_view_has_a_name_of_its_own():
         (["landscape", "--task", "-1"], "task -1"),
         (["landscape", "--points", "100000"], "curvature.grid"),
         (["selection", "--points", "3"], "--points has no meaning for selection"),
+        (["spectrum", "--x", "eigen1"], "--x has no meaning for spectrum; it belongs to landscape"),
+        (["landscape", "--check"], "--check has no meaning for landscape; it belongs to spectrum"),
+        (["landscape", "--x", "eigen1"], "give both --x and --y"),
+        (["landscape", "--at", "pruned"], "give --x and --y too"),
+        (["landscape", "--x", "up", "--y", "task"], "unknown axis 'up'; choose from pruning, eigen1..eigen9"),
+        (["spectrum", "--probes", "1"], "probes 1 is out of range"),
         (["landscape", "--set", "ids.fraction=7"], "ids.fraction"),
         (["landscape", "--set", "scenario=class"], "cannot change 'scenario'; choose from curvature.grid"),
     ],

@@ -15,6 +15,7 @@ RECORD = {
     "esacl.errors": (),
     "esacl.config": ("pydantic",),
     "esacl.events": (),
+    "esacl.look": (),
     "esacl.metrics": (),
     "esacl.durable": (),
     "esacl.strict_json": (),

@@ -13,11 +13,13 @@ from esacl import recording
 from esacl.config import RunConfig
 from esacl.errors import InputError, RunFailure, RunUnreadable
 from esacl.events import (
+    Analysing,
     ArrayRecorded,
     Cancelled,
     CheckpointReady,
     Evaluated,
     Failed,
+    Pulse,
     RunFinished,
     RunStarted,
     Stepped,
@@ -97,6 +99,38 @@ for number, _ in enumerate(RunStore({str(tmp_path)!r}).record(SmallStream())):
                 break
     assert store.status(run_id).state == "lost"
     assert list(store.read(run_id).events) == kept(list(SmallStream())[:9])
+
+
+def pulsing(events, pulses=3):
+    for event in events:
+        yield event
+        yield from [Pulse()] * pulses
+
+
+def test_a_pulse_is_passed_on_and_is_no_line(store):
+    run_id, plain = store.create(CONFIG), finished(store)
+    passed = list(store.record(pulsing(SmallStream()), run_id))
+    assert Pulse() in passed
+    assert events_file(store, run_id).read_bytes() == events_file(store, plain).read_bytes()
+    before = store.folder(run_id) / "analyses.jsonl"
+    list(store.record_analysis(run_id, iter([Pulse(), Analysing(task=0, stage="density", done=0, total=1), Pulse()])))
+    assert [type(event) for event in store.tail(run_id, "analyses").poll()] == [Analysing, RunFinished]
+    assert b"Pulse" not in before.read_bytes()
+
+
+def test_a_run_and_an_analysis_can_be_stopped_at_a_pulse(store):
+    run_id = store.create(CONFIG)
+    seen = []
+    for event in store.record(pulsing(SmallStream()), run_id):
+        seen.append(event)
+        if isinstance(event, Pulse):
+            store.cancel(run_id)
+    assert (seen.count(Pulse()), seen[-1]) == (1, Cancelled())
+    other, seen = finished(store), []
+    for event in store.record_analysis(other, iter([Pulse()] * 5)):
+        seen.append(event)
+        store.cancel(other)
+    assert seen == [Pulse(), Cancelled()]
 
 
 def test_wall_time_is_kept_apart_from_the_events(store):

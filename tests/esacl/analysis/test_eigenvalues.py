@@ -6,30 +6,40 @@ import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 from tiny_runs import of_kind
 
+from esacl.analysis import analyse
 from esacl.curvature import hessian
 from esacl.events import CurvatureMeasured
+from esacl.look import Look
 
 
-def test_eigenvalues_are_measured_at_three_points_and_checked_by_pyhessian(looked):
+def at_point(events, point, restricted, engine="lanczos"):
+    found = [e for e in of_kind(events, CurvatureMeasured) if (e.task, e.point, e.restricted) == (1, point, restricted)]
+    return next(e for e in found if e.engine == engine)
+
+
+def test_eigenvalues_are_measured_at_three_points(looked):
     found = [e for e in of_kind(looked.events, CurvatureMeasured) if e.task == 1]
-    assert [(e.point, e.restricted) for e in found if e.engine == "lanczos"] == [
-        ("dense", False), ("pruned", False), ("pruned", True)
-    ]  # fmt: skip
-    by_point = {}
+    assert [(e.point, e.restricted) for e in found] == [("dense", False), ("pruned", False), ("pruned", True)]
+    assert {e.engine for e in found} == {"lanczos"}  # PyHessian is asked on request
     for e in found:
-        by_point.setdefault((e.point, e.restricted), {})[e.engine] = e
         assert e.converged
+        assert len(e.top_eigenvalues) == 2
         assert list(e.top_eigenvalues) == sorted(e.top_eigenvalues, reverse=True)
         assert e.relative_sharpness == pytest.approx(e.top_eigenvalues[0] * e.network_norm**2)
         assert (e.examples, e.fraction) == (48, 1.0)
-    for engines in by_point.values():
-        one, other = engines["lanczos"], engines["pyhessian"]
-        assert len(one.top_eigenvalues) == 2
-        assert one.top_eigenvalues[0] == pytest.approx(other.top_eigenvalues[0], rel=0.02)
     # Cauchy interlacing: restricting to the survivors alone lowers every eigenvalue.
-    full, restricted = (by_point["pruned", r]["lanczos"].top_eigenvalues for r in (False, True))
+    full, restricted = (at_point(looked.events, "pruned", r).top_eigenvalues for r in (False, True))
     assert all(a <= b * (1 + 1e-3) for a, b in zip(restricted, full))
     assert restricted != full
+
+
+def test_pyhessian_repeats_the_largest_eigenvalue_of_each_point_where_it_is_asked(looked):
+    events = list(analyse("spectrum", looked.config, 1, looked.recorded, look=Look(check=True)))
+    for point, restricted in (("dense", False), ("pruned", False), ("pruned", True)):
+        ours, theirs = (at_point(events, point, restricted, engine) for engine in ("lanczos", "pyhessian"))
+        assert len(theirs.top_eigenvalues) == 1
+        assert ours.top_eigenvalues[0] == pytest.approx(theirs.top_eigenvalues[0], rel=0.02)
+        assert ours == at_point(looked.events, point, restricted)
 
 
 @pytest.mark.parametrize("point", ["dense", "pruned"])

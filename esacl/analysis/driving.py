@@ -1,0 +1,43 @@
+"""Stepwise computations as events: so that a consumer sees how far they are and can stop them within a second."""
+
+from collections.abc import Generator
+from typing import TypeVar
+
+from esacl.events import Analysing, Event, Pulse
+from esacl.stepwise import Steps
+
+Result = TypeVar("Result")
+
+PIECES = 10  # lines that one part of a stage leaves at most
+
+
+def driven(steps: Steps[Result]) -> Generator[Event, None, Result]:
+    """Drive to the end; a `Pulse` after each step."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        yield Pulse()
+
+
+def told(steps: Steps[Result], task: int, stage: str, part: int = 0, parts: int = 1) -> Generator[Event, None, Result]:
+    """Drive to the end; an `Analysing` at each tenth of this part of the stage, a `Pulse` at other steps.
+
+    How far it is follows from the steps alone, never from the clock: equal runs leave equal lines.
+    """
+    yield Analysing(task=task, stage=stage, done=part * PIECES, total=parts * PIECES)
+    last = 0
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        piece = min(PIECES - 1, PIECES * step.done // max(1, step.total))
+        if piece > last:
+            last = piece
+            yield Analysing(task=task, stage=stage, done=part * PIECES + piece, total=parts * PIECES)
+        else:
+            yield Pulse()

@@ -1,0 +1,105 @@
+"""The ends of the spectrum, slices along eigenvectors, density, overlap and interval, against exact linear algebra."""
+
+import numpy as np
+import pytest
+import torch
+from looked_run import Run
+from tiny_runs import array, of_kind
+
+from esacl.analysis import analyse
+from esacl.curvature import hessian
+from esacl.events import CurvatureMeasured
+from esacl.look import Look
+
+POINTS = ("dense", "pruned", "survivors")
+
+
+@pytest.fixture(scope="module")
+def spectrum(looked) -> dict[str, np.ndarray]:
+    return looked.array("spectrum")
+
+
+def operator_at(run: Run, point: str, **more):
+    run.at(run.weights("dense") if point == "dense" else run.cut)
+    data = run.train.inputs, run.train.targets
+    mask = run.weights("mask") if point == "survivors" else None
+    return hessian(run.network, run.loss, data, mask, dtype=torch.float64, **more)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_both_ends_are_those_of_the_event_and_of_rayleigh(looked, spectrum, point):
+    top, bottom = spectrum[f"{point}/top"], spectrum[f"{point}/bottom"]
+    where = ("dense", False) if point == "dense" else ("pruned", point == "survivors")
+    event = next(
+        e for e in of_kind(looked.events, CurvatureMeasured) if (e.task, (e.point, e.restricted)) == (1, where)
+    )
+    assert tuple(top) == event.top_eigenvalues
+    assert float(spectrum[f"{point}/network_norm"]) == event.network_norm
+    operator = operator_at(looked, point)
+    assert int(spectrum[f"{point}/entries"]) == operator.shape[0]
+    generator = torch.Generator().manual_seed(0)
+    v = torch.randn(operator.shape[0], generator=generator, dtype=torch.float64)
+    quotient = float(v @ (operator @ v)) / float(v @ v)
+    assert bottom[0] < quotient < top[-1]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_the_slice_along_an_eigenvector_follows_its_parabola_near_the_point(spectrum, point):
+    x, loss = spectrum[f"{point}/slice_x"], spectrum[f"{point}/slice_loss"]
+    middle = x.shape[1] // 2
+    for i, value in enumerate(spectrum[f"{point}/top"]):
+        assert x[i, middle] == 0
+        assert loss[i, middle] == pytest.approx(float(spectrum[f"{point}/slice_value"]), rel=1e-6)
+        assert value * x[i, -1] ** 2 / 2 == pytest.approx(1, rel=1e-3)
+        a = x[i, middle + 1]
+        rise = float(spectrum[f"{point}/slice_gradient"][i]) * a + value * a**2 / 2
+        assert loss[i, middle + 1] - loss[i, middle] == pytest.approx(rise, abs=0.25 * value * a**2 / 2)
+
+
+def test_the_overlap_is_the_share_of_the_displacement_in_the_eigenvectors(looked, spectrum):
+    layers = list(spectrum["overlap/layers"])
+    mask, dense = looked.weights("mask"), looked.weights("dense")
+    d = {name: looked.cut[name] - dense[name] for name in mask}
+    assert layers == ["all", *mask]
+    for row, layer in enumerate(layers):
+        names = None if layer == "all" else (layer,)
+        operator = operator_at(looked, "dense", names=names)
+        flat = operator.flatten(d if layer == "all" else {layer: d[layer]})
+        squared = float(flat @ flat)
+        assert float(spectrum["overlap/norm"][row]) == pytest.approx(squared**0.5, rel=1e-5)
+        assert float(spectrum["overlap/curvature"][row]) == pytest.approx(float(flat @ (operator @ flat)), rel=1e-3)
+        assert int(spectrum["overlap/entries"][row]) == operator.shape[0]
+        shares = spectrum["overlap/norm_share"][row]
+        assert (np.diff(shares) >= 0).all()
+        assert ((shares >= 0) & (shares <= 1)).all()
+        assert spectrum["overlap/random_share"][row] == pytest.approx([1 / operator.shape[0], 2 / operator.shape[0]])
+    # The first eigenvector from an exact eigendecomposition, for the smallest block.
+    layer = min(mask, key=lambda name: mask[name].numel())
+    operator = operator_at(looked, "dense", names=(layer,))
+    columns = torch.eye(operator.shape[0], dtype=torch.float64)
+    found = np.linalg.eigh(np.stack([(operator @ column).numpy() for column in columns]))
+    flat = operator.flatten({layer: d[layer]}).numpy()
+    share = (found.eigenvectors[:, -1] @ flat) ** 2 / (flat @ flat)
+    assert spectrum["overlap/norm_share"][layers.index(layer), 0] == pytest.approx(share, rel=0.05, abs=1e-6)
+
+
+def test_a_density_is_measured_where_it_is_asked_for(looked):
+    events = list(analyse("spectrum", looked.config, 1, looked.recorded, look=Look(probes=3)))
+    density = array(events, "density-t1")
+    spectrum = array(events, "spectrum-t1")
+    for point in POINTS:
+        grid, values = density[f"{point}/grid"], density[f"{point}/density"]
+        assert np.trapezoid(values, grid) == pytest.approx(1, abs=1e-3)
+        assert grid[0] < spectrum[f"{point}/top"][0] < grid[-1]
+        assert (density[f"{point}/error"] >= 0).all()
+        assert int(density[f"{point}/products"]) == 3 * 40
+        assert int(density[f"{point}/entries"]) == int(spectrum[f"{point}/entries"])
+    layer = operator_at(looked, "survivors")
+    exact = sum(float((layer @ e)[i]) for i, e in enumerate(torch.eye(layer.shape[0], dtype=torch.float64)))
+    assert float(density["survivors/trace"]) == pytest.approx(exact, rel=0.02)
+
+
+def test_a_dense_run_has_one_point_and_no_overlap():
+    run = Run({"method": "finetune", "sparsity": 0.0, "epochs": 1, "curvature.levels": 0, "curvature.grid": 0})
+    found = run.array("spectrum")
+    assert {name.split("/")[0] for name in found} == {"dense"}
