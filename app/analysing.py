@@ -1,53 +1,134 @@
 """What a page shows where a run has not recorded what it needs: why, and a button that measures it now."""
 
-from typing import NoReturn
+import time
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import streamlit as st
 
 from app import reading, widgets
-from app.progress import STAGES
+from app.progress import analysis_left, analysis_progress
 from app.reading import Entry
 from esacl import jobs
 from esacl.errors import InputError
-from esacl.events import Analysing, Loading
 
 EVERY = 0.7  # seconds
 
 
 def missing(entry: Entry, what: str, kind: str, task: int) -> NoReturn:
     """Say that `what` is not there; offer to measure it where a job can; the page ends here."""
-    trouble = reading.remembered("trouble")
-    if trouble:
-        widgets.say("error", trouble)
-        reading.remember("trouble", None)
-    possible = not entry.recorded and entry.status.state == "finished"
-    if not possible or f"weights-t{task}" not in reading.array_names(entry):
+    if not possible(entry, task):
+        _trouble()
         widgets.wait(entry, what)
-    status = entry.store.analysis_status(entry.run_id)
-    if status is not None and status.state == "running":
-        _following(entry)
-        st.stop()
-    widgets.say("info", f"{what}.")
-    if status is not None and status.state in ("failed", "lost"):
-        widgets.say("error", f"The last attempt {widgets.STATES[status.state]}: {status.detail}")
-    st.button("Measure it now", key="measure-now", type="primary", on_click=_start, args=(entry, kind, task))
+    if not follow(entry):
+        _last_attempt(entry)
+        offer(entry, what, kind, {"task": task, "points": _points(entry, kind)})
     st.stop()
+
+
+def offer(
+    entry: Entry,
+    what: str,
+    kind: str,
+    options: Mapping[str, Any],
+    *,
+    label: str = "Measure it now",
+    key: str = "measure-now",
+    boxed: bool = True,
+) -> None:
+    """Say that `what` is not there, and offer to measure it where a job can."""
+    able = possible(entry, int(options["task"]))
+    said = f"{what}." if able else f"{what}. {_why_not(entry)}"
+    if boxed:
+        widgets.say("info", said)
+    else:
+        st.caption(widgets.plain(said))
+    if able:
+        button(entry, label, kind, options, key=key)
+
+
+def button(entry: Entry, label: str, kind: str, options: Mapping[str, Any], *, key: str) -> None:
+    """Starts an analysis; held back while another one works on the run."""
+    at_work = busy(entry)
+    about = "Another analysis works on this run; its progress is above." if at_work else None
+    given = (entry, kind, options)
+    st.button(label, key=key, type="primary", on_click=_start, args=given, disabled=at_work, help=about)
+
+
+def possible(entry: Entry, task: int) -> bool:
+    """Whether a job can look again at a task of the run."""
+    finished = not entry.recorded and entry.status.state == "finished"
+    return finished and f"weights-t{task}" in reading.array_names(entry)
+
+
+def busy(entry: Entry) -> bool:
+    """Whether an analysis works on a finished run; known before it has written its first line."""
+    return not entry.recorded and not entry.status.live and entry.store.workers.alive(entry.run_id)
+
+
+def follow(*entries: Entry | None) -> bool:
+    """The progress of the analyses that work on these runs, with a way to stop them; returns whether there are any.
+
+    When one ends, the page is drawn anew, with what was found.
+    """
+    _trouble()
+    at_work = [entry for entry in entries if entry is not None and busy(entry)]
+    for entry in entries:
+        if entry is not None and entry not in at_work and reading.remembered(_asked(entry)):
+            _last_attempt(entry)
+            reading.remember(_asked(entry), None)
+    for entry in at_work:
+        _following(entry)
+    return bool(at_work)
 
 
 @st.fragment(run_every=EVERY)
 def _following(entry: Entry) -> None:
-    status = entry.store.analysis_status(entry.run_id)
     jobs.reap(entry.store)
-    if status is None or status.state != "running":
+    if not busy(entry):
+        reading.remember(_since(entry), None)
         st.rerun()
-    fraction, stage = 0.0, "starting"
-    for event in reading.analyses(entry):
-        match event:
-            case Loading(what=what):
-                fraction, stage = 0.0, f"loading {what}"
-            case Analysing(stage=name, done=done, total=total):
-                fraction, stage = done / max(1, total), STAGES.get(name, name)
-    st.progress(min(0.999, fraction), widgets.plain(stage.capitalize()))
+    now = time.monotonic()
+    stands = analysis_progress(reading.analyses(entry))
+    first = reading.remembered(_since(entry))
+    if first is None or first[1] > stands.fraction or first[2] != stands.stage:
+        first = (now, stands.fraction, stands.stage)
+        reading.remember(_since(entry), first)
+    left = analysis_left(stands.fraction, first[1], now - first[0])
+    words = stands.stage.capitalize() + (f", about {widgets.duration(left)} left" if left is not None else "")
+    stopping = (entry.store.folder(entry.run_id) / "CANCEL").exists()
+    bar, stop = st.columns([5, 1], vertical_alignment="bottom")
+    bar.progress(min(0.999, stands.fraction), widgets.plain(words))
+    stop.button(
+        "Stopping …" if stopping else "Cancel",
+        key=f"cancel-{entry.run_id}",
+        on_click=_cancel,
+        args=(entry,),
+        disabled=stopping,
+    )
+
+
+def _last_attempt(entry: Entry) -> None:
+    status = entry.store.analysis_status(entry.run_id)
+    if status is not None and status.state in ("failed", "lost"):
+        widgets.say("error", f"The last analysis {widgets.STATES[status.state]}: {status.detail}")
+    elif status is not None and status.state == "cancelled":
+        widgets.say("info", "The last analysis was cancelled; nothing of it is shown.")
+
+
+def _trouble() -> None:
+    trouble = reading.remembered("trouble")
+    if trouble:
+        widgets.say("error", trouble)
+        reading.remember("trouble", None)
+
+
+def _why_not(entry: Entry) -> str:
+    if entry.recorded:
+        return "This run came with the project and is read-only: a run of your own can be measured again."
+    if entry.status.state != "finished":
+        return "It can be measured when the run is finished."
+    return "It cannot be measured: the run keeps no weights of this task."
 
 
 def _points(entry: Entry, kind: str) -> int | None:
@@ -60,8 +141,25 @@ def _points(entry: Entry, kind: str) -> int | None:
     return None if own else instead
 
 
-def _start(entry: Entry, kind: str, task: int) -> None:
+def _start(entry: Entry, kind: str, options: Mapping[str, Any]) -> None:
+    reading.remember(_asked(entry), True)
+    reading.remember(_since(entry), None)
     try:
-        jobs.analyse(entry.store, entry.run_id, kind, {"task": task, "points": _points(entry, kind)})
+        jobs.analyse(entry.store, entry.run_id, kind, options)
     except InputError as error:
         reading.remember("trouble", str(error))
+
+
+def _cancel(entry: Entry) -> None:
+    try:
+        jobs.cancel(entry.store, entry.run_id)
+    except InputError as error:
+        reading.remember("trouble", str(error))
+
+
+def _asked(entry: Entry) -> str:
+    return f"asked-{entry.run_id}"
+
+
+def _since(entry: Entry) -> str:
+    return f"since-{entry.run_id}"

@@ -4,7 +4,7 @@ import pandas as pd
 
 from app import frames, reading
 from app.figures import planes
-from app.figures.planes import Plane
+from app.figures.planes import Plane, Slice
 from app.reading import Entry
 from app.results import named
 
@@ -26,11 +26,22 @@ def curve_beside(entry: Entry | None, name: str) -> tuple[str, str, pd.DataFrame
     return named(entry), entry.config.method, frames.accuracy_at_levels(arrays)
 
 
-def all_planes(entry: Entry, tasks: int) -> list[Plane]:
+def slices_of(entry: Entry, task: int) -> dict[Slice, Plane]:
+    """The 2-D slices that a run holds of a task: its own, and those that were asked for later.
+
+    Raises:
+        RunUnreadable: an array is damaged.
+    """
+    own = reading.arrays(entry, f"landscape-t{task}")
+    found = list(planes.planes(own).values()) if own else []
+    for name in reading.array_names(entry):
+        where = planes.slice_of(name, task)
+        kept = reading.arrays(entry, name) if where else None
+        if where and kept is not None:
+            found.append(planes.plane_of(kept, where))
+    return planes.finest(found)
+
+
+def all_slices(entry: Entry, tasks: int) -> list[Plane]:
     """The 2-D slices of every task, for one colour scale over all of them."""
-    found: list[Plane] = []
-    for task in range(tasks):
-        arrays = reading.arrays(entry, f"landscape-t{task}")
-        if arrays is not None:
-            found += planes.planes(arrays).values()
-    return found
+    return [plane for task in range(tasks) for plane in slices_of(entry, task).values()]

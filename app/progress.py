@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from esacl.config import RunConfig
-from esacl.events import Analysing, Event, Loading, RunFinished, RunStarted, Stepped, TaskFinished, TaskStarted
+from esacl.events import (
+    Analysing,
+    Cancelled,
+    Event,
+    Failed,
+    Loading,
+    RunFinished,
+    RunStarted,
+    Stepped,
+    TaskFinished,
+    TaskStarted,
+)
 
 STAGES = {  # in the order of the run; as it names them -> as the reader reads them
     "selection": "choosing instances",
@@ -13,6 +24,7 @@ STAGES = {  # in the order of the run; as it names them -> as the reader reads t
     "sparsity": "cutting at every level",
     "landscape": "slicing the landscape",
 }
+ON_REQUEST = {"density": "measuring the whole spectrum"}  # stages that only an analysis after the run has
 TRAINING = 0.4  # share of a task's time that training takes, until the first task has told
 
 
@@ -45,7 +57,7 @@ def progress(
                 within = share * step / max(1, steps)
                 stage = f"task {task + 1} of {config.tasks}: training, epoch {epoch + 1} of {config.epochs}"
             case Analysing(task=task, stage=name, done=part, total=total):
-                # The first event of a stage counts stages; those after it count its own steps.
+                # The first event of a stage opens it (in old runs it counts stages); the others count its steps.
                 inner = part / max(1, total) if name == measuring else 0.0
                 measuring, within = name, share + (1 - share) * (_begins(name) + inner / len(STAGES))
                 stage = f"task {task + 1} of {config.tasks}: {STAGES.get(name, name)}"
@@ -58,6 +70,34 @@ def progress(
     working = seconds - _seconds_at(measured, _loading_events(events))  # loading comes once, not with each task
     left = working * (1 - fraction) / fraction if fraction > 0.03 and working > 0.5 else None
     return Progress(fraction, stage, seconds, left)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an analysis after the run stands: within its present stage."""
+
+    fraction: float  # 0..1
+    stage: str
+
+
+def analysis_progress(events: Sequence[Event]) -> Standing:
+    """Where the last analysis in a run's file of analyses stands."""
+    now = Standing(0.0, "starting")
+    for event in events:
+        match event:
+            case RunFinished() | Cancelled() | Failed():
+                now = Standing(0.0, "starting")
+            case Loading(what=what):
+                now = Standing(0.0, f"loading {what}")
+            case Analysing(stage=name, done=done, total=total):
+                now = Standing(done / max(1, total), STAGES.get(name) or ON_REQUEST.get(name, name))
+    return now
+
+
+def analysis_left(fraction: float, first: float, seconds: float) -> float | None:
+    """Seconds left of a stage that came from `first` to `fraction` in `seconds`; None while nothing can be said."""
+    moved = fraction - first
+    return seconds * (1 - fraction) / moved if moved > 0.03 and seconds > 0.5 else None
 
 
 def _begins(stage: str) -> float:

@@ -1,92 +1,215 @@
 """Two-dimensional slices of the loss as data: what a run recorded, and the one colour scale for all of them."""
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from app.drawing import Drawing, png, words
-from app.wording import number
+from app.wording import number, percent
 from esacl.errors import RunUnreadable
 
-PLANES = {  # name in the array -> (title, x axis, y axis)
-    "plane_pruning": (
-        "through the dense and the pruned point",
-        "pruning displacement: 0 dense, 1 pruned",
-        "a random direction",
-    ),
-    "plane_dense": ("around the dense point", "random direction 1", "random direction 2"),
-    "plane_pruned": ("around the pruned point", "random direction 1", "random direction 2"),
-}
-SLICES = {
-    "plane_pruning": "Through dense and pruned",
-    "around": "Around each of them",
-    "plane_dense": "Around the dense point",
+RECORDED = {  # name in `landscape-t{k}` -> (at, x, y); the y of the first may be named in the array
+    "plane_pruning": ("dense", "pruning", "random2"),
+    "plane_dense": ("dense", "random1", "random2"),
+    "plane_pruned": ("pruned", "random1", "random2"),
 }
 DECADES = 3  # what lies more decades above the lowest loss is drawn as the highest
 VIRIDIS = ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725")
 
+_DIRECTION = r"pruning|eigen[1-9]|random[1-9]|task"
+_ARRAY = re.compile(rf"plane-t(\d+)-(dense|pruned)-({_DIRECTION})-({_DIRECTION})(?:-[\w-]+)?")
+_STATISTICS = {
+    "kept": "BatchNorm statistics: the network's own",
+    "moved": "BatchNorm statistics: moved along with the weights",
+    "recomputed": "BatchNorm statistics: computed anew at each cell",
+}
+
+Slice = tuple[str, str, str]  # at, x, y
+
+
+def written(direction: str) -> str:
+    """A direction as the reader chooses it."""
+    for start, text in (("eigen", "eigenvector"), ("random", "random direction")):
+        if direction.startswith(start):
+            return f"{text} {direction.removeprefix(start)}"
+    return {"pruning": "pruning displacement", "task": "next task's solution"}[direction]
+
+
+def short(direction: str) -> str:
+    """A direction in a word or two, where an axis has no room for more."""
+    return {"pruning": "pruning", "task": "next task"}.get(direction) or written(direction).replace(" direction", "")
+
+
+def axis_title(direction: str) -> str:
+    """A direction with the unit of its axis."""
+    if direction == "pruning":
+        return "pruning displacement: 0 dense, 1 pruned"
+    if direction == "task":
+        return "towards the next task: 1 = its solution"
+    return f"{written(direction)}, {'weight units' if direction.startswith('eigen') else 'filter-normalised'}"
+
 
 @dataclass(frozen=True)
 class Plane:
-    """A 2-D slice of the loss."""
+    """A 2-D slice of the loss around a point, along two named directions."""
 
-    name: str
+    at: str  # dense | pruned
+    x_name: str
+    y_name: str
     x: np.ndarray  # (nx,)
     y: np.ndarray  # (ny,)
     loss: np.ndarray  # (ny, nx), NaN where it was not finite
+    accuracy: np.ndarray | None = None  # (ny, nx)
+    evaluated: np.ndarray | None = None  # (ny, nx) bool, False where interpolated; None: every cell was computed
+    error: float = 0.0  # nats, the estimated largest error of the interpolated cells
+    statistics: str = "none"  # which BatchNorm statistics
+    examples: int = 0  # instances that the loss is a mean over; 0: not told
+
+    @property
+    def slice(self) -> Slice:
+        """What it is a slice of."""
+        return self.at, self.x_name, self.y_name
 
     @property
     def points(self) -> list[tuple[str, str, float, float]]:
         """The marked points: name, marker, x, y."""
-        dense, pruned = ("dense", "circle", 0.0, 0.0), ("pruned", "diamond", 0.0, 0.0)
-        if self.name == "plane_pruning":
-            return [dense, (*pruned[:2], 1.0, 0.0)]
-        return [dense] if self.name == "plane_dense" else [pruned]
+        shape = "circle" if self.at == "dense" else "diamond"
+        found = [(self.at, shape, 0.0, 0.0)]
+        for place, direction in enumerate((self.x_name, self.y_name)):
+            ends = {"pruning": ("pruned", "diamond"), "task": ("next task", "square")}
+            # Inside the mask the way to the next task is cut: it does not lead to that solution.
+            if direction in ends and self.at == "dense":
+                found.append((*ends[direction], float(place == 0), float(place == 1)))
+        return found
 
     @property
     def title(self) -> str:
         """Where the slice lies."""
-        return PLANES[self.name][0]
+        if "pruning" in (self.x_name, self.y_name):
+            return "through the dense and the pruned point"
+        return f"around the {self.at} point"
 
     @property
     def holes(self) -> int:
-        """How many points have no finite loss."""
+        """How many cells have no finite loss."""
         return int((~np.isfinite(self.loss)).sum())
+
+    @property
+    def computed(self) -> int:
+        """How many cells were really computed."""
+        return self.loss.size if self.evaluated is None else int(self.evaluated.sum())
+
+    @property
+    def turned(self) -> "Plane":
+        """The same slice with its axes exchanged."""
+        accuracy, evaluated = (None if v is None else v.T for v in (self.accuracy, self.evaluated))
+        turned = {"x_name": self.y_name, "y_name": self.x_name, "x": self.y, "y": self.x, "loss": self.loss.T}
+        return dataclasses.replace(self, **turned, accuracy=accuracy, evaluated=evaluated)  # type: ignore[arg-type]
+
+
+def facts(plane: Plane) -> str:
+    """How the numbers of a slice were come by."""
+    size = f"{len(plane.x)} × {len(plane.y)} cells"
+    if plane.computed == plane.loss.size:
+        said = [f"{size}, each computed"]
+    else:
+        share = percent(plane.computed / plane.loss.size, 0)
+        said = [
+            f"{size}: {share} computed, the others interpolated, off by at most {number(plane.error)} nats (estimated)"
+        ]
+    if plane.holes:
+        said.append(f"{plane.holes} hole{'s' * (plane.holes > 1)} without a finite loss, left blank")
+    if plane.statistics in _STATISTICS:
+        said.append(_STATISTICS[plane.statistics])
+    if plane.examples:
+        said.append(f"{plane.examples:,} instances".replace(",", " "))
+    return " · ".join(said)
 
 
 def planes(arrays: Mapping[str, np.ndarray]) -> dict[str, Plane]:
-    """The planes that the arrays hold.
+    """The planes in `landscape-t{k}`, by their name there.
 
     Raises:
         RunUnreadable: a plane's shape does not fit its axes.
     """
     found = {}
-    for name in PLANES:
-        keys = [f"{name}/{part}" for part in ("x", "y", "loss")]
-        if not all(key in arrays for key in keys):
-            continue
-        x, y, loss = (np.asarray(arrays[key], dtype=float) for key in keys)
-        if loss.shape != (len(y), len(x)) or min(loss.shape) < 2:
-            raise RunUnreadable(
-                f"the landscape of this task is damaged ({name} has another shape); record the run again"
-            )
-        found[name] = Plane(name, x, y, loss)
+    for name, (at, x_name, y_name) in RECORDED.items():
+        part = {key.removeprefix(f"{name}/"): value for key, value in arrays.items() if key.startswith(f"{name}/")}
+        if {"x", "y", "loss"} <= part.keys():
+            told = str(part.get("y_name", y_name))
+            found[name] = plane_of(part, (at, x_name, told if re.fullmatch(_DIRECTION, told) else y_name))
     return found
 
 
-def slices(found: Mapping[str, Plane]) -> dict[str, str]:
-    """What can be shown: one plane, or the two around the dense and the pruned point side by side."""
-    both = "plane_dense" in found and "plane_pruned" in found
-    names = [
-        name for name in ("plane_pruning", "plane_dense") if name in found and not (both and name == "plane_dense")
-    ]
-    return {name: SLICES[name] for name in (*names, *(["around"] if both else []))}
+def slice_of(array_name: str, task: int) -> Slice | None:
+    """The slice that an array of a run holds, None where it holds none of this task."""
+    found = _ARRAY.fullmatch(array_name)
+    return (found[2], found[3], found[4]) if found and int(found[1]) == task else None
 
 
-def limits(found: Sequence[Plane]) -> tuple[float, float]:
-    """One colour scale for all planes: their whole range, but at most `DECADES` decades above the lowest."""
+def plane_of(arrays: Mapping[str, np.ndarray], where: Slice) -> Plane:
+    """A plane from its arrays.
+
+    Raises:
+        RunUnreadable: a part is missing, or its shape does not fit the axes.
+    """
+    name = " × ".join(where[1:])
+    if not {"x", "y", "loss"} <= arrays.keys():
+        raise RunUnreadable(f"the slice {name} of this task is damaged (x, y or loss is missing); measure it again")
+    x, y, loss = (np.asarray(arrays[key], dtype=float) for key in ("x", "y", "loss"))
+    beside = {key: np.asarray(arrays[key]) for key in ("accuracy", "evaluated") if key in arrays}
+    if loss.shape != (len(y), len(x)) or min(loss.shape) < 2 or any(b.shape != loss.shape for b in beside.values()):
+        raise RunUnreadable(f"the slice {name} {where[0]} of this task is damaged (another shape); measure it again")
+    return Plane(
+        *where,
+        x=x,
+        y=y,
+        loss=loss,
+        accuracy=beside["accuracy"].astype(float) if "accuracy" in beside else None,
+        evaluated=beside["evaluated"].astype(bool) if "evaluated" in beside else None,
+        error=float(arrays.get("error", 0.0)),
+        statistics=str(arrays.get("statistics", "none")),
+        examples=int(arrays.get("examples", 0)),
+    )
+
+
+def finest(found: Iterable[Plane]) -> dict[Slice, Plane]:
+    """One plane a slice: the one with most cells; of equal ones the last."""
+    best: dict[Slice, Plane] = {}
+    for plane in found:
+        before = best.get(plane.slice)
+        if before is None or plane.loss.size >= before.loss.size:
+            best[plane.slice] = plane
+    return best
+
+
+def lookup(found: Mapping[Slice, Plane], where: Slice) -> Plane | None:
+    """The plane of a slice, whichever way its axes were recorded."""
+    at, x, y = where
+    if where in found:
+        return found[where]
+    return found[at, y, x].turned if (at, y, x) in found else None
+
+
+def extent(found: Sequence[Plane]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The ranges of x and of y that hold every plane."""
+    return tuple(  # type: ignore[return-value]
+        (min(float(axis.min()) for axis in axes), max(float(axis.max()) for axis in axes))
+        for axes in ([plane.x for plane in found], [plane.y for plane in found])
+    )
+
+
+def limits(found: Iterable[Plane], quantity: str = "loss") -> tuple[float, float]:
+    """One colour scale for all planes.
+
+    Of the loss it is their whole range, but at most `DECADES` decades above the lowest; of the accuracy 0 to 1.
+    """
+    if quantity == "accuracy":
+        return 0.0, 1.0
     values = np.concatenate([np.zeros(0), *(plane.loss[np.isfinite(plane.loss)] for plane in found)])
     if not len(values):
         return 0.1, 1.0
@@ -94,17 +217,22 @@ def limits(found: Sequence[Plane]) -> tuple[float, float]:
     return low, min(max(float(values.max()), low * 1.01), low * 10**DECADES)
 
 
-def coloured(plane: Plane, locked: tuple[float, float]) -> tuple[np.ndarray, float, float]:
-    """log10 of the loss, and the ends of the colour scale in it."""
+def coloured(plane: Plane, locked: tuple[float, float], quantity: str = "loss") -> tuple[np.ndarray, float, float]:
+    """What is drawn (ny, nx), and the ends of its scale: the accuracy as it is, the loss in log10; NaN is a hole."""
     low, high = locked
+    if quantity == "accuracy":
+        given = np.full_like(plane.loss, np.nan) if plane.accuracy is None else plane.accuracy
+        return np.where(np.isfinite(plane.loss), given, np.nan), low, high
     with np.errstate(invalid="ignore"):
         values = np.log10(np.maximum(plane.loss, low))
     values[~np.isfinite(plane.loss)] = np.nan
     return values, float(np.log10(low)), float(np.log10(high))
 
 
-def ticks(locked: tuple[float, float]) -> dict[str, Any]:
-    """Places and names of the losses 1, 2, 5, 10, ... on a log10 axis."""
+def ticks(locked: tuple[float, float], quantity: str = "loss") -> dict[str, Any]:
+    """Places on the scale and what is written there: losses 1, 2, 5, 10, ..., or accuracies."""
+    if quantity == "accuracy":
+        return {"tickvals": [v / 4 for v in range(5)], "ticktext": [f"{25 * v} %" for v in range(5)]}
     start, end = (int(np.floor(np.log10(value))) for value in locked)
     steps = [m * 10.0**p for p in range(start, end + 1) for m in (1, 2, 5)]
     inside = [v for v in steps if locked[0] * 0.999 <= v <= locked[1] * 1.001]

@@ -1,15 +1,11 @@
 import json
 
 import numpy as np
-import pytest
-from synthetic_run import synthetic_config, synthetic_events
 
 from app import frames
-from app.figures import accuracy, costs, curvature, landscape, planes, selection, slices, sparsity, training
+from app.figures import accuracy, costs, curvature, planes, selection, slices, sparsity, training
 from app.figures.palette import hue
 from app.wording import number
-from esacl.errors import RunUnreadable
-from esacl.events import ArrayRecorded
 
 MATRIX = [[0.9, None, None], [0.85, 0.95, None], [0.8, 0.9, 1.0]]
 
@@ -145,52 +141,6 @@ def test_negative_eigenvalues_are_not_cut_off(events):
     frame = frames.curvature(events)
     frame["lambda_max"] = -frame["lambda_max"]
     assert curvature.shared_scale([frame], "lambda_max").low < frame["lambda_max"].min()
-
-
-def test_a_dense_run_has_only_the_slices_around_the_dense_point():
-    dense = synthetic_events(synthetic_config(method="finetune", sparsity=0.0))
-    cuts = next(e.arrays for e in dense if isinstance(e, ArrayRecorded) and e.name == "landscape-t0")
-    assert slices.along_pruning(cuts, "loss") is None
-    assert planes.slices(planes.planes(cuts)) == {"plane_dense": "Around the dense point"}
-
-
-def test_colours_are_locked_over_all_planes(arrays):
-    found = [p for name, kept in arrays.items() if name.startswith("landscape") for p in planes.planes(kept).values()]
-    low, high = planes.limits(found)
-    assert low == pytest.approx(min(p.loss.min() for p in found))
-    assert high == pytest.approx(max(p.loss.max() for p in found))
-    for plane in found:
-        figure = landscape.contour(plane, (low, high))
-        assert figure.data[0].zmin == pytest.approx(np.log10(low))
-        assert figure.data[0].zmax == pytest.approx(np.log10(high))
-        surface = landscape.surface(plane, (low, high))
-        assert surface.data[0].cmin == pytest.approx(np.log10(low))
-        assert surface.layout.uirevision == "camera"
-
-
-def test_dense_and_pruned_are_marked_where_they_are(arrays):
-    plane = planes.planes(arrays["landscape-t0"])["plane_pruning"]
-    marked = landscape.contour(plane, planes.limits([plane])).data[1]
-    assert list(marked.text) == ["dense", "pruned"]
-    assert list(marked.x) == [0.0, 1.0]
-    assert len(set(marked.marker.symbol)) == 2
-
-
-def test_holes_are_counted_and_left_blank(arrays):
-    cuts = {key: np.array(value) for key, value in arrays["landscape-t0"].items()}
-    cuts["plane_dense/loss"][2, 3] = np.nan
-    cuts["plane_dense/loss"][0, 0] = np.inf
-    plane = planes.planes(cuts)["plane_dense"]
-    assert plane.holes == 2
-    values, _, _ = planes.coloured(plane, planes.limits([plane]))
-    assert np.isnan(values).sum() == 2
-    json.dumps(planes.picture(plane), allow_nan=False)
-
-
-def test_a_plane_of_another_shape_is_refused(arrays):
-    cuts = {**arrays["landscape-t0"], "plane_dense/x": np.zeros(3)}
-    with pytest.raises(RunUnreadable, match="plane_dense"):
-        planes.planes(cuts)
 
 
 def test_names_of_classes_are_text(arrays):

@@ -1,11 +1,12 @@
 import itertools
 
 import pytest
+from looked_run import LOOK
 from synthetic_run import synthetic_config, synthetic_events
+from tiny_runs import events_of, tiny
 
-from app.progress import STAGES, progress
-from esacl import analysis
-from esacl.events import Analysing, RunStarted, Stepped, TaskFinished
+from app.progress import STAGES, Standing, analysis_left, analysis_progress, progress
+from esacl.events import Analysing, Cancelled, Loading, RunFinished, RunStarted, Stepped, TaskFinished
 
 
 def measured(events, each=0.1, before=4.0):
@@ -34,7 +35,24 @@ def test_the_stage_is_said_in_words(config, events):
 
 
 def test_the_stages_are_those_of_the_run_in_its_order():
-    assert list(STAGES) == list(analysis.STAGES)
+    stages = [e.stage for e in events_of(tiny(LOOK | {"tasks": 1})) if isinstance(e, Analysing)]
+    assert list(dict.fromkeys(stages)) == list(STAGES)
+
+
+def test_the_last_analysis_is_the_one_that_is_followed():
+    begin = Analysing(task=0, stage="landscape", done=5, total=20)
+    assert analysis_progress([]).stage == "starting"
+    assert analysis_progress([begin]) == Standing(0.25, "slicing the landscape")
+    assert analysis_progress([begin, Cancelled()]) == Standing(0.0, "starting")
+    later = Analysing(task=0, stage="density", done=1, total=4)
+    assert analysis_progress([begin, RunFinished(), Loading(what="torch"), later]).fraction == 0.25
+    assert analysis_progress([begin, later]).stage == "measuring the whole spectrum"
+
+
+def test_the_time_left_of_an_analysis_follows_from_its_pace():
+    assert analysis_left(0.5, 0.25, 10.0) == pytest.approx(20.0)
+    assert analysis_left(0.26, 0.25, 10.0) is None
+    assert analysis_left(0.5, 0.25, 0.1) is None
 
 
 @pytest.mark.parametrize("steps", [3, 4, 25])
