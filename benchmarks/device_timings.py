@@ -106,7 +106,7 @@ def _step_time(config: RunConfig, device: torch.device) -> float:
     events = run(config, data=_images())
     for event in events:
         if isinstance(event, TaskStarted | Stepped):
-            _wait(device)
+            wait(device)
         if isinstance(event, TaskStarted):
             begin = time.perf_counter()
         if isinstance(event, Stepped):
@@ -127,14 +127,14 @@ def _time(work: Callable[[], object], device: torch.device, times: int) -> float
 @contextmanager
 def _clock(device: torch.device) -> Iterator[list[float]]:
     seconds = [0.0]
-    _wait(device)
+    wait(device)
     begin = time.perf_counter()
     yield seconds
-    _wait(device)
+    wait(device)
     seconds[0] = time.perf_counter() - begin
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
     """Until the device has done all it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
