@@ -22,7 +22,7 @@ def missing(entry: Entry, what: str, kind: str, task: int) -> NoReturn:
         widgets.wait(entry, what)
     if not follow(entry):
         _last_attempt(entry)
-        offer(entry, what, kind, {"task": task, "points": _points(entry, kind)})
+        offer(entry, what, kind, {"task": task, "points": points(entry, kind)})
     st.stop()
 
 
@@ -131,7 +131,7 @@ def _why_not(entry: Entry) -> str:
     return "It cannot be measured: the run keeps no weights of this task."
 
 
-def _points(entry: Entry, kind: str) -> int | None:
+def points(entry: Entry, kind: str) -> int | None:
     """How fine to look where the run itself was told not to look."""
     curvature = entry.config.curvature if entry.config else None
     if curvature is None:

@@ -72,16 +72,17 @@ def curvature(events: Sequence[Event]) -> pd.DataFrame:
 
 
 def cross_check(frame: pd.DataFrame) -> pd.DataFrame:
-    """lambda_max of the dense point by both engines: task, lanczos, pyhessian, both converged, relative difference."""
-    columns = ["task", "lambda_max", "converged"]
+    """lambda_max by both engines: task, where, lanczos, pyhessian, both converged, relative difference."""
+    names = ["task", "where", "lanczos", "pyhessian", "converged", "difference"]
     if frame.empty:
-        return pd.DataFrame(columns=["task", "lanczos", "pyhessian", "converged", "difference"])
-    dense = frame[frame["where"] == "dense"]
-    ours, theirs = (dense.loc[dense["engine"] == engine, columns] for engine in ("lanczos", "pyhessian"))
-    both = ours.merge(theirs, on="task", suffixes=("_ours", "_theirs")).dropna()
+        return pd.DataFrame(columns=names)
+    columns = ["task", "where", "lambda_max", "converged"]
+    ours, theirs = (frame.loc[frame["engine"] == engine, columns] for engine in ("lanczos", "pyhessian"))
+    both = ours.merge(theirs, on=["task", "where"], suffixes=("_ours", "_theirs")).dropna()
     return pd.DataFrame(
         {
             "task": both["task"],
+            "where": both["where"],
             "lanczos": both["lambda_max_ours"],
             "pyhessian": both["lambda_max_theirs"],
             "converged": both["converged_ours"] & both["converged_theirs"],
@@ -93,18 +94,21 @@ def cross_check(frame: pd.DataFrame) -> pd.DataFrame:
 def agreement(check: pd.DataFrame) -> str:
     """How far the two engines are apart, in a sentence; what has not converged is named and not compared."""
     if check.empty:
-        return "This run holds no cross-check of its eigenvalues by PyHessian."
+        return "PyHessian has not been asked: it can find the largest eigenvalues a second time, independently."
     settled = check["converged"].astype(bool)
-    said = ["Lanczos and PyHessian measured λₘₐₓ of the dense point independently."]
+    said = ["Lanczos and PyHessian measured λₘₐₓ independently."]
     if settled.any():
         worst = check[settled].sort_values("difference").iloc[-1]
         said.append(
-            f"Where both converged ({int(settled.sum())} of {len(check)} tasks), they differ by at most "
-            f"{100 * float(worst['difference']):.2g} % (task {int(worst['task']) + 1}: "
+            f"Where both converged ({int(settled.sum())} of {len(check)} points), they differ by at most "
+            f"{100 * float(worst['difference']):.2g} % (task {int(worst['task']) + 1}, {POINTS[str(worst['where'])]}: "
             f"{float(worst['lanczos']):.4g} and {float(worst['pyhessian']):.4g})."
         )
     if not settled.all():
-        loose = [f"task {r.task + 1}: {r.lanczos:.4g} and {r.pyhessian:.4g}" for r in rows(check[~settled])]
+        loose = [
+            f"task {r.task + 1}, {POINTS[r.where]}: {r.lanczos:.4g} and {r.pyhessian:.4g}"
+            for r in rows(check[~settled])
+        ]
         said.append(f"Not converged, so not compared: {'; '.join(loose)}.")
     return " ".join(said)
 

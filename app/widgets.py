@@ -83,6 +83,14 @@ def scrub(
     return index
 
 
+def step(
+    label: str, names: Sequence[str], drawings: Sequence[Drawing], facts: Sequence[Mapping[str, object]], *, key: str
+) -> None:
+    """A slider with drawings that follow it in the browser alone: nothing is shared, nothing is run again."""
+    scrub = {"label": label, "names": list(names), "index": 0, "marked": None, "facts": list(facts), "local": True}
+    _drawings(data={"drawings": list(drawings), "scrub": scrub}, key=key)
+
+
 def method_name(config: RunConfig) -> str:
     """The method of a run as the reader knows it."""
     return palette.written(config.method, config.sparsity, config.pruning.saliency)

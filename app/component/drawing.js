@@ -21,6 +21,7 @@ function node(mark, animated) {
   }
   if (mark.text !== undefined) element.textContent = mark.text;
   if (mark.tip) element.dataset.tip = mark.tip;
+  if (mark.pick !== undefined) element.dataset.pick = Number(mark.pick);
   if (mark.frames) animated.push([element, mark.frames]);
   for (const child of mark.marks ?? []) {
     const inner = node(child, animated);
@@ -113,6 +114,16 @@ function slider(root, scrub, animated, commit) {
   return [box, move];
 }
 
+function picks(root) {
+  root.onclick = (event) => {
+    const picked = event.composedPath().find((element) => element.dataset?.pick);
+    const input = root.querySelector("input");
+    if (!picked || !input) return;
+    input.value = picked.dataset.pick;
+    for (const kind of ["input", "change"]) input.dispatchEvent(new Event(kind, { bubbles: true }));
+  };
+}
+
 function tips(root) {
   const tip = root.querySelector(".tip");
   const hide = () => { tip.hidden = true; };
@@ -140,9 +151,18 @@ export default function (component) {
   const parts = [tip];
   let move = null;
   if (data.scrub) {
-    const [box, mover] = slider(root, data.scrub, animated, (index) => setStateValue("index", index));
+    const stops = JSON.stringify(data.scrub.names);
+    const local = data.scrub.local ?? false;  // Python does not hear of the step: it is kept here
+    const index = local && root.dataset.stops === stops ? Number(root.dataset.index) : data.scrub.index;
+    const scrub = { ...data.scrub, index };
+    root.dataset.stops = stops;
+    root.dataset.index = index;
+    const [box, mover] = slider(root, scrub, animated, (chosen) => {
+      root.dataset.index = chosen;
+      if (!local) setStateValue("index", chosen);
+    });
     move = mover;
-    parts.push(box, facts(data.scrub, animated));
+    parts.push(box, facts(scrub, animated));
   }
   const grid = document.createElement("div");
   grid.className = "grid";
@@ -152,4 +172,5 @@ export default function (component) {
   if (move) move();
   if (focused) root.querySelector("input")?.focus();
   tips(root);
+  picks(root);
 }

@@ -1,6 +1,7 @@
 """Top Hessian eigenvalues before and after the cut, task by task, and one run beside another."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -57,7 +58,7 @@ def tops(
             tip = f"{written}, task {row.task + 1}\n{MEASURES[measure]} = {number(value)}\n" + eigenvalue_text(
                 row.eigenvalues
             )
-            panel.point(row.task + 1, value, look, shape=shape, tip=tip, size=6)
+            panel.point(row.task + 1, value, known(look, row.converged), shape=shape, tip=tip + lest(row), size=6)
         said.append(f"{written} " + ", ".join(number(v) for v in values))
     panel.alt = f"{MEASURES[measure]} of {title} per task: " + "; ".join(said) + "."
     return panel.drawing()
@@ -97,6 +98,74 @@ def shared_scale(frames: Sequence[pd.DataFrame], measure: str) -> Scale:
     return Scale(0.0, scale.high) if lowest >= 0 else scale
 
 
+def known(look: str, converged: bool) -> str:
+    """The look of a mark: hollow where the eigenvalue did not converge."""
+    return look if converged else f"open {look}"
+
+
+def lest(row: Any) -> str:
+    """How well a measurement is known, in a tip."""
+    words = f"\n{row.products} products, residual {number(row.residual)}"
+    return words if row.converged else f"{words}\ndid not converge: a hollow mark"
+
+
+def four(
+    runs: Sequence[tuple[str, pd.DataFrame]], task: int, measure: str, *, width: float = 500
+) -> tuple[Drawing, bool]:
+    """The points of one task, a row each: the Hessian at it, and where it was cut the Hessian on the survivors.
+
+    Returns the figure, and whether every eigenvalue in it converged.
+    """
+    parts = [(name, _at_task(frame, task)) for name, frame in runs]
+    step, head = 30, 26
+    places = sum(1 + len({"dense", "pruned"} & set(part["where"])) for _, part in parts if len(part))
+    panel = Panel(
+        shared_scale([part for _, part in parts], measure),
+        Scale(0, 1),
+        "",
+        f"{MEASURES[measure]} after task {task + 1}",
+        alt="",
+        width=width,
+        height=places * step + head + 48,
+        left=66,
+        right=30,
+        top=head,
+        y_ticks=(),
+    )
+    said, row, settled = [], 0, True
+    room = panel.height - panel.top - panel.bottom
+
+    def height() -> float:
+        return 1 - (row + 0.5) * step / room
+
+    for name, part in parts:
+        if part.empty:
+            continue
+        panel.text(panel.x.low, height(), name, "title", dx=-66, dy=6)
+        row += 1
+        for point in ("dense", "pruned"):
+            found = part[part["where"].isin((point, "survivors") if point == "pruned" else (point,))]
+            if found.empty:
+                continue
+            panel.text(panel.x.low, height(), point, "tick", dx=-10, dy=4, anchor="end")
+            panel.rule(y=height())
+            panel.line(found[measure].to_numpy(dtype=float), [height()] * len(found), "dense thin")
+            for one in rows(found):
+                written, look, shape = WHERE[one.where]
+                value = float(getattr(one, measure))
+                tip = f"{name}, {written}\n{MEASURES[measure]} = {number(value)}{lest(one)}"
+                panel.point(value, height(), known(look, one.converged), shape=shape, size=7, tip=tip)
+                said.append(f"{name} {written} {number(value)}")
+                settled &= bool(one.converged)
+            row += 1
+    panel.alt = f"{MEASURES[measure]} after task {task + 1}: {'; '.join(said)}."
+    return panel.drawing(), settled
+
+
+def _at_task(frame: pd.DataFrame, task: int) -> pd.DataFrame:
+    return frame[(frame["task"] == task) & (frame["engine"] == "lanczos")] if len(frame) else frame
+
+
 def eigenvalue_text(values: Sequence[float]) -> str:
     """The measured eigenvalues, largest first."""
     return "top eigenvalues " + ", ".join(number(v) for v in values)
@@ -104,7 +173,7 @@ def eigenvalue_text(values: Sequence[float]) -> str:
 
 def spectrum(frame: pd.DataFrame, task: int, *, width: float = 500, height: float = 230) -> Drawing:
     """The top eigenvalues of one task at each point, side by side on one axis."""
-    part = frame[(frame["task"] == task) & (frame["engine"] == "lanczos")] if len(frame) else frame
+    part = _at_task(frame, task)
     values = [v for row in part["eigenvalues"] for v in row] if len(part) else []
     panel = Panel(
         span(values, include=(0.0,)),
@@ -126,10 +195,10 @@ def spectrum(frame: pd.DataFrame, task: int, *, width: float = 500, height: floa
                 panel.point(
                     value,
                     at,
-                    look,
+                    known(look, entry.converged),
                     shape=shape,
                     size=6 if rank == 0 else 4,
-                    tip=f"{written}: λ{rank + 1} = {number(value)}",
+                    tip=f"{written}: λ{rank + 1} = {number(value)}{lest(entry)}",
                 )
     panel.alt = (
         f"Top eigenvalues of task {task + 1}: "

@@ -42,7 +42,7 @@ def test_the_cross_check_is_relative(events):
     assert len(check) == 3
     assert check["difference"].to_numpy() == pytest.approx(0.001)
     assert "0.1 %" in frames.agreement(check)
-    assert "no cross-check" in frames.agreement(frames.cross_check(frames.curvature([])))
+    assert "has not been asked" in frames.agreement(frames.cross_check(frames.curvature([])))
 
 
 def test_what_has_not_converged_is_named_and_not_compared(events):
@@ -51,9 +51,9 @@ def test_what_has_not_converged_is_named_and_not_compared(events):
     frame.loc[loose, "lambda_max"] = -3.0
     frame.loc[loose, "converged"] = False
     said = frames.agreement(frames.cross_check(frame))
-    assert "2 of 3 tasks" in said
+    assert "2 of 3 points" in said
     assert "at most 0.1 %" in said
-    assert "Not converged, so not compared: task 2: 7.26 and -3." in said
+    assert "Not converged, so not compared: task 2, dense: 7.26 and -3." in said
     none = frames.agreement(frames.cross_check(frame.assign(converged=False)))
     assert "at most" not in none
 

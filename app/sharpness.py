@@ -1,0 +1,164 @@
+"""The parts of the curvature page: what was recorded of the spectrum, and how to have what was not."""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+import streamlit as st
+
+from app import analysing, downloads, frames, measured, reading, spectra, widgets
+from app.figures import curvature, overlap, spectrum
+from app.reading import Entry
+from app.results import named
+from app.wording import number, percent
+
+PROBES = 8  # random vectors: 320 products at each point
+
+Runs = Sequence[tuple[Entry, pd.DataFrame]]  # with the curvature that each measured
+
+
+def points(runs: Runs, task: int) -> None:
+    """The largest eigenvalue at every point of the runs, as it is and times |theta|^2."""
+    parts = [(named(entry), frame) for entry, frame in runs]
+    drawn = [curvature.four(parts, task, measure) for measure in curvature.MEASURES]
+    widgets.draw(curvature.legend(), key="legend")
+    widgets.draw(*(drawing for drawing, _ in drawn), key="four")
+    if not all(settled for _, settled in drawn):
+        st.caption("Hollow marks did not converge: what they show is a lower bound.")
+
+
+def slices(entry: Entry, frame: pd.DataFrame, task: int) -> None:
+    """The top eigenvalues, each with the loss along its eigenvector."""
+    arrays = reading.arrays(entry, f"spectrum-t{task}")
+    found = spectrum.linked(spectra.ends(arrays)) if arrays else None
+    if found is None:
+        widgets.draw(curvature.spectrum(frame, task), key="spectrum")
+        _offer(entry, "The loss along the eigenvectors of this task has not been measured", task, "slices")
+        return
+    widgets.step("Eigenvalue and its slice", found.names, found.drawings, found.facts, key="linked")
+    st.caption(
+        "Step, or click a mark. The slice runs as far as its parabola rises by one nat; axes and scales stay the same. "
+        "Where the measured line leaves the parabola, the second-order picture ends; beyond the top of the figure it "
+        "is not drawn. It is a slice, not the whole landscape."
+    )
+
+
+def density(entry: Entry, task: int) -> None:
+    """The density of the whole spectrum at each point; offered where it is not there."""
+    arrays, ends = (reading.arrays(entry, f"{name}-t{task}") for name in ("density", "spectrum"))
+    if arrays is None:
+        _offer(entry, "The density of the whole spectrum has not been measured", task, "density", PROBES)
+        return
+    drawn = spectrum.density(spectra.densities(arrays), spectra.ends(ends) if ends else ())
+    widgets.draw(*drawn, key="density")
+    st.caption(
+        "Stochastic Lanczos quadrature; the band is two standard errors over the random vectors. Marks at the foot: "
+        "the top eigenvalues. Few eigenvalues are large and nearly all are about zero, hence the logarithmic axis; a "
+        "hump is as wide as the smoothing, whatever the eigenvalue's own place."
+    )
+
+
+def directions(runs: Runs, task: int) -> None:
+    """How the cut lies to the sharp directions, of each run."""
+    found = []
+    for entry, _ in runs:
+        arrays = reading.arrays(entry, f"spectrum-t{task}")
+        one = spectra.overlap(arrays) if arrays else None
+        if one is not None:
+            found.append((named(entry), one))
+    if not found:
+        config = runs[0][0].config
+        if config is not None and config.sparsity > 0:
+            _offer(runs[0][0], "How the cut lies to the eigenvectors has not been measured", task, "overlap")
+        return
+    x = overlap.scale([one for _, one in found])
+    widgets.draw(overlap.legend(), key="overlap-legend")
+    widgets.draw(*(overlap.shares(one, name, x) for name, one in found), key="overlap")
+    st.markdown(
+        "The cut costs $\\tfrac12 d^\\top H d$ to second order, which is $\\tfrac12 |d|^2$ times the curvature in the "
+        "direction of $d$. Two things make it small: a **short** $d$, and a $d$ with little of its length in the few "
+        "**sharp directions**. A random direction has $k/n$ of its length in the top $k$ of $n$: the cross. What of "
+        "$d^\\top H d$ lies there says how much of the cost those few directions carry. Each layer has the Hessian of "
+        "its own weights."
+    )
+
+
+def estimate(entry: Entry, task: int) -> None:
+    """The eigenvalues from the instances that IDS chose, with their interval; nothing where the run has none."""
+    arrays = reading.arrays(entry, f"spectrum-t{task}")
+    found = spectra.interval(arrays) if arrays else None
+    if found is None:
+        return
+    st.header("From fewer instances")
+    left, right = st.columns(2, gap="large")
+    with left:
+        widgets.draw(spectrum.interval(found), key="interval")
+    with right:
+        st.markdown(
+            f"Circles: from the {found.examples} instances that IDS chose ({percent(found.fraction, 0)} of the pool), "
+            f"weighted, with the {percent(found.level, 0)} confidence interval. Diamonds: from the whole pool. The "
+            "largest eigenvalue of a small sample is too high on average, for a maximum picks up noise; here by an "
+            f"estimated {number(float(found.bias[0]))}."
+        )
+
+
+def check(entry: Entry, frame: pd.DataFrame, task: int) -> None:
+    """What PyHessian makes of the same eigenvalues; on request."""
+    seen = frames.cross_check(frame)
+    st.markdown(widgets.plain(frames.agreement(seen)))
+    if analysing.possible(entry, task) and not (len(seen) and (seen["task"] == task).any()):
+        label = f"Have PyHessian check task {task + 1}"
+        options = {"task": task, "points": analysing.points(entry, "spectrum"), "check": True}
+        analysing.button(entry, label, "spectrum", options, key="measure-check")
+
+
+def files(entry: Entry, frame: pd.DataFrame, task: int) -> None:
+    """The numbers and figures of this task, to take along."""
+    made: dict[str, Callable[[], bytes]] = {
+        "csv": functools.partial(_table, frame),
+        "npz": functools.partial(_arrays, entry, task),
+        "html": functools.partial(_page, entry, frame, task),
+    }
+    downloads.row(f"curvature-{entry.run_id}-t{task}", made, key="curvature")
+
+
+def _offer(entry: Entry, what: str, task: int, key: str, probes: int | None = None) -> None:
+    options = {"task": task, "points": analysing.points(entry, "spectrum"), "probes": probes}
+    label = "Measure the density" if probes else "Measure it now"
+    analysing.offer(entry, what, "spectrum", options, label=label, key=f"measure-{key}", boxed=False)
+
+
+def _table(frame: pd.DataFrame) -> bytes:
+    shown = frames.measurements(frame)
+    return downloads.table(list(shown.columns), shown.values.tolist())
+
+
+def _arrays(entry: Entry, task: int) -> bytes:
+    kept = {name: reading.arrays(entry, f"{name}-t{task}") or {} for name in ("spectrum", "density")}
+    return downloads.npz({f"{name}/{key}": v for name, arrays in kept.items() for key, v in arrays.items()})
+
+
+def _page(entry: Entry, frame: pd.DataFrame, task: int) -> bytes:
+    parts = [downloads.part(*(curvature.four([(named(entry), frame)], task, m)[0] for m in curvature.MEASURES))]
+    arrays, dense = (reading.arrays(entry, f"{name}-t{task}") for name in ("spectrum", "density"))
+    if arrays:
+        ends, lying, few = spectra.ends(arrays), spectra.overlap(arrays), spectra.interval(arrays)
+        found = spectrum.linked(ends)
+        if found:
+            scrub = {"label": "Eigenvalue", "names": found.names, "index": 0, "facts": found.facts, "local": True}
+            parts.append(downloads.part(*found.drawings, scrub=scrub))
+        if dense:
+            parts.append(downloads.part(*spectrum.density(spectra.densities(dense), ends)))
+        if lying:
+            parts.append(downloads.part(overlap.legend()))
+            parts.append(downloads.part(overlap.shares(lying, named(entry), overlap.scale([lying]))))
+        if few:
+            parts.append(downloads.part(spectrum.interval(few)))
+    about = widgets.facts_line(entry, reading.record(entry))
+    return downloads.drawings(f"Curvature after task {task + 1}: {named(entry)}", about, parts)
+
+
+def measured_of(*entries: Entry | None) -> list[tuple[Entry, pd.DataFrame]]:
+    """The runs that measured curvature, with it."""
+    found = [(entry, measured.curvature_of(entry)) for entry in entries if entry is not None]
+    return [(entry, frame) for entry, frame in found if not frame.empty]
