@@ -6,9 +6,10 @@ import numpy as np
 from torch import Tensor
 
 from esacl import landscape
-from esacl.analysis.driving import driven
+from esacl.analysis.driving import driven, told
 from esacl.analysis.points import Found, Point, ends_at, points
 from esacl.analysis.scene import Scene, as_numpy, at_cut, norm_of
+from esacl.curvature.interval import GROUPS, interval_steps
 from esacl.curvature.lanczos import Eigenpairs, top_steps
 from esacl.curvature.operator import hessian
 from esacl.curvature.overlap import Overlap, overlap
@@ -18,6 +19,7 @@ from esacl.look import Look
 from esacl.stepwise import Steps
 
 SLICE_POINTS = 21
+FEWEST = 3  # examples that a spread can be seen among
 ONE_NAT = 2.0  # lambda a^2 / 2 is one nat at a = sqrt(2 / lambda)
 
 
@@ -32,7 +34,7 @@ def spectrum(scene: Scene, look: Look) -> Generator[Event, None, dict[str, Found
         return found
     arrays: dict[str, np.ndarray] = {}
     places = points(scene)
-    parts = len(places)
+    parts = len(places) + 1
     for part, point in enumerate(places):
         at = found[point.name] = yield from ends_at(scene, point, top, part, parts)
         yield _measured(scene, point, at.ends.top, at.ends.products, engine="lanczos")
@@ -40,6 +42,8 @@ def spectrum(scene: Scene, look: Look) -> Generator[Event, None, dict[str, Found
         arrays |= {f"{point.name}/{key}": value for key, value in (_ends(scene, point, at) | slices).items()}
         if look.check:
             yield from _checked(scene, point)
+    if len(scene.chosen) >= FEWEST:
+        arrays |= yield from _interval(scene, len(found["dense"].ends.top.values), len(places), parts)
     if scene.mask is not None:
         arrays |= yield from _overlaps(scene, found["dense"])
     yield ArrayRecorded(name=f"spectrum-t{scene.task}", arrays=arrays)
@@ -93,6 +97,25 @@ def _line_at(
         return steps()
     with at_cut(scene.network, point.cut):
         return steps()
+
+
+def _interval(scene: Scene, k: int, part: int, parts: int) -> Generator[Event, None, dict[str, np.ndarray]]:
+    """The top eigenvalues at the dense point as the chosen instances estimate them, with their confidence interval."""
+    steps = interval_steps(
+        scene.network, scene.criterion, scene.sample, k, pool=len(scene.pool), groups=min(GROUPS, len(scene.chosen))
+    )
+    found = yield from told(steps, scene.task, "spectrum", part, parts)
+    scene.ledger.analysis(products=round(found.products * len(scene.chosen)))
+    return {
+        "interval/value": as_numpy(found.values),
+        "interval/low": as_numpy(found.low),
+        "interval/high": as_numpy(found.high),
+        "interval/bias": as_numpy(found.bias),
+        "interval/examples": np.array(len(scene.chosen)),
+        "interval/fraction": np.array(scene.config.ids.fraction),
+        "interval/level": np.array(found.level),
+        "interval/products": np.array(found.products),
+    }
 
 
 def _overlaps(scene: Scene, dense: Found) -> Generator[Event, None, dict[str, np.ndarray]]:

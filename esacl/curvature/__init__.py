@@ -3,6 +3,7 @@
 Every long computation has a twin that goes by steps (`stepwise`): `top_steps`, `density_steps` and so on.
 """
 
+from esacl.curvature.interval import EigenvalueInterval, eigenvalue_interval, interval_steps
 from esacl.curvature.lanczos import (
     Eigenpairs,
     Extremes,
@@ -20,6 +21,7 @@ from esacl.curvature.trace import Trace, trace, trace_steps
 
 __all__ = [
     "Eigenpairs",
+    "EigenvalueInterval",
     "Extremes",
     "Hessian",
     "LossRise",
@@ -27,9 +29,11 @@ __all__ = [
     "SpectralDensity",
     "Trace",
     "density_steps",
+    "eigenvalue_interval",
     "extreme_eigenpairs",
     "extreme_steps",
     "hessian",
+    "interval_steps",
     "loss_rise",
     "overlap",
     "pyhessian_eigenvalues",

@@ -83,6 +83,14 @@ def test_the_overlap_is_the_share_of_the_displacement_in_the_eigenvectors(looked
     assert spectrum["overlap/norm_share"][layers.index(layer), 0] == pytest.approx(share, rel=0.05, abs=1e-6)
 
 
+def test_the_interval_stands_beside_the_whole_pool(spectrum):
+    low, value, high = (spectrum[f"interval/{part}"] for part in ("low", "value", "high"))
+    assert value.shape == (2,)
+    assert (low < high).all()
+    assert (int(spectrum["interval/examples"]), float(spectrum["interval/fraction"])) == (12, 0.25)
+    assert float(spectrum["interval/level"]) == 0.95
+
+
 def test_a_density_is_measured_where_it_is_asked_for(looked):
     events = list(analyse("spectrum", looked.config, 1, looked.recorded, look=Look(probes=3)))
     density = array(events, "density-t1")
@@ -102,4 +110,4 @@ def test_a_density_is_measured_where_it_is_asked_for(looked):
 def test_a_dense_run_has_one_point_and_no_overlap():
     run = Run({"method": "finetune", "sparsity": 0.0, "epochs": 1, "curvature.levels": 0, "curvature.grid": 0})
     found = run.array("spectrum")
-    assert {name.split("/")[0] for name in found} == {"dense"}
+    assert {name.split("/")[0] for name in found} == {"dense", "interval"}
