@@ -114,11 +114,63 @@ def test_scrubbing_answers_in_the_browser_and_the_level_goes_along(visit):
     expect(other.page.locator(".drawings output")).to_have_text(moved)
 
 
-def test_a_surface_is_drawn_in_three_dimensions(visit):
+CAMERAS = """[...document.querySelectorAll('.esacl-plots .plot')].map(plot =>
+    plot._fullLayout.scene._scene.getCamera().eye.x.toFixed(3))"""
+
+
+def test_the_camera_outlives_data_and_page_and_is_shared_by_the_panels(visit):
     here = visit()
     here.open("landscape")
     here.page.get_by_text("In 3-D").click()
-    here.page.wait_for_selector(".js-plotly-plot .gl-container, .js-plotly-plot canvas", state="attached")
+    first = here.page.locator(".esacl-plots .plot canvas").first
+    first.wait_for(state="attached")
+    here.page.wait_for_function(f"() => {CAMERAS}.length === 2")
+    start = here.page.evaluate(CAMERAS)
+    assert start[0] == start[1]
+    box = here.page.locator(".esacl-plots .plot").first.bounding_box()
+    here.page.mouse.move(box["x"] + 200, box["y"] + 200)
+    here.page.mouse.down()
+    here.page.mouse.move(box["x"] + 300, box["y"] + 220, steps=5)
+    here.page.mouse.up()
+    here.page.wait_for_function(f"old => {CAMERAS}.every(eye => eye !== old)", arg=start[0])
+    here.page.wait_for_timeout(300)
+    turned = here.page.evaluate(CAMERAS)
+    assert turned[0] == turned[1]
+    node = here.page.locator(".esacl-plots .plot").first.element_handle()
+    before = here.page.evaluate("plot => plot.data[0].z[0][0]", node)
+    here.page.locator("[data-testid=stButtonGroup] button", has_text="1").first.click()  # another task
+    here.page.wait_for_function("([plot, old]) => plot.data[0].z[0][0] !== old", arg=[node, before])
+    assert here.page.evaluate(CAMERAS) == turned
+    assert node.evaluate("plot => plot.isConnected"), "the figure was mounted anew"
+    here.page.locator("[data-testid=stTopNavLink]", has_text="Sparsity").click()
+    expect(here.page.locator("h1")).to_have_text("How much can go?")
+    here.page.locator("[data-testid=stTopNavLink]", has_text="Landscape").click()
+    here.page.wait_for_function(f"() => {CAMERAS}.length === 2")
+    assert here.page.evaluate(CAMERAS) == turned
+
+
+def test_an_eigenvalue_is_stepped_and_clicked_in_the_browser_alone(visit):
+    here = visit()
+    runs_of_page = script_runs(here.page)
+    here.open("curvature")
+    drawing = here.page.locator(".drawings", has=here.page.locator("input[type=range]"))
+    slice_path = drawing.locator("path.line").last
+    drawing.locator("[data-pick]").first.wait_for()
+    here.page.wait_for_timeout(500)
+    before, first = len(runs_of_page), slice_path.get_attribute("d")
+    expect(drawing.locator("output")).to_contain_text("λ₁")
+    drawing.locator("input").press("ArrowRight")
+    expect(drawing.locator("output")).to_contain_text("λ₂")
+    second = slice_path.get_attribute("d")
+    assert second != first
+    picked = drawing.locator("[data-pick='6']")
+    picked.click()
+    expect(drawing.locator("output")).to_contain_text("survivors only")
+    ring, at = (drawing.locator(which).first.bounding_box() for which in ("circle.cursor", "[data-pick='6']"))
+    assert abs(ring["x"] + ring["width"] / 2 - at["x"] - at["width"] / 2) < 1
+    assert slice_path.get_attribute("d") not in (first, second)
+    here.page.wait_for_timeout(500)
+    assert len(runs_of_page) == before, "a step reran the page"
 
 
 def test_an_unknown_run_in_a_link_is_one_line(visit):
