@@ -23,11 +23,17 @@ class Krylov:
     """An orthonormal basis Q (m, n) grown by products, and the projection T = Q H Q' (m, m) in float64.
 
     T is filled from the inner products of each new H q with the whole basis, so the same code serves the plain
-    recurrence, a fresh start after the space closed (residual zero) and a thick restart.
+    recurrence, a fresh start after the space closed (residual zero) and a thick restart. What lies in the span of
+    `beside` (n, k), orthonormal eigenvectors that are known already, is kept out; `scale` is the largest of their
+    |eigenvalues|, whose rounding cannot be kept out.
     """
 
-    def __init__(self, operator: SymmetricOperator, size: int, seed: int) -> None:
+    def __init__(
+        self, operator: SymmetricOperator, size: int, seed: int, beside: Tensor | None = None, scale: float = 0.0
+    ) -> None:
         self._operator = operator
+        self._beside, self._scale = beside, scale
+        self._room = operator.shape[0] - (0 if beside is None else beside.shape[1])
         self._generator = torch_generator(seed, "lanczos")
         self._basis = torch.empty(size + 1, operator.shape[0], dtype=operator.dtype, device=operator.device)
         self.projected = torch.zeros(size, size, dtype=torch.float64)
@@ -56,7 +62,7 @@ class Krylov:
         overlaps = basis @ product
         rest = product - basis.T @ overlaps
         again = basis @ rest  # twice is enough (Parlett 1998, section 6.9)
-        rest -= basis.T @ again
+        rest = self._without_known(rest - basis.T @ again)
         column = (overlaps + again).double().cpu()
         self._beta = float(rest.norm())
         if not (bool(column.isfinite().all()) and self._beta < float("inf")):
@@ -66,7 +72,7 @@ class Krylov:
         self.filled = m
         if self._beta > self.floor:
             self._basis[m] = rest / self._beta
-        elif m < self._operator.shape[0]:
+        elif m < self._room:
             self._beta = 0.0
             if self._block:
                 block = torch.linalg.eigvalsh(self.projected[self._block : m, self._block : m])
@@ -92,7 +98,7 @@ class Krylov:
         a component, copies of an eigenvalue). What is left has no eigenvalue outside those of the second or a later
         closed block, as almost every start vector has a component along each eigenspace.
         """
-        if self._block == 0 or self.filled == self._operator.shape[0]:
+        if self._block == 0 or self.filled == self._room:
             return True
         ends = [] if self._closed_ends is None else [self._closed_ends]
         block = self.projected[self._block : self.filled, self._block : self.filled]
@@ -119,13 +125,16 @@ class Krylov:
     @property
     def floor(self) -> float:
         """What rounding alone leaves of a residual: below it a residual says nothing."""
-        scale = float(self.projected.abs().max())
-        return 10 * torch.finfo(self._operator.dtype).eps * scale
+        eps = torch.finfo(self._operator.dtype).eps
+        return eps * max(10 * float(self.projected.abs().max()), 100 * self._scale)
 
     def _fresh(self) -> None:
         vector = torch.randn(self._operator.shape[0], generator=self._generator, dtype=torch.float64)
         vector = vector.to(self._operator.dtype).to(self._operator.device)
         basis = self._basis[: self.filled]
         for _ in range(2):
-            vector = vector - basis.T @ (basis @ vector)
+            vector = self._without_known(vector - basis.T @ (basis @ vector))
         self._basis[self.filled] = vector / vector.norm()
+
+    def _without_known(self, vector: Tensor) -> Tensor:
+        return vector if self._beside is None else vector - self._beside @ (self._beside.T @ vector)
