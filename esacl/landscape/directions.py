@@ -12,6 +12,9 @@ from esacl.seeds import torch_generator
 
 Direction = dict[str, Tensor]
 
+NORM_LAYERS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+STATISTICS = ("running_mean", "running_var")  # of BatchNorm: part of a solution, but no weights
+
 
 def random_direction(network: nn.Module, seed: int, mask: Mapping[str, Tensor] | None = None) -> Direction:
     """A Gaussian direction, filter-normalised: each output row has the norm of that row's weights.
@@ -27,9 +30,15 @@ def random_direction(network: nn.Module, seed: int, mask: Mapping[str, Tensor] |
     parameters = _parameters(network)
     for name, entry in (mask or {}).items():
         check_like(name, entry, parameters)
+    still = {
+        f"{layer}.{name}" if layer else name
+        for layer, module in network.named_modules()
+        if isinstance(module, NORM_LAYERS)
+        for name, _ in module.named_parameters(recurse=False)
+    }
     direction = {}
     for name, weight in parameters.items():
-        if weight.dim() < 2:
+        if weight.dim() < 2 or name in still:
             direction[name] = torch.zeros_like(weight)
             continue
         noise = torch.randn(weight.shape, generator=torch_generator(seed, "direction", name))
@@ -66,10 +75,13 @@ def eigen_direction(operator: Hessian, vector: Tensor) -> Direction:
 def task_direction(a: nn.Module | Mapping[str, Tensor], b: nn.Module | Mapping[str, Tensor]) -> Direction:
     """From solution a to solution b: at 1 along it, seen from a, stands b.
 
+    Of modules it includes the floating-point buffers, because BatchNorm's statistics are part of a solution; a slice
+    moves them, or leaves them as they are, as its `statistics` say.
+
     Raises:
         InputError: the two have other names or shapes.
     """
-    start, end = (_parameters(s) if isinstance(s, nn.Module) else dict(s) for s in (a, b))
+    start, end = (_solution(s) if isinstance(s, nn.Module) else dict(s) for s in (a, b))
     if odd := sorted(start.keys() ^ end.keys()):
         raise InputError(f"{odd[0]!r} is in one solution only; both must be of one network")
     for name, tensor in end.items():
@@ -90,7 +102,11 @@ def masked(direction: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> Direc
 
 
 def orthogonal_to(direction: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> Direction:
-    """The part of a direction orthogonal to another, over all weights; not rescaled."""
+    """The part of a direction orthogonal to another, over all weights; not rescaled.
+
+    BatchNorm's statistics are no weights: they take no part, and those of `other` are left out.
+    """
+    other = {name: tensor for name, tensor in other.items() if name.rpartition(".")[2] not in STATISTICS}
     squared = _inner(other, other)
     share = _inner(direction, other) / squared if squared else 0.0
     names = {**direction, **other}  # a dict keeps their order
@@ -102,6 +118,11 @@ def orthogonal_to(direction: Mapping[str, Tensor], other: Mapping[str, Tensor]) 
 
 def _parameters(network: nn.Module) -> dict[str, Tensor]:
     return {name: p.detach() for name, p in network.named_parameters()}
+
+
+def _solution(network: nn.Module) -> dict[str, Tensor]:
+    buffers = {name: b.detach() for name, b in network.named_buffers() if b.is_floating_point()}
+    return _parameters(network) | buffers
 
 
 def _row_norms(weight: Tensor) -> Tensor:

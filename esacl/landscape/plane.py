@@ -1,28 +1,30 @@
 """Plane: the loss and the accuracy of a network at theta + a x + b y, for many (a, b)."""
 
-import math
+import contextlib
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
-from torch.overrides import TorchFunctionMode
 
 from esacl.curvature.objective import Batch, Data, Loss, Objective, check_like
 from esacl.errors import InputError
+from esacl.landscape.affine import Affine
+from esacl.landscape.entrance import Entrance, entrances, products
+from esacl.landscape.statistics import Recomputed, used, variances
 
 Correct = Callable[[Tensor, Tensor], Tensor]
 
 # Examples at a time: only a forward pass's activations are alive.
 CHUNK = 2048
 
-# id of a weight tensor -> the layer's output (n, o) at theta, then what each direction adds to it.
-Products = dict[int, list[Tensor]]
-
 
 class Plane:
     """The mean loss at theta + sum_i a_i direction_i, over one set of data.
+
+    The network at a point is written into a copy, which is kept from point to point: to build it anew for each costs
+    more than a small network's forward pass. The network itself is only read, once.
 
     A linear layer that sees the data itself (through operations without parameters, like flatten) is affine in the
     coordinates: its output is X W' + sum_i a_i X D_i'. These products are computed once, which saves most of the work
@@ -32,12 +34,18 @@ class Plane:
         network: any module; only read.
         loss: a mean over the examples, as for `curvature.hessian`.
         data: a tuple of tensors or an iterable of batches.
-        directions: {parameter name: tensor} each.
+        directions: {parameter or floating-point buffer name: tensor} each.
         correct: `correct(outputs, targets)`, a bool an example.
         chunk: examples at a time.
+        statistics: which of BatchNorm's, one of `statistics.STATISTICS`.
+
+    Attributes:
+        statistics: those used, "none" without BatchNorm.
+        device: where it is computed.
 
     Raises:
-        InputError: a direction that does not fit the network, and whatever `hessian` refuses.
+        InputError: a direction that does not fit the network, an unknown choice of statistics, statistics to be
+            recomputed from data in several chunks, and whatever `hessian` refuses.
     """
 
     def __init__(
@@ -49,133 +57,127 @@ class Plane:
         *,
         correct: Correct | None = None,
         chunk: int | None = None,
+        statistics: str = "moved",
     ) -> None:
         every = [name for name, _ in network.named_parameters()]
-        self._objective = Objective(network, loss, data, names=every, chunk=chunk or CHUNK)
-        self._directions = [_without_zeros(self._objective, direction) for direction in directions]
+        buffers = {name: b.detach().clone() for name, b in network.named_buffers() if b.is_floating_point()}
+        self.statistics = used(network, statistics, any(name in buffers for d in directions for name in d))
+        if chunk is None and self.statistics != "recomputed":
+            chunk = CHUNK
+        self._objective = Objective(network, loss, data, names=every, chunk=chunk or 2**62)
+        self.device = self._objective.device
+        self._batches = self._objective.batches
+        if self.statistics == "recomputed" and len(self._batches) > 1:
+            raise InputError(
+                f"statistics are recomputed over all examples at once, but the data comes in {len(self._batches)} "
+                "chunks; pass one tuple of tensors and leave `chunk` out"
+            )
         self._correct = correct
-        if correct is not None and len(self._objective.batches[0]) < 2:
+        if correct is not None and len(self._batches[0]) < 2:
             raise InputError("an accuracy needs targets; pass (inputs, targets) or leave `correct` out")
-        self._moving = {name for direction in self._directions for name in direction}
-        self._products: list[Products] = [{} for _ in self._objective.batches]
-        self._precompute()
+        self._total = sum(float(batch[2].sum()) if len(batch) > 2 else len(batch[0]) for batch in self._batches)
+        start = {**self._objective.parameters, **buffers}
+        self._directions = [_moving(start, d, fixed=buffers if statistics == "kept" else {}) for d in directions]
+        self._copy = _copied(network)
+        self._inside = self._affine(start, {})
+        self._entrances: list[Affine] = [Affine({}, self._directions) for _ in self._batches]
+        self._weights: dict[int, str] = {}  # id of an entrance's weight, here or in the copy -> its name
+        if self.statistics in ("none", "kept"):
+            self._take_shortcut(start)
 
-    @torch.no_grad()
     def cell(self, *at: float) -> tuple[float, float | None]:
         """(loss, accuracy) at the coordinates: NaN where the loss is not finite, None if not asked for."""
-        values = self._values(at)
-        loss, right, weight = 0.0, 0.0, 0.0
-        for batch, products in zip(self._objective.batches, self._products):
-            outputs = self._outputs(values, batch[0], products, at)
-            loss += self._objective.share(batch) * float(self._objective.loss_of(outputs, batch))
-            if self._correct is not None:
-                counts = batch[2] if len(batch) > 2 else torch.ones(len(batch[0]), device=outputs.device)
-                right += float((self._correct(outputs, batch[1]) * counts).sum())
-                weight += float(counts.sum())
-        if not math.isfinite(loss):
-            return math.nan, None if self._correct is None else math.nan
-        return loss, None if self._correct is None else right / weight
-
-    def _outputs(self, values: Mapping[str, Tensor], inputs: Tensor, products: Products, at: Sequence[float]) -> Tensor:
-        if not products:
-            return self._objective.outputs(values, inputs)
-        with _Entrance(products, at):
-            return self._objective.outputs(values, inputs)
+        losses, accuracies = self.read(self.measured(at)[None])
+        return float(losses[0]), None if accuracies is None else float(accuracies[0])
 
     @torch.no_grad()
-    def _precompute(self) -> None:
-        layers = _entrances(self._objective)
+    def measured(self, at: Sequence[float]) -> Tensor:
+        """(chunks, 2): loss and number of right answers, on the device; nothing waits for it."""
+        if self._copy is None:
+            return self.mapped(torch.tensor(at, dtype=torch.float64))
+        self._inside.write(at)
+        found = []
+        for batch, entrance in zip(self._batches, self._entrances):
+            with self._replacing(batch, entrance.write(at)):
+                outputs = self._copy(batch[0])
+            found.append(self._judged(outputs, batch))
+        return torch.stack(found)
+
+    def mapped(self, coordinates: Tensor) -> Tensor:
+        """`measured` at coordinates (d,) as a function that `torch.vmap` can map over many of them."""
+        values = self._inside.at(coordinates)
+        found = []
+        for batch, entrance in zip(self._batches, self._entrances):
+            with self._replacing(batch, entrance.at(coordinates)):
+                outputs = self._objective.outputs(values, batch[0])
+            found.append(self._judged(outputs, batch))
+        return torch.stack(found)
+
+    def read(self, measured: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
+        """Losses (m,) and accuracies (m,) of what was measured (m, chunks, 2): NaN where the loss is not finite."""
+        values = measured.cpu().double().numpy()
+        losses = values[:, :, 0] @ np.array([self._objective.share(batch) for batch in self._batches])
+        holes = ~np.isfinite(losses)
+        losses[holes] = np.nan
+        if self._correct is None:
+            return losses, None
+        accuracies = values[:, :, 1].sum(axis=1) / self._total
+        accuracies[holes] = np.nan
+        return losses, accuracies
+
+    def _judged(self, outputs: Tensor, batch: Batch) -> Tensor:
+        loss = self._objective.loss_of(outputs, batch)
+        wide = torch.promote_types(loss.dtype, torch.float32)  # a half could not count far
+        right = torch.zeros((), dtype=wide, device=outputs.device)
+        if self._correct is not None:
+            counts = self._correct(outputs, batch[1]).to(wide)
+            right = (counts * batch[2].to(wide) if len(batch) > 2 else counts).sum()
+        return torch.stack([loss.to(wide), right])
+
+    def _replacing(self, batch: Batch, outputs: Mapping[str, Tensor]) -> contextlib.AbstractContextManager[object]:
+        if self.statistics == "recomputed":
+            return Recomputed(batch[2] if len(batch) > 2 else None)
+        if not outputs:
+            return contextlib.nullcontext()
+        return Entrance({number: outputs[name] for number, name in self._weights.items()})
+
+    def _affine(self, start: Mapping[str, Tensor], without: Mapping[str, object]) -> Affine:
+        inside = {name: tensor for name, tensor in start.items() if name not in without}
+        out = None if self._copy is None else dict(self._copy.named_parameters()) | dict(self._copy.named_buffers())
+        return Affine(inside, self._directions, out, variances(inside))
+
+    @torch.no_grad()
+    def _take_shortcut(self, start: Mapping[str, Tensor]) -> None:
+        """Use the products at the entrance where they give what the network gives."""
+        layers = entrances(self._objective)
         if not layers:
             return
-        products = [_products(self._objective, b, layers, self._directions) for b in self._objective.batches]
+        plain = self._inside, self._entrances
+        for network in (self._objective.parameters, {} if self._copy is None else dict(self._copy.named_parameters())):
+            self._weights |= {id(network[weight]): weight for weight, _ in layers if weight in network}
+        short = [products(self._objective, batch, layers, self._directions) for batch in self._batches]
         # A weight may be used a second time out of sight (tied, transposed): trust the shortcut where it agrees.
-        inputs, at = self._objective.batches[0][0], (0.37, -0.61)
-        values = self._values(at)
-        inner = self._moving - {name for pair in layers for name in pair}
-        direct = self._outputs(values, inputs, {}, at)
-        short = self._outputs({name: values[name] for name in inner}, inputs, products[0], at)
-        if torch.allclose(short, direct, rtol=1e-3, atol=1e-4):
-            self._products, self._moving = products, inner
-
-    def _values(self, at: Sequence[float]) -> dict[str, Tensor]:
-        values = {}
-        for name in self._moving:
-            value = self._objective.parameters[name]
-            for step, direction in zip(at, self._directions):
-                if step and name in direction:
-                    value = value.add(direction[name], alpha=step)
-            values[name] = value
-        return values
+        at, inputs = torch.tensor((0.37, -0.61)[: len(self._directions)], device=self.device), self._batches[0][0]
+        direct = self._objective.outputs(self._inside.at(at), inputs)
+        inside = self._affine(start, {name: None for pair in layers for name in pair})
+        with self._replacing(self._batches[0], short[0].at(at)):
+            shorter = self._objective.outputs(inside.at(at), inputs)
+        agrees = torch.allclose(shorter, direct, rtol=1e-3, atol=1e-4)
+        self._inside, self._entrances = (inside, short) if agrees else plain
 
 
-class _Entrance(TorchFunctionMode):
-    """Replaces each linear layer that sees the data by its products, recognised by its weight tensor."""
-
-    def __init__(self, products: Mapping[int, Sequence[Tensor]], at: Sequence[float]) -> None:
-        super().__init__()
-        self._products, self._at = products, at
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func is linear and len(args) > 1 and id(args[1]) in self._products:
-            start, *steps = self._products[id(args[1])]
-            for step, product in zip(self._at, steps):
-                start = start.add(product, alpha=step)
-            return start
-        return func(*args, **(kwargs or {}))
-
-
-class _Calls(TorchFunctionMode):
-    """Notes every linear layer's input, weight and bias."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.linear: list[tuple[Tensor, Tensor, Tensor | None]] = []
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func is linear and len(args) > 1:
-            bias = args[2] if len(args) > 2 else (kwargs or {}).get("bias")
-            self.linear.append((args[0], args[1], bias))
-        return func(*args, **(kwargs or {}))
-
-
-def _without_zeros(objective: Objective, direction: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _moving(
+    start: Mapping[str, Tensor], direction: Mapping[str, Tensor], fixed: Mapping[str, object]
+) -> dict[str, Tensor]:
     for name, tensor in direction.items():
-        check_like(name, tensor, objective.parameters)
-    moved = {name: tensor.detach().to(objective.parameters[name]) for name, tensor in direction.items()}
+        check_like(name, tensor, dict(start))
+    moved = {name: tensor.detach().to(start[name]) for name, tensor in direction.items() if name not in fixed}
     return {name: tensor for name, tensor in moved.items() if bool(tensor.any())}
 
 
-def _entrances(objective: Objective) -> list[tuple[str, str]]:
-    """(weight, bias or "") of the linear layers whose input depends on no parameter."""
-    leaves = objective.leaves()
-    names = {id(leaf): name for name, leaf in leaves.items()}
-    with torch.enable_grad(), _Calls() as calls:
-        objective.outputs(leaves, objective.batches[0][0][:1])
-    return [
-        (names[id(weight)], "" if bias is None else names[id(bias)])
-        for inputs, weight, bias in calls.linear
-        if not inputs.requires_grad and id(weight) in names and (bias is None or id(bias) in names)
-    ]
-
-
-def _products(
-    objective: Objective,
-    batch: Batch,
-    layers: Sequence[tuple[str, str]],
-    directions: Sequence[Mapping[str, Tensor]],
-) -> Products:
-    with _Calls() as calls:
-        objective.outputs({}, batch[0])
-    inputs = {id(weight): seen for seen, weight, _ in calls.linear}
-    products = {}
-    for weight_name, bias_name in layers:
-        weight = objective.parameters[weight_name]
-        seen = inputs[id(weight)]
-        bias = objective.parameters[bias_name] if bias_name else None
-        steps = [linear(seen, d.get(weight_name, torch.zeros_like(weight)), d.get(bias_name)) for d in directions]
-        products[id(weight)] = [linear(seen, weight, bias), *steps]
-    return products
+def _copied(network: nn.Module) -> nn.Module | None:
+    """A copy to write points into; None where a network cannot be copied (it holds results of its own weights)."""
+    try:
+        return copy.deepcopy(network).requires_grad_(False)
+    except (RuntimeError, TypeError):
+        return None
