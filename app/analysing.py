@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import streamlit as st
 
@@ -41,18 +41,22 @@ def offer(
     said = f"{what}." if able else f"{what}. {_why_not(entry)}"
     if boxed:
         widgets.say("info", said)
-    else:
-        st.caption(widgets.plain(said))
-    if able:
-        button(entry, label, kind, options, key=key)
+        if able:
+            button(entry, label, kind, options, key=key)
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        if able:
+            button(entry, label, kind, options, key=key, quiet=True)
+        st.caption(widgets.plain(said), width="content")
 
 
-def button(entry: Entry, label: str, kind: str, options: Mapping[str, Any], *, key: str) -> None:
+def button(entry: Entry, label: str, kind: str, options: Mapping[str, Any], *, key: str, quiet: bool = False) -> None:
     """Starts an analysis; held back while another one works on the run."""
     at_work = busy(entry)
     about = "Another analysis works on this run; its progress is above." if at_work else None
     given = (entry, kind, options)
-    st.button(label, key=key, type="primary", on_click=_start, args=given, disabled=at_work, help=about)
+    look: Literal["primary", "secondary"] = "secondary" if quiet else "primary"
+    st.button(label, key=key, type=look, on_click=_start, args=given, disabled=at_work, help=about)
 
 
 def possible(entry: Entry, task: int) -> bool:

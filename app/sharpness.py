@@ -109,7 +109,7 @@ def check(entry: Entry, frame: pd.DataFrame, task: int) -> None:
     if analysing.possible(entry, task) and not (len(seen) and (seen["task"] == task).any()):
         label = f"Have PyHessian check task {task + 1}"
         options = {"task": task, "points": analysing.points(entry, "spectrum"), "check": True}
-        analysing.button(entry, label, "spectrum", options, key="measure-check")
+        analysing.button(entry, label, "spectrum", options, key="measure-check", quiet=True)
 
 
 def files(entry: Entry, frame: pd.DataFrame, task: int) -> None:

@@ -35,9 +35,10 @@ else:
     looking.show(entry, beside, task, asked, quantity, view, locked)
 st.caption(
     "Each picture is a slice, not the whole landscape: what lies beside it is not seen. Axes and colours are the same "
-    "in all of them; the loss is drawn on a logarithmic scale, and more than a thousand times the lowest is drawn as "
-    "the highest. Random directions scale each layer's step to the size of its weights (Li et al. 2018). The loss is "
-    f"estimated from the instances that IDS chose; the random directions come from seed {config.seed}."
+    "in all of them; the loss is drawn on a logarithmic scale: less than a thousandth of a nat as the lowest, more "
+    "than a thousand times the lowest as the highest. Random directions scale each layer's step to the size of its "
+    f"weights (Li et al. 2018) and come from seed {config.seed}. A run cuts its own planes from the instances that IDS "
+    "chose; a slice measured later takes the whole pool."
 )
 
 lines = slices.along_pruning(arrays or {}, quantity), slices.random_lines(arrays or {}, quantity)

@@ -75,5 +75,5 @@ def legend(width: float = 500) -> Drawing:
     for written, look, shape in LOOKS.values():
         panel.point(at, 0.5, look, shape=shape, size=6)
         panel.text(at, 0.5, f"share {written}", f"label {look}", dx=13, dy=4)
-        at += (64 + 7.0 * len(written)) / width
+        at += (66 + 7.8 * len(written)) / width
     return {**panel.drawing(), "marks": [mark for mark in panel.marks if mark["tag"] != "line"]}

@@ -18,6 +18,7 @@ RECORDED = {  # name in `landscape-t{k}` -> (at, x, y); the y of the first may b
     "plane_pruned": ("pruned", "random1", "random2"),
 }
 DECADES = 3  # what lies more decades above the lowest loss is drawn as the highest
+NOTHING = 1e-3  # nats: a loss below is as good as none, and would take the colours from all that matters
 VIRIDIS = ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725")
 
 _DIRECTION = r"pruning|eigen[1-9]|random[1-9]|task"
@@ -206,15 +207,16 @@ def extent(found: Sequence[Plane]) -> tuple[tuple[float, float], tuple[float, fl
 def limits(found: Iterable[Plane], quantity: str = "loss") -> tuple[float, float]:
     """One colour scale for all planes.
 
-    Of the loss it is their whole range, but at most `DECADES` decades above the lowest; of the accuracy 0 to 1.
+    Of the loss it is their whole range, but from `NOTHING` and for at most `DECADES` decades; of the accuracy 0 to 1.
     """
     if quantity == "accuracy":
         return 0.0, 1.0
     values = np.concatenate([np.zeros(0), *(plane.loss[np.isfinite(plane.loss)] for plane in found)])
     if not len(values):
         return 0.1, 1.0
-    low = max(float(values.min()), 1e-9)
-    return low, min(max(float(values.max()), low * 1.01), low * 10**DECADES)
+    highest = max(float(values.max()), 1e-8)
+    low = max(float(values.min()), min(NOTHING, highest / 10))
+    return low, min(max(highest, low * 1.01), low * 10**DECADES)
 
 
 def coloured(plane: Plane, locked: tuple[float, float], quantity: str = "loss") -> tuple[np.ndarray, float, float]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from app.drawing import Drawing, Panel
+from app.drawing import Drawing, Panel, words
 from app.figures.curvature import WHERE, known
 from app.scale import Scale, span
 from app.spectra import Density, Ends, Interval
@@ -99,6 +99,7 @@ def _along(stops: Sequence[tuple[Ends, int]], *, width: float = 520, height: flo
         width=width,
         height=height,
         right=14,
+        top=48,
     )
     panel.rule(x=0.0)
     for kind, look in ((2, "line dash dense"), (1, "line")):
@@ -109,13 +110,9 @@ def _along(stops: Sequence[tuple[Ends, int]], *, width: float = 520, height: flo
     here = [panel.at_y(point.value) for point, _ in stops]
     dot = {"cx": panel.at_x(0.0), "cy": here[0], "r": 5, "class": "mark"}
     panel.marks.append({"tag": "circle", "at": dot, "frames": {"cy": here}})
-    low, high = panel.x.low, panel.y.high
-    for place, (look, text) in enumerate((("line", "measured"), ("line dash dense", "loss + g'v a + λa²/2"))):
-        y = 12 + 17 * place
-        panel.text(low, high, text, "note", dx=44, dy=y + 4)
-        px, py = panel.at_x(low) or 0.0, panel.at_y(high) or 0.0
-        key = {"x1": px + 8, "x2": px + 38, "y1": py + y, "y2": py + y, "class": look}
-        panel.marks.append({"tag": "line", "at": key})
+    for at, look, text in ((0, "line", "measured"), (112, "line dash dense", "loss + g'v a + λa²/2")):
+        key = {"x1": panel.left + at, "x2": panel.left + at + 30, "y1": 34, "y2": 34, "class": look}
+        panel.marks += [{"tag": "line", "at": key}, words(panel.left + at + 38, 38, text, "note")]
     return panel.drawing()
 
 

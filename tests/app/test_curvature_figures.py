@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from synthetic_run import density_arrays, spectrum_arrays, synthetic_config
+from synthetic_run import synthetic_config
+from synthetic_spectra import density_arrays, spectrum_arrays
 
 from app import frames, spectra
 from app.figures import curvature, overlap, spectrum

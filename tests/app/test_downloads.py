@@ -6,7 +6,7 @@ import json
 import re
 
 import numpy as np
-from synthetic_run import plane_arrays
+from synthetic_spectra import plane_arrays
 
 from app import downloads, plots
 from app.drawing import Panel

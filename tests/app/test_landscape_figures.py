@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from synthetic_run import plane_arrays, synthetic_config, synthetic_events
+from synthetic_run import synthetic_config, synthetic_events
+from synthetic_spectra import plane_arrays
 
 from app import looking
 from app.figures import landscape, planes, slices
@@ -106,6 +107,14 @@ def test_colours_are_locked_over_all_planes(arrays):
         sheet = landscape.surface(one, (low, high))["data"][0]
         assert (sheet["cmin"], sheet["cmax"]) == pytest.approx((np.log10(low), np.log10(high)))
     assert planes.limits(found, "accuracy") == (0.0, 1.0)
+
+
+def test_a_loss_of_nearly_nothing_does_not_take_the_colours_from_the_rest():
+    one = plane()
+    one.loss[3, 4] = 1e-7
+    assert planes.limits([one]) == pytest.approx((1e-3, 1.0))
+    one.loss[:] = np.linspace(1e-7, 1e-5, one.loss.size).reshape(one.loss.shape)
+    assert planes.limits([one]) == pytest.approx((1e-6, 1e-5))
 
 
 @pytest.mark.parametrize("draw", [landscape.contour, landscape.surface])

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from pages_runs import record
-from synthetic_run import density_arrays, plane_arrays
+from synthetic_spectra import density_arrays, plane_arrays
 
 from app import analysing, plots, reading
 from esacl.events import Analysing, ArrayRecorded, to_line
