@@ -1,8 +1,8 @@
 """Peak memory of each analysis against one training step on the same batch.
 
-What torch allocates is added up over the profiler's record of every allocation, from the call on: neither the data nor
-the network counts. A Krylov basis (any block of several whole vectors, as XTrace's samples are) is told apart by its
-size, a multiple of the vector's length.
+What torch allocates is added up over the profiler's record of every allocation, from the call on; the network and the
+data, which lie there already, are added to both sides. A Krylov basis (any block of several whole vectors, as XTrace's
+samples are) is told apart by its size, a multiple of the vector's length.
 """
 
 import copy
@@ -25,11 +25,15 @@ BLOCK = 4  # vectors, from which on an allocation is a basis
 
 def memory(problem: Problem, masked: Problem, *, quick: bool) -> Record:
     """Peak bytes of a training step and of every analysis; `ratio` is of the peak without the Krylov basis."""
-    step = _step_peak(problem)
+    there = 4 * sum(p.numel() for p in problem.network.parameters())
+    there += sum(part.numel() * part.element_size() for part in problem.data)
+    step = there + _step_peak(problem)
+    moved = 4 * sum(part.numel() for part in pruning_direction(problem.network, cut(problem.network)).values())
     found: dict[str, Record] = {}
     for name, (at, work) in _works(problem, masked, quick=quick).items():
         work()  # what is allocated once and kept (kernels, caches) is nobody's peak
-        whole, apart = peak(work, 4 * _operator(at).shape[0])
+        vector = moved if name == "loss rise" else 4 * _operator(at).shape[0]  # the rise is over what moves only
+        whole, apart = (there + most for most in peak(work, vector))
         found[name] = {"peak": whole, "apart": apart, "ratio": apart / step}
     return {"problem": problem.name, "examples": len(problem.inputs), "step": step, "works": found}
 

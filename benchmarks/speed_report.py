@@ -181,7 +181,7 @@ def memory_table(ones: list[Record]) -> Iterator[str]:
     """One row a problem and analysis."""
     yield "## Peak memory"
     yield ""
-    yield "Allocated from the call on, data and network not counted; the step is forward, backward and SGD's update."
+    yield "Network, data and what torch allocates from the call on; the step is forward, backward and SGD's update."
     yield ""
     yield from _head("problem", "examples", "analysis", "MiB", "without the Krylov basis, MiB", "training steps")
     for one in ones:

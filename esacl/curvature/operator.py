@@ -67,6 +67,10 @@ class Hessian:
             total += self._objective.share(batch) * product
         return total
 
+    def release(self) -> None:
+        """Free the kept graph; the next product would build it again."""
+        self._graph = None
+
     def gradient(self) -> Tensor:
         """The gradient (n,) of the loss at the same point."""
         if self._graph is not None:

@@ -113,6 +113,7 @@ def _rise(
     squared = _dot(d, d)
     tops = [(yield from _top(operator, seed, operator.products, total))] if lambda_nodes else []
     spent = operator.products
+    operator.release()  # from here on it only lays out vectors
     for node in range(1, lambda_nodes):
         if squared == 0:  # the same point again
             tops.append(tops[0])
@@ -120,7 +121,8 @@ def _rise(
         there = Hessian(objective, at=objective.displaced(displacement, node / (lambda_nodes - 1)))
         tops.append((yield from _top(there, seed, spent, total)))
         spent += there.products
-    sharpest = max((float(top.values[0] + top.residuals[0]) for top in tops), default=None)
+        del there
+    sharpest = max((top.value + top.residual for top in tops), default=None)
     actual = objective.value(end) - objective.value()
     yield Step(spent + 1, total)
     path_integral = 0.0
@@ -133,7 +135,7 @@ def _rise(
         taylor=gradient_term + curvature_term,
         path_integral=path_integral,
         lambda_bound=None if sharpest is None else gradient_term + sharpest * squared / 2,
-        lambda_max_at_nodes=tuple(float(top.values[0]) for top in tops),
+        lambda_max_at_nodes=tuple(top.value for top in tops),
         gradient_term=gradient_term,
         curvature_term=curvature_term,
         displacement_norm=squared**0.5,
@@ -143,7 +145,7 @@ def _rise(
 
 
 def _top(operator: Hessian, seed: int, spent: int, total: int) -> Steps[Eigenpairs]:
-    found = top_steps(operator, 1, tol=1e-2, seed=seed, max_products=_PRODUCTS_A_NODE)
+    found = top_steps(operator, 1, tol=1e-3, seed=seed, max_products=_PRODUCTS_A_NODE)
     while True:
         try:
             step = next(found)
