@@ -144,14 +144,23 @@ def _rise(
     )
 
 
-def _top(operator: Hessian, seed: int, spent: int, total: int) -> Steps[Eigenpairs]:
+@dataclass(frozen=True)
+class _Top:
+    """lambda_max at a node; the eigenvector is not kept: each is as large as the network."""
+
+    value: float
+    residual: float
+    converged: bool
+
+
+def _top(operator: Hessian, seed: int, spent: int, total: int) -> Steps[_Top]:
     found = top_steps(operator, 1, tol=1e-3, seed=seed, max_products=_PRODUCTS_A_NODE)
     while True:
         try:
             step = next(found)
         except StopIteration as end:
-            result: Eigenpairs = end.value
-            return result
+            pairs: Eigenpairs = end.value
+            return _Top(float(pairs.values[0]), float(pairs.residuals[0]), pairs.converged)
         yield Step(spent + step.done, total)
 
 
