@@ -97,8 +97,8 @@ def estimate(entry: Entry, task: int) -> None:
         st.markdown(
             f"Circles: from the {found.examples} instances that IDS chose ({percent(found.fraction, 0)} of the pool), "
             f"weighted, with the {percent(found.level, 0)} confidence interval. Diamonds: from the whole pool. The "
-            "largest eigenvalue of a small sample is too high on average, for a maximum picks up noise; here by an "
-            f"estimated {number(float(found.bias[0]))}."
+            "largest eigenvalue of a small sample is too high on average, for a maximum picks up noise"
+            + (f"; here by an estimated {number(float(found.bias[0]))}." if found.bias[0] > 0 else ".")
         )
 
 
