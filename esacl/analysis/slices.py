@@ -18,6 +18,10 @@ from esacl.look import Look
 from esacl.stepwise import Steps
 
 LINE_POINTS = 41
+# What a plane of a network with convolutions may be wrong by, as a share of the losses shown; an MLP's planes cost so
+# little that every cell is computed. The scale is logarithmic because that is how the planes are drawn.
+REFINE = 0.01
+
 Arrays = Generator[Event, None, dict[str, np.ndarray]]
 
 
@@ -112,6 +116,8 @@ def _plane_steps(scene: Scene, data: tuple[Tensor, ...], x: Axis, y: Axis) -> St
         extent=(x.extent, y.extent),
         points=scene.config.curvature.grid,
         correct=scene.criterion.correct,
+        refine=None if scene.config.network == "mlp" else REFINE,
+        scale="log",
     )
 
 
