@@ -19,6 +19,8 @@ Data = Sequence[Tensor] | Iterable[Sequence[Tensor]]
 
 # A graph of the gradient (what a retained HVP keeps) may take this much memory; beyond it the data is cut in chunks.
 GRAPH_BYTES = 1 << 30
+EXAMPLES_CHECKED = 64
+"""How many examples a determinism check looks at: chance shows in few."""
 
 
 class Objective:
@@ -96,6 +98,25 @@ class Objective:
     def value(self, parameters: Mapping[str, Tensor] | None = None) -> float:
         """L at these parameters, added up in float64."""
         return sum(self.share(b) * float(self.batch_loss(parameters or {}, b)) for b in self.batches)
+
+    @torch.no_grad()
+    def refuse_chance(self) -> None:
+        """Evaluate the loss of the first examples twice: the Hessian is of one function only if both agree.
+
+        The global random numbers are put back, so that looking costs none of them.
+
+        Raises:
+            InputError: they differ beyond rounding.
+        """
+        batch = tuple(part[:EXAMPLES_CHECKED] for part in self.batches[0])
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            first, second = (float(self.batch_loss({}, batch)) for _ in range(2))
+        apart = abs(first - second)
+        if apart > 1000 * torch.finfo(self.dtype).eps * max(abs(first), abs(second)):
+            raise InputError(
+                f"the loss differs between two evaluations by {apart:.2g}; take out what draws random numbers "
+                "(functional dropout, augmentation, noise) or keeps state"
+            )
 
     def displaced(self, along: Mapping[str, Tensor], step: float = 1.0) -> dict[str, Tensor]:
         """Values of the parameters at theta + step * along, for the parameters that `along` names.

@@ -128,6 +128,7 @@ def hessian(
     at: Mapping[str, Tensor] | None = None,
     chunk: int | None = None,
     dtype: torch.dtype | None = None,
+    check: bool = True,
 ) -> Hessian:
     """The Hessian of the mean loss over the network's parameters, as an operator.
 
@@ -142,12 +143,15 @@ def hessian(
         at: other values for some parameters: the Hessian there instead.
         chunk: examples at a time; by default as many as fit (`objective.GRAPH_BYTES`).
         dtype: compute in this dtype, e.g. `torch.float64`, whatever the network's.
+        check: evaluate the loss of a few examples twice, to find chance that no layer's type gives away.
 
     Raises:
         InputError: data, names or mask that do not fit the network; a mask that keeps nothing; dropout or BatchNorm in
-            training mode.
+            training mode; a loss that changes from one evaluation to the next.
     """
     objective = Objective(network, loss, data, names=names, chunk=chunk, dtype=dtype)
+    if check:
+        objective.refuse_chance()
     return Hessian(objective, mask, at)
 
 

@@ -69,7 +69,8 @@ def loss_rise(
         dtype: compute in this dtype.
 
     Raises:
-        InputError: a displacement that does not fit the network, a negative number of nodes.
+        InputError: a displacement that does not fit the network, a negative number of nodes, a loss that changes from
+            one evaluation to the next.
         RunFailure: a product that is not finite.
     """
     return finish(
@@ -91,13 +92,15 @@ def rise_steps(
     """`loss_rise` by steps of one product or gradient.
 
     Raises:
-        InputError: a displacement that does not fit the network, a negative number of nodes.
+        InputError: a displacement that does not fit the network, a negative number of nodes, a loss that changes from
+            one evaluation to the next.
         RunFailure: a product that is not finite.
     """
     if lambda_nodes < 0:
         raise InputError(f"lambda_nodes {lambda_nodes} is negative; choose 0 (no bound) or more")
     objective = Objective(network, loss, data, names=displacement, chunk=chunk, dtype=dtype)
     end = objective.displaced(displacement)  # refuses what does not fit, before anything is computed
+    objective.refuse_chance()
     return _rise(objective, displacement, end, lambda_nodes, seed)
 
 

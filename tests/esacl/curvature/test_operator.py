@@ -324,6 +324,52 @@ def test_layers_that_make_the_loss_no_mean_are_refused_by_name_in_training_mode(
         hessian(network, F.cross_entropy, data)
 
 
+class Chance(nn.Module):
+    """Draws anew at every evaluation, whatever its mode: no layer's type gives it away."""
+
+    def forward(self, inputs):
+        return F.dropout(inputs, 0.5, training=True)
+
+
+class Counting(nn.Module):
+    """Keeps state: each evaluation scales by more."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, inputs):
+        self.calls += 1
+        return inputs * self.calls
+
+
+@pytest.mark.parametrize("layer", [Chance, Counting])
+@pytest.mark.parametrize("chunk", [None, 7])
+def test_a_loss_that_changes_between_two_evaluations_is_refused(layer, chunk):
+    network, data = small_network(), small_data()
+    network.insert(2, layer().double().eval())
+    state = torch.get_rng_state()
+    with pytest.raises(InputError, match=r"differs between two evaluations by .*take out") as caught:
+        hessian(network, F.cross_entropy, data, chunk=chunk)
+    assert "\n" not in str(caught.value)
+    if chunk is not None:  # or the memory probe has drawn as well
+        assert torch.equal(torch.get_rng_state(), state)
+    hessian(network, F.cross_entropy, data, chunk=chunk, check=False)
+
+
+def test_the_check_forgives_rounding_and_looks_at_few_examples():
+    network, data = small_network().float(), small_data(examples=200)
+    seen, calls = [], []
+
+    def wobbling(outputs, targets):
+        seen.append(len(outputs))
+        calls.append(1)
+        return F.cross_entropy(outputs, targets) * (1 + 1e-6 * (len(calls) % 2))
+
+    hessian(network, wobbling, (data[0].float(), data[1]), chunk=150)
+    assert seen == [64, 64]
+
+
 def test_batchnorm_without_statistics_is_refused_and_idle_dropout_is_not():
     network, data = small_network(), small_data()
     network.insert(2, nn.BatchNorm1d(10, track_running_stats=False).double().eval())

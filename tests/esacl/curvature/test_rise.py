@@ -158,6 +158,16 @@ def test_no_displacement_is_no_rise_and_costs_one_eigenvalue():
     assert rise.products == once.products
 
 
+def test_a_loss_that_depends_on_chance_is_refused():
+    network, data = small_network(), small_data()
+
+    def noisy(outputs, targets):
+        return F.cross_entropy(outputs + torch.randn_like(outputs), targets)
+
+    with pytest.raises(InputError, match="differs between two evaluations"):
+        loss_rise(network, noisy, data, cut(network, 0.5))
+
+
 def test_bad_input_is_refused():
     network, data = small_network(), small_data()
     for d, arguments, message in (
