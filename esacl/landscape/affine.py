@@ -1,4 +1,4 @@
-"""start + a_1 step_1 + a_2 step_2 + ... of many tensors at once, at one point after the other."""
+"""Affine: start + a_1 step_1 + a_2 step_2 + ... of many tensors at once, at one point after the other."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ class Affine:
     Args:
         start: {name: tensor} at the origin.
         steps: {name: tensor} of each axis; a name may be missing.
-        out: {name: tensor} to write to; by default tensors of its own.
+        out: {name: tensor} to write what moves to; by default tensors of its own.
         floor: names that must not fall below zero (variances).
     """
 
@@ -25,17 +25,18 @@ class Affine:
         out: Mapping[str, Tensor] | None = None,
         floor: frozenset[str] = frozenset(),
     ) -> None:
-        names = [name for name in start if any(name in step for step in steps)]
-        self.out = {name: torch.empty_like(start[name]) if out is None else out[name] for name in names}
-        self._start, self._steps, self._floor = {name: start[name] for name in names}, steps, floor
+        moved = [name for name in start if any(name in step for step in steps)]
+        rooms = {name: torch.empty_like(start[name]) if out is None else out[name] for name in moved}
+        self.out = {**start, **rooms}
+        self._start, self._steps, self._floor = start, steps, floor
         self._row: tuple[float, ...] | None = None
-        self._base = {name: self._room(name) for name in names}
+        self._base = {name: self._room(name) for name in moved}
 
     def write(self, at: Sequence[float]) -> dict[str, Tensor]:
         """The tensors at the coordinates, written to `out`; valid until the next call."""
         row = tuple(at[1:])
-        for name, out in self.out.items():
-            base, along = self._base[name], self._steps[0].get(name)
+        for name, base in self._base.items():
+            out, along = self.out[name], self._steps[0].get(name)
             if row != self._row and base is not self._start[name]:
                 self._write_row(name, row)
             if along is not None:

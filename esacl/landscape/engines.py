@@ -20,7 +20,7 @@ Engine = Callable[[Plane, Sequence[Point]], Tensor]  # -> measured (m, chunks, 2
 MAPPED_BYTES = 1 << 30
 # A group of points takes about this long, so that a cancel is heard.
 GROUP_SECONDS = 0.2
-QUEUED = 64  # points at most that are queued before their values are asked for
+GROUP = 64  # points in one at most, unless they are mapped
 PROBED = 8  # points an engine is timed on
 AGREES = 1e-4  # relative: an engine that is further from the loop than this is not chosen
 
@@ -121,10 +121,8 @@ def _timed(plane: Plane, name: str, points: Sequence[Point]) -> tuple[float, np.
 
 def _most(plane: Plane, engine: str, points: Sequence[Point]) -> int:
     """Points in a group at most."""
-    if engine == "loop":
-        return 1
-    if engine == "queued" or not points:
-        return QUEUED
+    if engine != "vmap" or not points:
+        return GROUP
     with torch.no_grad(), _Bytes() as made:
         plane.mapped(torch.tensor(tuple(points[0]), dtype=torch.float32, device=plane.device))
     return max(1, MAPPED_BYTES // max(made.bytes, 1))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.overrides import TorchFunctionMode
 
@@ -31,6 +31,55 @@ class Entrance(TorchFunctionMode):
         if func is linear and len(args) > 1 and id(args[1]) in self._outputs:
             return self._outputs[id(args[1])]
         return func(*args, **(kwargs or {}))
+
+
+class Given(nn.Module):
+    """Stands for a linear layer in a copy of the network, and returns what it was given: cheaper than `Entrance`.
+
+    Attributes:
+        output: (n, o), to be set before each pass.
+    """
+
+    output: Tensor
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The output, whatever the inputs."""
+        return self.output
+
+
+class Narrow(nn.Linear):
+    """A linear layer with few outputs, as W X': on a CPU X W' takes two to three times as long (MKL, 500 x 400 x 10)."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(n, i) -> (n, o)."""
+        if inputs.dim() != 2 or self.bias is None:
+            return super().forward(inputs)
+        return torch.addmm(self.bias[:, None], self.weight, inputs.t()).t()
+
+
+def narrow(network: nn.Module, outputs: int = 16) -> None:
+    """Make every plain linear layer of at most so many outputs a `Narrow` one."""
+    for module in network.modules():
+        if type(module) is nn.Linear and module.out_features <= outputs and module.weight.device.type == "cpu":
+            module.__class__ = Narrow
+
+
+def holders(network: nn.Module, weights: Sequence[str]) -> dict[str, str]:
+    """The path of the one plain linear layer that holds each weight; empty if a weight is held otherwise."""
+    parameters = dict(network.named_parameters())
+    layers = [(path, m) for path, m in network.named_modules(remove_duplicate=False) if type(m) in (nn.Linear, Narrow)]
+    found = {weight: [path for path, m in layers if m.weight is parameters[weight]] for weight in weights}
+    if not all(len(paths) == 1 and paths[0] for paths in found.values()):
+        return {}
+    return {weight: path for weight, (path,) in found.items()}
+
+
+def put(network: nn.Module, path: str, module: nn.Module) -> nn.Module:
+    """Put a module in the place of the one at a path, and return that one."""
+    above, _, own = path.rpartition(".")
+    before = network.get_submodule(path)
+    setattr(network.get_submodule(above), own, module)
+    return before
 
 
 class _Calls(TorchFunctionMode):

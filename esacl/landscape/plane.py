@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from esacl.curvature.objective import Batch, Data, Loss, Objective, check_like
 from esacl.errors import InputError
 from esacl.landscape.affine import Affine
-from esacl.landscape.entrance import Entrance, entrances, products
+from esacl.landscape.entrance import Entrance, Given, entrances, holders, narrow, products, put
 from esacl.landscape.statistics import Recomputed, used, variances
 
 Correct = Callable[[Tensor, Tensor], Tensor]
@@ -79,9 +79,10 @@ class Plane:
         start = {**self._objective.parameters, **buffers}
         self._directions = [_moving(start, d, fixed=buffers if statistics == "kept" else {}) for d in directions]
         self._copy = _copied(network)
-        self._inside = self._affine(start, {})
+        self._inside = self._affine(start)
         self._entrances: list[Affine] = [Affine({}, self._directions) for _ in self._batches]
         self._weights: dict[int, str] = {}  # id of an entrance's weight, here or in the copy -> its name
+        self._given: dict[str, Given] = {}  # what stands for the entrances in the copy, by the weight's name
         if self.statistics in ("none", "kept"):
             self._take_shortcut(start)
 
@@ -92,15 +93,13 @@ class Plane:
 
     @torch.no_grad()
     def measured(self, at: Sequence[float]) -> Tensor:
-        """(chunks, 2): loss and number of right answers, on the device; nothing waits for it."""
+        """(chunks, 2): loss and, where asked for, number of right answers; on the device, nothing waits for it."""
         if self._copy is None:
             return self.mapped(torch.tensor(at, dtype=torch.float64))
         self._inside.write(at)
         found = []
         for batch, entrance in zip(self._batches, self._entrances):
-            with self._replacing(batch, entrance.write(at)):
-                outputs = self._copy(batch[0])
-            found.append(self._judged(outputs, batch))
+            found.append(self._judged(self._copied_outputs(self._copy, batch, entrance.write(at)), batch))
         return torch.stack(found)
 
     def mapped(self, coordinates: Tensor) -> Tensor:
@@ -108,8 +107,7 @@ class Plane:
         values = self._inside.at(coordinates)
         found = []
         for batch, entrance in zip(self._batches, self._entrances):
-            with self._replacing(batch, entrance.at(coordinates)):
-                outputs = self._objective.outputs(values, batch[0])
+            outputs = self._outputs(values, batch, entrance.at(coordinates))
             found.append(self._judged(outputs, batch))
         return torch.stack(found)
 
@@ -126,13 +124,27 @@ class Plane:
         return losses, accuracies
 
     def _judged(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """(2,) of a batch; without `correct` (1,), the loss only."""
         loss = self._objective.loss_of(outputs, batch)
         wide = torch.promote_types(loss.dtype, torch.float32)  # a half could not count far
-        right = torch.zeros((), dtype=wide, device=outputs.device)
-        if self._correct is not None:
-            counts = self._correct(outputs, batch[1]).to(wide)
-            right = (counts * batch[2].to(wide) if len(batch) > 2 else counts).sum()
+        if self._correct is None:
+            return loss.to(wide)[None]
+        counts = self._correct(outputs, batch[1]).to(wide)
+        right = (counts * batch[2].to(wide) if len(batch) > 2 else counts).sum()
         return torch.stack([loss.to(wide), right])
+
+    def _outputs(self, values: Mapping[str, Tensor], batch: Batch, entrance: Mapping[str, Tensor]) -> Tensor:
+        """The network's outputs at these values, and these outputs of the layers at the entrance."""
+        with self._replacing(batch, entrance):
+            return self._objective.outputs(values, batch[0])
+
+    def _copied_outputs(self, network: nn.Module, batch: Batch, entrance: Mapping[str, Tensor]) -> Tensor:
+        """The outputs of the copy as it stands."""
+        for name, given in self._given.items():
+            given.output = entrance[name]
+        with contextlib.nullcontext() if self._given else self._replacing(batch, entrance):
+            outputs: Tensor = network(batch[0])
+            return outputs
 
     def _replacing(self, batch: Batch, outputs: Mapping[str, Tensor]) -> contextlib.AbstractContextManager[object]:
         if self.statistics == "recomputed":
@@ -141,8 +153,9 @@ class Plane:
             return contextlib.nullcontext()
         return Entrance({number: outputs[name] for number, name in self._weights.items()})
 
-    def _affine(self, start: Mapping[str, Tensor], without: Mapping[str, object]) -> Affine:
-        inside = {name: tensor for name, tensor in start.items() if name not in without}
+    def _affine(self, start: Mapping[str, Tensor], without: Iterable[str] = ()) -> Affine:
+        moved = {name for direction in self._directions for name in direction} - set(without)
+        inside = {name: tensor for name, tensor in start.items() if name in moved}
         out = None if self._copy is None else dict(self._copy.named_parameters()) | dict(self._copy.named_buffers())
         return Affine(inside, self._directions, out, variances(inside))
 
@@ -152,18 +165,34 @@ class Plane:
         layers = entrances(self._objective)
         if not layers:
             return
-        plain = self._inside, self._entrances
-        for network in (self._objective.parameters, {} if self._copy is None else dict(self._copy.named_parameters())):
-            self._weights |= {id(network[weight]): weight for weight, _ in layers if weight in network}
+        for known in (self._objective.parameters, {} if self._copy is None else dict(self._copy.named_parameters())):
+            self._weights |= {id(known[weight]): weight for weight, _ in layers if known}
         short = [products(self._objective, batch, layers, self._directions) for batch in self._batches]
         # A weight may be used a second time out of sight (tied, transposed): trust the shortcut where it agrees.
-        at, inputs = torch.tensor((0.37, -0.61)[: len(self._directions)], device=self.device), self._batches[0][0]
-        direct = self._objective.outputs(self._inside.at(at), inputs)
-        inside = self._affine(start, {name: None for pair in layers for name in pair})
-        with self._replacing(self._batches[0], short[0].at(at)):
-            shorter = self._objective.outputs(inside.at(at), inputs)
-        agrees = torch.allclose(shorter, direct, rtol=1e-3, atol=1e-4)
-        self._inside, self._entrances = (inside, short) if agrees else plain
+        at, batch = (0.37, -0.61)[: len(self._directions)], self._batches[0]
+        coordinates = torch.tensor(at, dtype=torch.float64)
+        direct = self._outputs(self._inside.at(coordinates), batch, {})
+        inside = self._affine(start, [name for pair in layers for name in pair])
+        if not _agree(self._outputs(inside.at(coordinates), batch, short[0].at(coordinates)), direct):
+            return
+        self._inside, self._entrances = inside, short
+        if self._copy is not None:
+            self._inside.write(at)
+            self._give(self._copy, [weight for weight, _ in layers], short[0].write(at), direct)
+
+    def _give(self, network: nn.Module, weights: Sequence[str], outputs: Mapping[str, Tensor], direct: Tensor) -> None:
+        """Let modules that are given the products stand in the copy for the layers, where that too agrees."""
+        paths = holders(network, weights)
+        self._given = {weight: Given() for weight in paths}
+        replaced = {path: put(network, path, self._given[weight]) for weight, path in paths.items()}
+        try:
+            agrees = _agree(self._copied_outputs(network, self._batches[0], outputs), direct)
+        except AttributeError:  # the network asks the layer for its weight
+            agrees = False
+        if not agrees:
+            self._given = {}
+            for path, layer in replaced.items():
+                put(network, path, layer)
 
 
 def _moving(
@@ -175,9 +204,15 @@ def _moving(
     return {name: tensor for name, tensor in moved.items() if bool(tensor.any())}
 
 
+def _agree(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
 def _copied(network: nn.Module) -> nn.Module | None:
     """A copy to write points into; None where a network cannot be copied (it holds results of its own weights)."""
     try:
-        return copy.deepcopy(network).requires_grad_(False)
+        copied = copy.deepcopy(network).requires_grad_(False)
     except (RuntimeError, TypeError):
         return None
+    narrow(copied)
+    return copied
