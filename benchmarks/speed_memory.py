@@ -24,7 +24,10 @@ BLOCK = 4  # vectors, from which on an allocation is a basis
 
 
 def memory(problem: Problem, masked: Problem, *, quick: bool) -> Record:
-    """Peak bytes of a training step and of every analysis; `ratio` is of the peak without the Krylov basis."""
+    """Peak bytes of a training step and of every analysis; `ratio` is of the peak without the Krylov basis.
+
+    `own_ratio` is the same without network and data, so of what each allocates itself.
+    """
     there = 4 * sum(p.numel() for p in problem.network.parameters())
     there += sum(part.numel() * part.element_size() for part in problem.data)
     step = there + _step_peak(problem)
@@ -34,7 +37,8 @@ def memory(problem: Problem, masked: Problem, *, quick: bool) -> Record:
         work()  # what is allocated once and kept (kernels, caches) is nobody's peak
         vector = moved if name == "loss rise" else 4 * _operator(at).shape[0]  # the rise is over what moves only
         whole, apart = (there + most for most in peak(work, vector))
-        found[name] = {"peak": whole, "apart": apart, "ratio": apart / step}
+        own = (apart - there) / (step - there)
+        found[name] = {"peak": whole, "apart": apart, "ratio": apart / step, "own_ratio": own}
     return {"problem": problem.name, "examples": len(problem.inputs), "step": step, "works": found}
 
 

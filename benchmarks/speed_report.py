@@ -7,7 +7,8 @@ from typing import Any
 
 from benchmarks.speed_race import Record, ratio
 
-OURS = "EsaCL"  # at the tolerance it has by default
+OURS = "EsaCL"
+BY_DEFAULT = "EsaCL at its default tolerance"
 THEIRS = "PyHessian"
 ERROR = 1e-3
 MIB = 2**20
@@ -36,12 +37,15 @@ def report(record: Record) -> list[str]:
 
 def top_claims(one: Record) -> Iterator[Claim]:
     """Products and time against PyHessian, and the error of everybody."""
-    ours, theirs = one["solvers"][OURS], one["solvers"][THEIRS]
+    ours, usual, theirs = (one["solvers"][name] for name in (OURS, BY_DEFAULT, THEIRS))
     what = f"top-{one['k']}, {one['problem']}"
     wanted = 1.5 if one["k"] == 1 else 8.0 if one["masked"] else 4.0
     fewer = ratio(theirs["products"], ours["products"])
     text = f"{what}: at least {wanted:g} times fewer products than PyHessian"
-    yield Claim(text, _range(fewer), _at_least(fewer, wanted))
+    by_default = ratio(theirs["products"], usual["products"])["median"]
+    error = f"whose error is {max(usual['error']):.0e}"
+    measured = f"{_range(fewer)}; {by_default:.2f} at EsaCL's default tolerance, {error}"
+    yield Claim(text, measured, _at_least(fewer, wanted))
     if one["k"] > 1 and not one["masked"]:
         faster = ratio(theirs["cpu"], ours["cpu"])
         yield Claim(f"{what}: at least 3 times less time than PyHessian", _range(faster), _at_least(faster, 3))
@@ -56,8 +60,8 @@ def top_table(ones: list[Record]) -> Iterator[str]:
     yield ""
     yield (
         "Products: Hessian-vector products, median over the rounds (smallest to largest). Tolerance: in the solver's "
-        "own meaning, the loosest of its ladder that reached a true error of 1e-3 from every seed. Error: the largest "
-        "relative error of the k values, worst round. Seconds: CPU, median. Times EsaCL: ratio of seconds round by "
+        "own meaning, the loosest that reached a true error of 1e-3 from every seed. Error: the largest relative error "
+        "of the k values, worst round. Seconds: CPU, median. Times EsaCL: ratio of seconds round by "
         "round, median (smallest to largest)."
     )
     yield ""
@@ -174,22 +178,28 @@ def memory_claims(one: Record) -> Iterator[Claim]:
     """The hungriest analysis."""
     name, work = max(one["works"].items(), key=lambda pair: pair[1]["ratio"])
     text = f"memory, {one['problem']}: below 3 training steps, Krylov basis apart"
-    yield Claim(text, f"at most {work['ratio']:.2f} ({name})", work["ratio"] < 3)
+    own = max(one["works"].values(), key=lambda other: other["own_ratio"])["own_ratio"]
+    measured = f"at most {work['ratio']:.2f} ({name}); network and data not counted, {own:.2f}"
+    yield Claim(text, measured, work["ratio"] < 3)
 
 
 def memory_table(ones: list[Record]) -> Iterator[str]:
     """One row a problem and analysis."""
     yield "## Peak memory"
     yield ""
-    yield "Network, data and what torch allocates from the call on; the step is forward, backward and SGD's update."
+    yield (
+        "Network, data and what torch allocates from the call on; the step is forward, backward and SGD's update. The "
+        "last two columns leave the Krylov basis out; the last one network and data too, on both sides."
+    )
     yield ""
-    yield from _head("problem", "examples", "analysis", "MiB", "without the Krylov basis, MiB", "training steps")
+    yield from _head("problem", "examples", "analysis", "MiB", "without basis, MiB", "training steps", "own, steps")
     for one in ones:
         step = f"{one['step'] / MIB:.1f}"
-        yield _row(one["problem"], one["examples"], "training step", step, step, "1.00")
+        yield _row(one["problem"], one["examples"], "training step", step, step, "1.00", "1.00")
         for name, work in one["works"].items():
             sizes = (f"{work[key] / MIB:.1f}" for key in ("peak", "apart"))
-            yield _row(one["problem"], one["examples"], name, *sizes, f"{work['ratio']:.2f}")
+            steps = (f"{work[key]:.2f}" for key in ("ratio", "own_ratio"))
+            yield _row(one["problem"], one["examples"], name, *sizes, *steps)
 
 
 Claims = Callable[[Record], Iterator[Claim]]

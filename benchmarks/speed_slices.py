@@ -12,6 +12,7 @@ from benchmarks.speed_race import Record, race
 from esacl.curvature import hessian, top_eigenpairs
 from esacl.landscape import (
     Direction,
+    Slice2D,
     eigen_direction,
     orthogonal_to,
     pruning_direction,
@@ -68,10 +69,10 @@ def _axes(problem: Problem) -> dict[str, tuple[Direction, Direction, Any]]:
 
 
 def _refined(problem: Problem, name: str, x: Direction, y: Direction, extent: Any, points: int) -> Record:
-    def plane(**how: Any) -> Any:
-        return slice_2d(problem.network, cross_entropy, problem.data, x, y, extent=extent, points=points, **how)
+    def plane(share: float | None) -> Slice2D:
+        return slice_2d(problem.network, cross_entropy, problem.data, x, y, extent=extent, points=points, refine=share)
 
-    found = race({"whole": lambda _: plane(), "refined": lambda _: plane(refine=SHARE)}, 1)
+    found = race({"whole": lambda _: plane(None), "refined": lambda _: plane(SHARE)}, 1)
     whole, coarse = found["whole"]["results"][0], found["refined"]["results"][0]
     low, high = float(np.nanmin(whole.loss)), float(np.nanmax(whole.loss))
     return {
