@@ -48,7 +48,7 @@ class Given(nn.Module):
 
 
 class Narrow(nn.Linear):
-    """A linear layer with few outputs, as W X': on a CPU X W' takes two to three times as long (MKL, 500 x 400 x 10)."""
+    """A linear layer with few outputs, as W X': on a CPU X W' takes two to three times as long (500 x 400 x 10)."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(n, i) -> (n, o)."""

@@ -81,7 +81,7 @@ class Plane:
         self._copy = _copied(network)
         self._inside = self._affine(start)
         self._entrances: list[Affine] = [Affine({}, self._directions) for _ in self._batches]
-        self._weights: dict[int, str] = {}  # id of an entrance's weight, here or in the copy -> its name
+        self._weights: dict[int, str] = {}  # id of an entrance's weight -> its name; of living tensors only
         self._given: dict[str, Given] = {}  # what stands for the entrances in the copy, by the weight's name
         if self.statistics in ("none", "kept"):
             self._take_shortcut(start)
@@ -165,8 +165,8 @@ class Plane:
         layers = entrances(self._objective)
         if not layers:
             return
-        for known in (self._objective.parameters, {} if self._copy is None else dict(self._copy.named_parameters())):
-            self._weights |= {id(known[weight]): weight for weight, _ in layers if known}
+        names = [weight for weight, _ in layers]
+        self._weights = {id(self._objective.parameters[name]): name for name in names}
         short = [products(self._objective, batch, layers, self._directions) for batch in self._batches]
         # A weight may be used a second time out of sight (tied, transposed): trust the shortcut where it agrees.
         at, batch = (0.37, -0.61)[: len(self._directions)], self._batches[0]
@@ -178,7 +178,7 @@ class Plane:
         self._inside, self._entrances = inside, short
         if self._copy is not None:
             self._inside.write(at)
-            self._give(self._copy, [weight for weight, _ in layers], short[0].write(at), direct)
+            self._give(self._copy, names, short[0].write(at), direct)
 
     def _give(self, network: nn.Module, weights: Sequence[str], outputs: Mapping[str, Tensor], direct: Tensor) -> None:
         """Let modules that are given the products stand in the copy for the layers, where that too agrees."""
@@ -193,6 +193,8 @@ class Plane:
             self._given = {}
             for path, layer in replaced.items():
                 put(network, path, layer)
+        if not self._given:
+            self._weights |= {id(p): name for name, p in network.named_parameters() if name in weights}
 
 
 def _moving(

@@ -4,6 +4,11 @@ A coarse grid is computed, and cubic splines through it predict a grid of half i
 tells how wrong they were, and where; at the spacing after that they are taken to be no worse nearby, though a spline
 through a smooth function errs up to 16 times less. Where that is more than is allowed, the cells are computed; where it
 is not, the prediction stays. The first halving is computed throughout, so that every place has been tested once.
+
+Measured on 70 planes of 51 x 51 cells (random x random, pruning x random or eigenvector, eigenvector x random; trained
+MLPs and small CNNs, dense and pruned): asked for 1%, 196 to 399 cells were computed, the largest true error was 0.05 to
+0.48% of the range, and the estimate was above it on every plane. On the logarithmic scale too: 196 to 883 cells, and at
+most 2% of that scale where 1% was asked for. What it cannot see is what lies between two coarse knots and nowhere else.
 """
 
 from collections.abc import Generator
@@ -17,6 +22,7 @@ from esacl.errors import InputError
 SCALES = ("linear", "log")
 SPACING = 8  # of the coarsest grid, in cells
 DECADES = 3  # of a logarithmic scale: what lies more decades above the lowest loss is drawn as the highest
+ROUNDING = 1e-6  # relative: a flat surface's range is nothing but the rounding of its losses
 LEAST = 5  # knots on an axis, below which a grid is too coarse to learn anything from
 
 Cells = np.ndarray  # (m, 2) int: rows and columns
@@ -106,7 +112,8 @@ class _Grid:
         cells = np.zeros(self._values.shape, dtype=bool)
         cells[at] = True if wanted is None else wanted
         where = np.argwhere(cells)
-        self._values[cells] = yield where
+        found = yield where
+        self._values[cells] = np.where(np.isfinite(found), found, np.nan)
         self._computed |= cells
         self._mark_holes()
 
@@ -129,7 +136,7 @@ class _Grid:
         if not len(known):
             return np.zeros(predicted.shape)
         low, high = float(known.min()), float(known.max())
-        allowed = np.full(predicted.shape, self._share * (high - low))
+        allowed = np.full(predicted.shape, max(self._share * (high - low), ROUNDING * max(abs(low), abs(high))))
         if self._scale == "linear" or low <= 0:
             return allowed
         top = min(high, low * 10**DECADES)
