@@ -83,9 +83,8 @@ def events_agree(device: torch.device, quick: bool) -> Seen:
     assert apart < 0.08, f"final accuracies differ by {apart:.1%}"
     cuts = [[e.sparsity for e in _only(events, Pruned)] for events in (here, there)]
     assert cuts[0] == cuts[1], "the cuts have other sizes"
-    crosses = _cross_checks(_only(there, CurvatureMeasured))
-    assert max(crosses) < 0.05, f"Lanczos and PyHessian differ by {max(crosses):.1%} on this device"
-    return {"first_losses": first, "final_accuracy_difference": apart, "lanczos_pyhessian": max(crosses)}
+    assert all(e.converged for e in _only(there, CurvatureMeasured)), "Lanczos did not converge on this device"
+    return {"first_losses": first, "final_accuracy_difference": apart}
 
 
 def methods_run(device: torch.device, quick: bool) -> Seen:
@@ -252,15 +251,6 @@ def _scores(at: Place, name: str) -> Tensor:
 
 def _in_second_task(event: Event) -> bool:
     return isinstance(event, CheckpointReady) and event.task == 1 and event.epoch == 1
-
-
-def _cross_checks(measured: list[CurvatureMeasured]) -> list[float]:
-    """Relative difference of the two engines at each point that both looked at."""
-    by_engine: dict[str, dict[tuple[int, str, bool], float]] = {"lanczos": {}, "pyhessian": {}}
-    for event in measured:
-        by_engine[event.engine][event.task, event.point, event.restricted] = event.top_eigenvalues[0]
-    ours, theirs = by_engine.values()
-    return [abs(theirs[point] / value - 1) for point, value in ours.items() if point in theirs]
 
 
 def _kind(event: Event) -> str:

@@ -9,7 +9,6 @@ import torch
 
 from benchmarks import device_checks, gpu
 from benchmarks.provenance import ROOT
-from esacl.events import CurvatureMeasured
 
 CPU = torch.device("cpu")
 NOT_NEEDED = ("streamlit", "plotly", "pandas", "safetensors", "psutil", "tqdm", "pooch")
@@ -24,7 +23,7 @@ def test_it_loads_without_what_its_docstring_says_is_not_needed():
     assert all(name in gpu.__doc__.lower() for name in NOT_NEEDED)
 
 
-@pytest.mark.parametrize("name", ["methods", "products", "rises", "slices", "choices", "resume"])
+@pytest.mark.parametrize("name", ["events", "methods", "products", "rises", "slices", "choices", "resume"])
 def test_checks_hold_where_the_device_is_the_cpu(name):
     device_checks.CHECKS[name](CPU, True)
 
@@ -53,17 +52,6 @@ def test_checks_notice_a_device_that_computes_something_else(name, monkeypatch):
     wrong_place(monkeypatch, change)
     with pytest.raises(AssertionError):
         device_checks.CHECKS[name](CPU, True)
-
-
-def test_engines_are_compared_point_by_point():
-    rest = {"residuals": (0.0,), "products": 1, "converged": True, "network_norm": 1.0, "relative_sharpness": 1.0}
-    rest |= {"task": 0, "restricted": False, "examples": 1, "fraction": 1.0}
-
-    def one(engine, value, point="dense"):
-        return CurvatureMeasured(point=point, engine=engine, top_eigenvalues=(value,), **rest)
-
-    events = [one("lanczos", 2.0), one("pyhessian", 2.2), one("lanczos", 5.0, "pruned")]
-    assert device_checks._cross_checks(events) == [pytest.approx(0.1)]
 
 
 def test_a_failure_is_told_and_does_not_stop_the_rest(tmp_path, monkeypatch, capsys):
