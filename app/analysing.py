@@ -117,7 +117,7 @@ def _last_attempt(entry: Entry) -> None:
     if status is not None and status.state in ("failed", "lost"):
         widgets.say("error", f"The last analysis {widgets.STATES[status.state]}: {status.detail}")
     elif status is not None and status.state == "cancelled":
-        widgets.say("info", "The last analysis was cancelled; nothing of it is shown.")
+        widgets.say("info", "The last analysis was cancelled; what it had measured by then is kept.")
 
 
 def _trouble() -> None:

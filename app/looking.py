@@ -94,7 +94,7 @@ def show(entry: Entry, beside: Entry | None, task: int, asked: Asked, quantity: 
         what = f"{named(run)}: {planes.written(asked.x)} × {planes.written(asked.y)} around the {where[0]} point"
         # A way that ends at a solution is measured as x: the other axis is then made orthogonal to it.
         x, y = sorted(where[1:], key=lambda name: name not in ("pruning", "task"))
-        options = {"task": task, "x": x, "y": y, "at": where[0]}
+        options = {"task": task, "x": x, "y": y, "at": where[0], "points": analysing.points(run, "landscape")}
         said = f"{what} has not been measured" if quantity == "loss" else f"{what}: its accuracy has not been measured"
         analysing.offer(run, said, "landscape", options, key=f"measure-now-{place}", boxed=False)
 
@@ -112,7 +112,7 @@ def _panels(
             f"The {quantity} {plane.title} of {named(run)}, {VIEWS[view].lower()}; colours from {low:.3g} to {high:.3g}"
         )
         figure = draw(plane, limits, quantity=quantity, beside=every, height=_height(view, len(shown)))
-        panels.append(plots.Panel(title, figure, planes.facts(plane), alt))
+        panels.append(plots.Panel(title, figure, planes.facts(plane, quantity), alt))
     plots.show(panels, landscape.key(limits, quantity), view, key="planes")
     files: dict[str, Callable[[], bytes]] = {
         "csv": functools.partial(as_table, shown),
@@ -167,7 +167,7 @@ def as_page(shown: Sequence[tuple[Entry, Plane]], limits: tuple[float, float], q
     every = [plane for _, plane in shown]
     made = [
         (
-            f"{named(run)}, {plane.title}. {planes.facts(plane)}",
+            f"{named(run)}, {plane.title}. {planes.facts(plane, quantity)}",
             draw(plane, limits, quantity=quantity, beside=every, bar=True),
         )
         for run, plane in shown

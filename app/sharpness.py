@@ -108,7 +108,7 @@ def check(entry: Entry, frame: pd.DataFrame, task: int) -> None:
     st.markdown(widgets.plain(frames.agreement(seen)))
     if analysing.possible(entry, task) and not (len(seen) and (seen["task"] == task).any()):
         label = f"Have PyHessian check task {task + 1}"
-        options = {"task": task, "points": analysing.points(entry, "spectrum"), "check": True}
+        options = {"task": task, "points": analysing.points(entry, "spectrum"), "check": True, "probes": 0}
         analysing.button(entry, label, "spectrum", options, key="measure-check", quiet=True)
 
 
@@ -122,7 +122,7 @@ def files(entry: Entry, frame: pd.DataFrame, task: int) -> None:
     downloads.row(f"curvature-{entry.run_id}-t{task}", made, key="curvature")
 
 
-def _offer(entry: Entry, what: str, task: int, key: str, probes: int | None = None) -> None:
+def _offer(entry: Entry, what: str, task: int, key: str, probes: int = 0) -> None:
     options = {"task": task, "points": analysing.points(entry, "spectrum"), "probes": probes}
     label = "Measure the density" if probes else "Measure it now"
     analysing.offer(entry, what, "spectrum", options, label=label, key=f"measure-{key}", boxed=False)

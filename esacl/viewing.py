@@ -16,6 +16,7 @@ VIEW_SETTINGS = (
     "curvature.grid", "curvature.top", "curvature.levels", "pruning.saliency", "pruning.allocation", "ids.fraction",
     "ids.score",
 )  # fmt: skip
+PLANE_POINTS = 25
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ def viewed(own: RunConfig, view: View) -> tuple[RunConfig, str]:
     for key in view.settings:
         if key not in VIEW_SETTINGS:
             raise InputError(f"an analysis cannot change {key!r}; choose from {', '.join(VIEW_SETTINGS)}")
-    config = config_with(own, {**view.settings, "device": view.device})
+    settings = {**view.settings, "device": view.device}
+    if view.look.x is not None and own.curvature.grid == 0:  # the run itself sliced nothing, and says no size
+        settings = {"curvature.grid": PLANE_POINTS, **settings}
+    config = config_with(own, settings)
     before, after = own.to_dict(), config.to_dict()
     parts = []
     for section, _, key in (name.partition(".") for name in VIEW_SETTINGS):

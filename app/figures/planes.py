@@ -112,15 +112,18 @@ class Plane:
         return dataclasses.replace(self, **turned, accuracy=accuracy, evaluated=evaluated)  # type: ignore[arg-type]
 
 
-def facts(plane: Plane) -> str:
+def facts(plane: Plane, quantity: str = "loss") -> str:
     """How the numbers of a slice were come by."""
     size = f"{len(plane.x)} × {len(plane.y)} cells"
     if plane.computed == plane.loss.size:
         said = [f"{size}, each computed"]
     else:
         share = percent(plane.computed / plane.loss.size, 0)
+        known = f"off by at most {number(plane.error)} nats (estimated)"
         said = [
-            f"{size}: {share} computed, the others interpolated, off by at most {number(plane.error)} nats (estimated)"
+            f"{size}: {share} computed, the others interpolated, {known}"
+            if quantity == "loss"
+            else f"{size}: {share} computed, the others interpolated linearly, without an estimate of the error"
         ]
     if plane.holes:
         said.append(f"{plane.holes} hole{'s' * (plane.holes > 1)} without a finite loss, left blank")

@@ -64,7 +64,11 @@ def analyse(
         raise InputError(f"unknown analysis {kind!r}; choose from {', '.join(KINDS)}")
     if not 0 <= task < config.tasks:
         raise InputError(f"task {task} is not in the run; choose 0 to {config.tasks - 1}")
-    seen, wanted = _scene(config, task, weights, data), look or Look()
+    wanted = look or Look()
+    sizes = {"landscape": "grid", "spectrum": "top", "sparsity": "levels"}
+    if kind in sizes and getattr(config.curvature, sizes[kind]) == 0:
+        raise InputError(f"curvature.{sizes[kind]} is 0, so there is nothing to look at; give --points")
+    seen = _scene(config, task, weights, data)
     match kind:
         case "landscape" if wanted.x:
             yield from plane_by_name(seen, wanted, _solution(seen, task + 1, following))

@@ -1,5 +1,6 @@
 """Both ends of the Hessian's spectrum at each point of a task, and what they say about the cut."""
 
+import contextlib
 from collections.abc import Generator, Iterator
 
 import numpy as np
@@ -13,7 +14,7 @@ from esacl.curvature.interval import GROUPS, interval_steps
 from esacl.curvature.lanczos import Eigenpairs, top_steps
 from esacl.curvature.operator import hessian
 from esacl.curvature.overlap import Overlap, overlap
-from esacl.curvature.pyhessian import pyhessian_eigenvalues
+from esacl.curvature.pyhessian import pyhessian_steps
 from esacl.events import ArrayRecorded, CurvatureMeasured, Event
 from esacl.look import Look
 from esacl.stepwise import Steps
@@ -39,6 +40,7 @@ def spectrum(scene: Scene, look: Look) -> Generator[Event, None, dict[str, Found
         at = found[point.name] = yield from ends_at(scene, point, top, part, parts)
         yield _measured(scene, point, at.ends.top, at.ends.products, engine="lanczos")
         slices = yield from _along_eigenvectors(scene, point, at)
+        at.operator.release()  # of a large network the kept graphs of three points would not fit
         arrays |= {f"{point.name}/{key}": value for key, value in (_ends(scene, point, at) | slices).items()}
         if look.check:
             yield from _checked(scene, point)
@@ -151,11 +153,9 @@ def _overlap_arrays(rows: list[tuple[str, int, Overlap]], k: int) -> dict[str, n
 
 def _checked(scene: Scene, point: Point) -> Iterator[Event]:
     """PyHessian's largest eigenvalue at the point: an independent hand."""
-    if point.cut is None:
-        check = pyhessian_eigenvalues(scene.network, scene.criterion, scene.whole, 1, mask=point.mask)
-    else:
-        with at_cut(scene.network, point.cut):
-            check = pyhessian_eigenvalues(scene.network, scene.criterion, scene.whole, 1, mask=point.mask)
+    with contextlib.nullcontext() if point.cut is None else at_cut(scene.network, point.cut):
+        steps = pyhessian_steps(scene.network, scene.criterion, scene.whole, 1, mask=point.mask)
+    check = yield from driven(steps)
     scene.ledger.analysis(products=check.products * len(scene.pool))
     yield _measured(scene, point, check, check.products, engine="pyhessian")
 

@@ -5,7 +5,7 @@ of each. The delete-a-group jackknife estimates this bias together with the spre
 but that it is a mean.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -117,40 +117,48 @@ def interval_steps(
         raise InputError(f"pool {pool} is smaller than the sample of {m}; pass the size of what it was drawn from")
     order = torch.randperm(m, generator=torch_generator(seed, "jackknife")).to(data[0].device)
     without = [torch.cat([part for j, part in enumerate(order.chunk(groups)) if j != i]) for i in range(groups)]
-    samples = [data] + [tuple(part[rows.sort().values] for part in data) for rows in without]
-    # Snapshots: the network may move on between two steps.
-    operators = [hessian(network, loss, sample, mask) for sample in samples]
-    left = 1.0 if pool is None else 1 - m / pool
-    first = top_steps(operators[0], k, tol=tol, seed=seed)
-    runs = [first, *(top_steps(operator, k, tol=tol, seed=seed) for operator in operators[1:])]
-    shares = [len(sample[0]) / m for sample in samples]
-    return _jackknife(runs, shares, level, left, m)
+    # A snapshot: the network may move on between two steps.
+    at = {name: p.detach().clone() for name, p in network.named_parameters()}
+    first = top_steps(hessian(network, loss, data, mask, at=at), k, tol=tol, seed=seed)
+
+    def runs() -> Iterator[tuple[float, Steps[Eigenpairs]]]:  # one at a time, for each has a graph of its own
+        yield 1.0, first
+        for rows in without:
+            part = tuple(tensor[rows.sort().values] for tensor in data)
+            operator = hessian(network, loss, part, mask, at=at, check=False)
+            yield len(rows) / m, top_steps(operator, k, tol=tol, seed=seed)
+
+    return _jackknife(runs(), groups, level, 1.0 if pool is None else 1 - m / pool, m)
 
 
 def _jackknife(
-    runs: list[Steps[Eigenpairs]], shares: list[float], level: float, left: float, examples: int
+    runs: Iterator[tuple[float, Steps[Eigenpairs]]], groups: int, level: float, left: float, examples: int
 ) -> Steps[EigenvalueInterval]:
-    found: list[Eigenpairs] = []
-    for number, run in enumerate(runs):
+    values, residuals, products, converged = [], [], 0.0, True
+    for number, (share, run) in enumerate(runs):
         # Each takes about as many products as the others; the limit of one is far from what it takes.
-        found.append((yield from _part(run, number, len(runs))))
-    whole, parts = found[0], torch.stack([pairs.values for pairs in found[1:]])
-    groups = len(parts)
-    bias = left * (groups - 1) * (parts.mean(0) - whole.values)
-    variance = left * (groups - 1) / groups * (parts - parts.mean(0)).square().sum(0)
-    reach = float(student.ppf((1 + level) / 2, groups - 1)) * variance.sqrt()
-    centre = whole.values - bias
+        pairs = yield from _part(run, number, groups + 1)
+        values.append(pairs.values)  # without the eigenvectors: each is as large as the network
+        residuals.append(pairs.residuals)
+        products += share * pairs.products
+        converged = converged and pairs.converged
+        del run, pairs
+    whole, parts = values[0], torch.stack(values[1:])
+    bias = left * (groups - 1) * (parts.mean(0) - whole)
+    error = (left * (groups - 1) / groups * (parts - parts.mean(0)).square().sum(0)).sqrt()
+    reach = float(student.ppf((1 + level) / 2, groups - 1)) * error
+    centre = whole - bias
     return EigenvalueInterval(
-        values=whole.values,
+        values=whole,
         bias=bias,
-        standard_error=variance.sqrt(),
+        standard_error=error,
         low=centre - reach,
         high=centre + reach,
         level=level,
         examples=examples,
-        products=sum(share * pairs.products for share, pairs in zip(shares, found)),
-        residuals=whole.residuals,
-        converged=all(pairs.converged for pairs in found),
+        products=products,
+        residuals=residuals[0],
+        converged=converged,
     )
 
 

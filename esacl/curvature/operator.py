@@ -179,7 +179,10 @@ def _kept(objective: Objective, mask: Mapping[str, Tensor] | None) -> Tensor | N
     entries = Mask(mask)
     for name, entry in entries.items():
         check_like(name, entry, objective.parameters)
-    if not any(bool(entries[name].any()) for name in objective.names if name in entries):
+    named = [entries[name] for name in objective.names if name in entries]
+    if not named:  # a restriction to parameters that the mask leaves whole
+        return None
+    if not any(bool(entry.any()) for entry in named):
         raise InputError("the mask keeps no weight of these parameters, so there is nothing to restrict to")
     flat = [
         entries[name].to(objective.device).reshape(-1)

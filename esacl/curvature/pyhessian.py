@@ -7,6 +7,7 @@ it gets a module whose one parameter is the vector of entries in question, and w
 each pass.
 """
 
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -18,6 +19,7 @@ from esacl.curvature.lanczos import Eigenpairs
 from esacl.curvature.objective import Data, Loss, Objective
 from esacl.curvature.operator import Hessian
 from esacl.errors import InputError, RunFailure
+from esacl.stepwise import Step, Steps, finish
 
 
 def pyhessian_eigenvalues(
@@ -60,14 +62,48 @@ def pyhessian_eigenvalues(
         InputError: k, tol or max_iterations out of range, a loss without curvature, and what `hessian` refuses.
         RunFailure: a product that is not finite.
     """
+    return finish(
+        pyhessian_steps(
+            network, loss, data, k,
+            mask=mask, names=names, tol=tol, max_iterations=max_iterations, seed=seed, chunk=chunk,
+        )
+    )  # fmt: skip
+
+
+def pyhessian_steps(
+    network: nn.Module,
+    loss: Loss,
+    data: Data,
+    k: int,
+    *,
+    mask: Mapping[str, Tensor] | None = None,
+    names: Iterable[str] | None = None,
+    tol: float = 1e-4,
+    max_iterations: int = 100,
+    seed: int = 0,
+    chunk: int | None = None,
+) -> Steps[Eigenpairs]:
+    """`pyhessian_eigenvalues` in steps of a tenth of a second; where it is left, PyHessian stops after its product.
+
+    Raises:
+        InputError: as `pyhessian_eigenvalues`, at the call.
+        RunFailure: a product that is not finite.
+    """
     objective = Objective(network, loss, data, names=names, chunk=chunk, dtype=torch.float32)
+    objective.refuse_chance()
     operator = Hessian(objective, mask)
     n = operator.shape[0]
     if not 1 <= k <= n:
         raise InputError(f"k = {k} eigenvalues of an operator of size {n}; choose 1 to {n}")
     if not 0 < tol < 1 or max_iterations < 2:
         raise InputError(f"tol {tol}, max_iterations {max_iterations}: choose 0 < tol < 1 and at least 2 iterations")
-    values, vectors, spent = _power_iteration(objective, operator, k, tol, max_iterations, seed)
+    return _judged(objective, operator, k, tol, max_iterations, seed)
+
+
+def _judged(
+    objective: Objective, operator: Hessian, k: int, tol: float, max_iterations: int, seed: int
+) -> Steps[Eigenpairs]:
+    values, vectors, spent = yield from _aside(objective, operator, k, tol, max_iterations, seed)
     products = torch.stack([operator @ vector for vector in vectors.T], dim=1)
     residuals = (products - values.to(products) * vectors).norm(dim=0).double().cpu()
     if not bool(residuals.isfinite().all()):
@@ -77,12 +113,43 @@ def pyhessian_eigenvalues(
     return Eigenpairs(values[order], vectors[:, order], residuals[order], spent + k, converged)
 
 
-def _power_iteration(
+Iterated = tuple[Tensor, Tensor, int]
+
+
+def _aside(
     objective: Objective, operator: Hessian, k: int, tol: float, max_iterations: int, seed: int
-) -> tuple[Tensor, Tensor, int]:
+) -> Steps[Iterated]:
+    """PyHessian in a thread of its own: it has no place to yield from, and must be left within a second."""
+    batches, threads = _Batches(objective), torch.get_num_threads()
+    outcome: list[Iterated | Exception] = []
+
+    def work() -> None:
+        torch.set_num_threads(threads)  # a new thread has a setting of its own
+        try:
+            outcome.append(_power_iteration(objective, operator, batches, k, tol, max_iterations, seed))
+        except Exception as error:  # raised again where somebody waits for it
+            outcome.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(0.1)
+            yield Step(min(batches.passes, k * max_iterations), k * max_iterations)
+    finally:
+        batches.stopped = True
+        thread.join()
+    (found,) = outcome
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _power_iteration(
+    objective: Objective, operator: Hessian, batches: "_Batches", k: int, tol: float, max_iterations: int, seed: int
+) -> Iterated:
     """PyHessian's values (k,), its vectors (n, k), and the products it spent."""
     network = _Entries(objective, operator)
-    batches = _Batches(objective)
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), torch.enable_grad():
         _refuse_linear(objective, network)
         # The cycle that torch warns of is PyHessian's way; it is cut below.
@@ -128,8 +195,11 @@ class _Batches:
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
         self.passes = 0
+        self.stopped = False
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if self.stopped:
+            raise RunFailure("PyHessian was stopped")
         self.passes += 1
         for number, batch in enumerate(self._objective.batches):
             yield batch[0], torch.tensor(number)

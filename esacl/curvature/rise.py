@@ -6,6 +6,7 @@ The expansion and the bound are theorems for twice-differentiable activations. W
 the path integral does not.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from esacl.curvature.lanczos import Eigenpairs, top_steps
 from esacl.curvature.objective import Data, Loss, Objective
 from esacl.curvature.operator import Hessian
-from esacl.errors import InputError
+from esacl.errors import InputError, RunFailure
 from esacl.stepwise import Step, Steps, finish
 
 # Gauss-Legendre on [0, 1] with 4 nodes: exact where the gradient along d is a polynomial of degree 7.
@@ -112,6 +113,8 @@ def _rise(
     d = operator.flatten(displacement)
     curvature_term = _dot(d, operator @ d) / 2
     gradient_term = _dot(operator.gradient(), d)  # after the product, whose graph holds it
+    if not (math.isfinite(curvature_term) and math.isfinite(gradient_term)):
+        raise RunFailure("a Hessian-vector product is not finite; the loss overflows at these weights")
     yield Step(1, total)
     squared = _dot(d, d)
     tops = [(yield from _top(operator, seed, operator.products, total))] if lambda_nodes else []

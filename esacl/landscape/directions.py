@@ -25,11 +25,13 @@ def random_direction(network: nn.Module, seed: int, mask: Mapping[str, Tensor] |
     Source: Li et al. 2018, Visualizing the Loss Landscape of Neural Nets, section 4.
 
     Raises:
-        InputError: a mask that does not fit the network.
+        InputError: a mask that does not fit the network, or keeps nothing.
     """
     parameters = _parameters(network)
     for name, entry in (mask or {}).items():
         check_like(name, entry, parameters)
+    if mask and not any(bool(entry.any()) for entry in mask.values()):
+        raise InputError("the mask keeps no weight, so no direction stays inside it")
     still = {
         f"{layer}.{name}" if layer else name
         for layer, module in network.named_modules()

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,13 +12,14 @@ from torch import Tensor, nn
 from esacl.curvature.objective import Batch, Data, Loss, Objective, check_like
 from esacl.errors import InputError
 from esacl.landscape.affine import Affine
-from esacl.landscape.entrance import Entrance, Given, entrances, holders, narrow, products, put
+from esacl.landscape.entrance import Entrance, Given, Layer, entrances, holders, narrow, products, put
 from esacl.landscape.statistics import Recomputed, used, variances
 
 Correct = Callable[[Tensor, Tensor], Tensor]
 
 # Examples at a time: only a forward pass's activations are alive.
 CHUNK = 2048
+TRIAL = (0.37, -0.61)  # coordinates, like no others
 
 
 class Plane:
@@ -65,6 +67,7 @@ class Plane:
         if chunk is None and self.statistics != "recomputed":
             chunk = CHUNK
         self._objective = Objective(network, loss, data, names=every, chunk=chunk or 2**62)
+        self._objective.refuse_chance()
         self.device = self._objective.device
         self._batches = self._objective.batches
         if self.statistics == "recomputed" and len(self._batches) > 1:
@@ -78,13 +81,19 @@ class Plane:
         self._total = sum(float(batch[2].sum()) if len(batch) > 2 else len(batch[0]) for batch in self._batches)
         start = {**self._objective.parameters, **buffers}
         self._directions = [_moving(start, d, fixed=buffers if statistics == "kept" else {}) for d in directions]
-        self._copy = _copied(network)
         self._inside = self._affine(start)
         self._entrances: list[Affine] = [Affine({}, self._directions) for _ in self._batches]
         self._weights: dict[int, str] = {}  # id of an entrance's weight -> its name; of living tensors only
         self._given: dict[str, Given] = {}  # what stands for the entrances in the copy, by the weight's name
-        if self.statistics in ("none", "kept"):
-            self._take_shortcut(start)
+        layers = self._shortcut(start) if self.statistics in ("none", "kept") else []
+        self._copy = _copied(network, self._objective.parameters)
+        if self._copy is None:
+            return
+        state = dict(self._copy.named_parameters()) | dict(self._copy.named_buffers())
+        for name in self._inside.moved:
+            state[name].data = torch.empty_like(state[name])
+        self._inside = self._affine(start, [name for pair in layers for name in pair], state)
+        self._give(self._copy, layers)
 
     def cell(self, *at: float) -> tuple[float, float | None]:
         """(loss, accuracy) at the coordinates: NaN where the loss is not finite, None if not asked for."""
@@ -153,48 +162,56 @@ class Plane:
             return contextlib.nullcontext()
         return Entrance({number: outputs[name] for number, name in self._weights.items()})
 
-    def _affine(self, start: Mapping[str, Tensor], without: Iterable[str] = ()) -> Affine:
+    def _affine(
+        self, start: Mapping[str, Tensor], without: Iterable[str] = (), out: Mapping[str, Tensor] | None = None
+    ) -> Affine:
         moved = {name for direction in self._directions for name in direction} - set(without)
         inside = {name: tensor for name, tensor in start.items() if name in moved}
-        out = None if self._copy is None else dict(self._copy.named_parameters()) | dict(self._copy.named_buffers())
         return Affine(inside, self._directions, out, variances(inside))
 
     @torch.no_grad()
-    def _take_shortcut(self, start: Mapping[str, Tensor]) -> None:
-        """Use the products at the entrance where they give what the network gives."""
+    def _shortcut(self, start: Mapping[str, Tensor]) -> list[Layer]:
+        """Use the products at the entrance where they give what the network gives; the layers they stand for."""
         layers = entrances(self._objective)
         if not layers:
-            return
-        names = [weight for weight, _ in layers]
-        self._weights = {id(self._objective.parameters[name]): name for name in names}
-        short = [products(self._objective, batch, layers, self._directions) for batch in self._batches]
+            return []
+        self._weights = {id(self._objective.parameters[weight]): weight for weight, _ in layers}
         # A weight may be used a second time out of sight (tied, transposed): trust the shortcut where it agrees.
-        at, batch = (0.37, -0.61)[: len(self._directions)], self._batches[0]
-        coordinates = torch.tensor(at, dtype=torch.float64)
-        direct = self._outputs(self._inside.at(coordinates), batch, {})
+        few, at = self._few(), torch.tensor(TRIAL[: len(self._directions)], dtype=torch.float64)
         inside = self._affine(start, [name for pair in layers for name in pair])
-        if not _agree(self._outputs(inside.at(coordinates), batch, short[0].at(coordinates)), direct):
-            return
-        self._inside, self._entrances = inside, short
-        if self._copy is not None:
-            self._inside.write(at)
-            self._give(self._copy, names, short[0].write(at), direct)
+        short = products(self._objective, few, layers, self._directions)
+        if not _agree(self._outputs(inside.at(at), few, short.at(at)), self._outputs(self._inside.at(at), few, {})):
+            return []
+        self._inside = inside
+        self._entrances = [products(self._objective, batch, layers, self._directions) for batch in self._batches]
+        return layers
 
-    def _give(self, network: nn.Module, weights: Sequence[str], outputs: Mapping[str, Tensor], direct: Tensor) -> None:
+    @torch.no_grad()
+    def _give(self, network: nn.Module, layers: Sequence[Layer]) -> None:
         """Let modules that are given the products stand in the copy for the layers, where that too agrees."""
+        weights = [weight for weight, _ in layers]
         paths = holders(network, weights)
-        self._given = {weight: Given() for weight in paths}
-        replaced = {path: put(network, path, self._given[weight]) for weight, path in paths.items()}
-        try:
-            agrees = _agree(self._copied_outputs(network, self._batches[0], outputs), direct)
-        except AttributeError:  # the network asks the layer for its weight
-            agrees = False
-        if not agrees:
-            self._given = {}
-            for path, layer in replaced.items():
-                put(network, path, layer)
+        if paths:
+            few, at = self._few(), TRIAL[: len(self._directions)]
+            self._inside.write(at)
+            short = products(self._objective, few, layers, self._directions).write(at)
+            direct = self._outputs(self._inside.at(torch.tensor(at, dtype=torch.float64)), few, short)
+            self._given = {weight: Given() for weight in paths}
+            replaced = {path: put(network, path, self._given[weight]) for weight, path in paths.items()}
+            try:
+                agrees = _agree(self._copied_outputs(network, few, short), direct)
+            except AttributeError:  # the network asks the layer for its weight
+                agrees = False
+            if not agrees:
+                self._given = {}
+                for path, layer in replaced.items():
+                    put(network, path, layer)
         if not self._given:
             self._weights |= {id(p): name for name, p in network.named_parameters() if name in weights}
+
+    def _few(self) -> Batch:
+        """Some examples, for a trial."""
+        return tuple(part[:32] for part in self._batches[0])
 
 
 def _moving(
@@ -210,10 +227,16 @@ def _agree(one: Tensor, other: Tensor) -> bool:
     return torch.allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
-def _copied(network: nn.Module) -> nn.Module | None:
-    """A copy to write points into; None where a network cannot be copied (it holds results of its own weights)."""
+def _copied(network: nn.Module, parameters: Mapping[str, Tensor]) -> nn.Module | None:
+    """A copy to write points into, which shares the tensors of `parameters`.
+
+    None where a network cannot be copied (it holds results of its own weights).
+    """
+    shared: dict[int, Any] = {
+        id(p): nn.Parameter(parameters[name], requires_grad=False) for name, p in network.named_parameters()
+    }
     try:
-        copied = copy.deepcopy(network).requires_grad_(False)
+        copied = copy.deepcopy(network, shared)
     except (RuntimeError, TypeError):
         return None
     narrow(copied)

@@ -374,6 +374,11 @@ def test_the_density_and_the_check_are_options_of_the_spectrum(kept, esacl):
 def test_an_analysis_that_the_run_left_out_has_the_plain_name(esacl, tmp_path):
     assert esacl("run", *SMALL, "--set=curvature.grid=0").code == 0
     assert esacl("analyse", "latest", "landscape", "--points", 3).out.splitlines()[0] == "recorded landscape-t1"
+    refused = esacl("analyse", "latest", "landscape")
+    assert refused.is_refused()
+    assert "curvature.grid is 0, so there is nothing to look at; give --points" in refused.err
+    named = esacl("analyse", "latest", "landscape", "--x", "random1", "--y", "random2")
+    assert named.out.splitlines()[0] == "recorded plane-t1-dense-random1-random2"
 
 
 def test_each_view_has_a_name_of_its_own():

@@ -82,13 +82,13 @@ def test_a_slice_that_is_not_there_can_be_measured(app, store, ours, asked):
     at = choose(app("landscape", run=ours), "eigen1", "random2")
     assert panels(at) == []
     at.button(key="measure-now-1").click().run()
-    assert asked == [(ours, "landscape", {"task": 2, "x": "eigen1", "y": "random2", "at": "pruned"})]
+    assert asked == [(ours, "landscape", {"task": 2, "x": "eigen1", "y": "random2", "at": "pruned", "points": None})]
 
 
 def test_the_way_to_a_solution_is_measured_as_x(app, store, ours, asked):
     at = choose(app("landscape", run=ours, task="1"), "eigen1", "task")
     at.button(key="measure-now-0").click().run()
-    assert asked[0][2] == {"task": 0, "x": "task", "y": "eigen1", "at": "dense"}
+    assert asked[0][2] == {"task": 0, "x": "task", "y": "eigen1", "at": "dense", "points": None}
 
 
 def test_a_slice_that_was_measured_later_is_shown_either_way_round(app, store, ours):
@@ -138,7 +138,7 @@ def test_pyhessian_is_asked_on_request_only(app, store, asked):
     at = app("curvature", run=ewc)
     assert any("has not been asked" in element.value for element in at.markdown)
     at.button(key="measure-check").click().run()
-    assert asked[0][1:] == ("spectrum", {"task": 2, "points": None, "check": True})
+    assert asked[0][1:] == ("spectrum", {"task": 2, "points": None, "check": True, "probes": 0})
 
 
 def test_an_old_run_shows_what_it_has(app, store, ours):

@@ -8,6 +8,7 @@ from torch import nn
 
 from esacl.curvature import eigenvalue_interval, hessian, interval_steps, top_eigenpairs
 from esacl.errors import InputError
+from esacl.stepwise import finish
 
 
 class Quadratic(nn.Module):
@@ -96,9 +97,23 @@ def test_of_a_network_its_values_are_those_of_lanczos_and_its_products_all_that_
 
 def test_a_step_is_one_product():
     a = draw(12, 3, 4)
-    steps = list(interval_steps(Quadratic(4), mean, sample(a), groups=3))
+    steps = list(interval_steps(Quadratic(4), mean, sample(a), groups=3, tol=1e-9))
     assert len(steps) == 4 * 4  # four Lanczos runs of four products: the whole space
     assert [step.done for step in steps] == sorted(step.done for step in steps)
+
+
+def test_the_network_may_move_on_between_two_steps():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    data = torch.randn(40, 6, dtype=torch.float64), torch.arange(40) % 3
+    still = eigenvalue_interval(network, nn.functional.cross_entropy, data, groups=4)
+    steps = interval_steps(network, nn.functional.cross_entropy, data, groups=4)
+    next(steps)
+    with torch.no_grad():
+        network[0].weight.mul_(3)
+    moved = finish(steps)
+    assert float(moved.low) == pytest.approx(float(still.low))
+    assert float(moved.high) == pytest.approx(float(still.high))
 
 
 @pytest.mark.parametrize(

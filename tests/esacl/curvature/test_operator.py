@@ -379,6 +379,16 @@ def test_batchnorm_without_statistics_is_refused_and_idle_dropout_is_not():
     hessian(network, F.cross_entropy, data)
 
 
+def test_a_restriction_to_parameters_that_the_mask_leaves_whole_is_none():
+    network, data = small_network(), small_data()
+    mask = random_mask(network, 0.5)
+    bias = next(name for name, _ in network.named_parameters() if name not in mask)
+    one, other = (hessian(network, F.cross_entropy, data, m, names=[bias]) for m in (mask, None))
+    assert one.shape == other.shape
+    v = torch.ones(one.shape[0], dtype=one.dtype)
+    assert torch.equal(one @ v, other @ v)
+
+
 def test_bad_input_is_refused_in_one_line():
     network, (x, y) = small_network(), small_data()
     mask = random_mask(network, 0.5)

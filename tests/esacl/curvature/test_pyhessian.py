@@ -1,5 +1,6 @@
 import copy
 import gc
+import threading
 import weakref
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 from esacl.curvature import top_eigenpairs
 from esacl.curvature.operator import hessian
-from esacl.curvature.pyhessian import pyhessian_eigenvalues
+from esacl.curvature.pyhessian import pyhessian_eigenvalues, pyhessian_steps
 from esacl.errors import InputError, RunFailure
 from esacl.mask import Mask
 
@@ -68,8 +69,9 @@ def test_residuals_are_ours_and_products_count_them():
     passes = []
     network.register_forward_hook(lambda *_: passes.append(1))
     found = pyhessian_eigenvalues(network, F.cross_entropy, data, 1)
-    # Every product of PyHessian is one forward pass of one chunk; then our operator's, two memory probes, one check.
-    assert found.products - 1 == len(passes) - 4
+    # Every product of PyHessian is one forward pass of one chunk; then our operator's, two memory probes, one check
+    # of linearity and two of the same loss twice.
+    assert found.products - 1 == len(passes) - 6
 
 
 def test_a_stop_by_max_iterations_is_reported():
@@ -174,3 +176,22 @@ def test_a_product_that_is_not_finite_stops_with_one_line():
         network[1].weight[0, 0] = float("nan")
     with pytest.raises(RunFailure, match="not finite"):
         pyhessian_eigenvalues(network, F.cross_entropy, data, 1, max_iterations=3)
+
+
+def test_it_can_be_left_between_two_products_and_draws_nothing_then():
+    network, data = small_network(), small_data()
+    before, state = threading.active_count(), torch.random.get_rng_state()
+    steps = pyhessian_steps(network, F.cross_entropy, data, 5, tol=1e-9, max_iterations=10_000)
+    step = next(steps)
+    steps.close()
+    assert step.total == 50_000
+    assert threading.active_count() == before
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_loss_that_draws_is_refused():
+    def noisy(outputs, targets):
+        return F.cross_entropy(F.dropout(outputs, training=True), targets)
+
+    with pytest.raises(InputError, match="differs between two evaluations"):
+        pyhessian_steps(small_network(), noisy, small_data(), 1)

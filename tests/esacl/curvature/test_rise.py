@@ -9,7 +9,7 @@ from torch import nn
 
 from esacl.curvature import loss_rise
 from esacl.curvature.rise import QUADRATURE
-from esacl.errors import InputError
+from esacl.errors import InputError, RunFailure
 
 
 def linear_problem():
@@ -178,3 +178,10 @@ def test_bad_input_is_refused():
     ):
         with pytest.raises(InputError, match=message):
             loss_rise(network, F.cross_entropy, data, d, **arguments)
+
+
+def test_a_loss_that_is_not_finite_has_no_rise():
+    network, (x, y) = small_network(), small_data()
+    displacement = {name: torch.ones_like(p) for name, p in network.named_parameters()}
+    with pytest.raises(RunFailure, match="not finite"):
+        loss_rise(network, F.cross_entropy, (x * float("nan"), y), displacement, lambda_nodes=0)

@@ -124,3 +124,9 @@ def test_bad_input_is_refused():
     operator = hessian(network, F.cross_entropy, small_data())
     with pytest.raises(InputError, match="takes"):
         directions.eigen_direction(operator, torch.ones(3))
+
+
+def test_a_mask_that_keeps_nothing_has_no_direction_inside():
+    network = nn.Sequential(nn.Linear(3, 2))
+    with pytest.raises(InputError, match="the mask keeps no weight, so no direction stays inside it"):
+        directions.random_direction(network, 0, {"0.weight": torch.zeros(2, 3, dtype=torch.bool)})
