@@ -10,6 +10,8 @@ from esacl.stepwise import Step, Steps, finish
 
 SMALL = 1e-2
 """Eigenvalues below this share of the largest |Ritz value| need not be known relative to themselves."""
+CAUTION = 3.0
+"""Residuals may be so many times larger than errors: before two close eigenvalues part, the estimate sees one."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Eigenpairs:
     vectors: Tensor  # (n, k) orthonormal, of the operator's dtype and device
     residuals: Tensor  # (k,) float64 on the CPU, |H v - value v|
     products: int  # operator-vector products spent
-    converged: bool  # residuals at most tol times the largest |Ritz value|, estimated errors tol times each value
+    converged: bool  # for every value: its estimated error at most tol times its size, its residual 3 times that
 
 
 @dataclass(frozen=True)
@@ -76,19 +78,20 @@ def extreme_eigenpairs(
 ) -> Extremes:
     """The `top` algebraically largest and the `bottom` smallest eigenpairs out of one Krylov space.
 
-    Lanczos with full reorthogonalisation and thick restart. Stops when every residual is at most `tol` times the
-    largest |Ritz value| and the estimated error of every eigenvalue at most `tol` times its own size (one hundredth of
-    the largest |Ritz value| where it is smaller), or after `max_products` products (default: 100 + 20 (top + bottom)),
-    and says which. The estimate is the residual r_i or, where it is less, the quadratic bound of a block: of the j
-    outermost Ritz pairs, j >= i,
+    Lanczos with full reorthogonalisation and thick restart. Stops when for every eigenvalue the estimated error is at
+    most `tol` times its size and the residual at most 3 times that (as size counts at least a hundredth of the largest
+    |Ritz value|), or after `max_products` products (default: 100 + 20 (top + bottom)), and says which. The estimate is
+    the residual r_i or, where it is less, the quadratic bound of a block: of the j outermost Ritz pairs, j >= i,
 
         |lambda_i - theta_i| <= (r_1^2 + ... + r_j^2) / (theta_i - mu),   mu = max over l > j of theta_l + r_l,
 
-    which holds where no eigenvalue but those j exceeds mu. Alone it would stop before two close eigenvalues have
-    parted, the residual rule alone while a small eigenvalue is still mistaken for the next. What neither sees is an
-    eigenvector along which the start vector has next to no component, as in every Krylov method from one vector; for
-    the same reason exact copies of a multiple eigenvalue may be missed. An eigenvector's error is about its residual
-    over the gap: take a smaller `tol` where the vectors matter.
+    which holds where no eigenvalue but those j exceeds mu. It is an estimate: a small space sees two close eigenvalues
+    as one, and misses an eigenvector along which the start vector has next to no component, as every Krylov method from
+    one vector does. Measured at tol 1e-3 on four spectra with four to seven outliers, 100 start vectors each: of k = 3
+    and k = 5 at most one draw took the next eigenvalue for one it had missed; of k = 1 none with the second 20% below
+    the first, one with it 8% below, nine with it 2% below. Ask for more than one, or for a smaller `tol`, where that
+    matters. Exact copies of a multiple eigenvalue may be missed. An eigenvector's error is about its residual over the
+    gap.
 
     Source: Parlett, The Symmetric Eigenvalue Problem (1998), ch. 13, and for the bound sections 10.6 and 11.7; thick
     restart: Wu & Simon (2000).
@@ -167,10 +170,9 @@ def _converged(krylov: Krylov, top: int, bottom: int, tol: float) -> tuple[bool,
 
 def _near(values: Tensor, residuals: Tensor, k: int, tol: float, floor: float) -> bool:
     """Whether the estimated errors of the first k of these descending Ritz values are small, rounding included."""
-    scale = float(values.abs().max())
+    allowed = tol * values[:k].abs().clamp_min(SMALL * float(values.abs().max()))
     estimates = error_estimates(values, residuals, k).clamp_min(floor)
-    allowed = tol * values[:k].abs().clamp_min(SMALL * scale)
-    return bool((residuals[:k] <= tol * scale).all()) and bool((estimates <= allowed).all())
+    return bool((residuals[:k] <= CAUTION * allowed).all()) and bool((estimates <= allowed).all())
 
 
 def error_estimates(values: Tensor, residuals: Tensor, k: int) -> Tensor:

@@ -37,19 +37,35 @@ def test_residuals_are_the_true_ones():
     assert found.converged
     assert true.max() > 1e-6  # or this test would compare rounding
     torch.testing.assert_close(found.residuals, true, rtol=1e-6, atol=1e-12)
-    assert true.max() <= 1e-2 * found.values[0]
+    assert true.max() <= 3 * 1e-2 * found.values[0]
 
 
 @pytest.mark.parametrize("tol", [1e-3, 1e-5])
 @pytest.mark.parametrize("k", [1, 3, 5])
 def test_a_value_that_is_called_converged_is_within_tol_of_the_truth(k, tol):
-    values = outliers(600, 5, 4.6, 3, 2.5, 2)
-    for seed in range(5):
-        operator = rotated(values, seed=seed)
-        found = top_eigenpairs(operator, k, tol=tol, seed=seed)
+    values = outliers(600, 5, 4, 3, 2.5, 2)
+    exact = values.sort(descending=True).values[:k]
+    for seed in range(8):
+        found = top_eigenpairs(rotated(values, seed=seed), k, tol=tol, seed=seed)
         assert found.converged
-        exact = values.sort(descending=True).values[:k]
         assert float(((found.values - exact).abs() / exact).max()) <= tol
+        assert float((found.residuals / exact).max()) <= 3 * tol
+
+
+def test_two_close_eigenvalues_are_told_apart_where_both_are_asked_for():
+    values = outliers(600, 5, 4.9, 3, 2.5)
+    for seed in range(8):
+        found = top_eigenpairs(rotated(values, seed=seed), 3, seed=seed)
+        assert found.values.tolist() == pytest.approx([5, 4.9, 3], rel=1e-3)
+
+
+def test_a_small_eigenvalue_is_not_taken_for_the_next_because_the_first_is_large():
+    """Residuals of 1e-3 times the largest say little of eigenvalues that are 1/40 of it."""
+    values = outliers(600, 40.5, 4.6, 2.1, 1.6, 1.35)
+    exact = values.sort(descending=True).values[:5]
+    for seed in range(8):
+        found = top_eigenpairs(rotated(values, seed=seed), 5, seed=seed)
+        assert float(((found.values - exact).abs() / exact).max()) <= 1e-3
 
 
 def test_the_error_estimate_is_a_bound_wherever_the_rest_of_the_spectrum_is_in_sight():
