@@ -14,7 +14,7 @@ class Affine:
     Args:
         start: {name: tensor} at the origin.
         steps: {name: tensor} of each axis; a name may be missing.
-        out: {name: tensor} to write what moves to; by default tensors of its own.
+        out: {name: tensor} to write what moves to; by default tensors of its own, made when first written to.
         floor: names that must not fall below zero (variances).
     """
 
@@ -25,18 +25,27 @@ class Affine:
         out: Mapping[str, Tensor] | None = None,
         floor: frozenset[str] = frozenset(),
     ) -> None:
-        moved = [name for name in start if any(name in step for step in steps)]
-        rooms = {name: torch.empty_like(start[name]) if out is None else out[name] for name in moved}
-        self.out = {**start, **rooms}
         self._start, self._steps, self._floor = start, steps, floor
+        self._moved = [name for name in start if any(name in step for step in steps)]
+        self._given = out
+        self._out: dict[str, Tensor] = {}
+        self._base: dict[str, Tensor] = {}
         self._row: tuple[float, ...] | None = None
-        self._base = {name: self._room(name) for name in moved}
+
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """The names that some axis moves."""
+        return tuple(self._moved)
 
     def write(self, at: Sequence[float]) -> dict[str, Tensor]:
         """The tensors at the coordinates, written to `out`; valid until the next call."""
+        if self._row is None:
+            rooms = {name: torch.empty_like(self._start[name]) for name in self._moved} if self._given is None else {}
+            self._out = {**self._start, **(self._given or {}), **rooms}
+            self._base = {name: self._room(name) for name in self._moved}
         row = tuple(at[1:])
         for name, base in self._base.items():
-            out, along = self.out[name], self._steps[0].get(name)
+            out, along = self._out[name], self._steps[0].get(name)
             if row != self._row and base is not self._start[name]:
                 self._write_row(name, row)
             if along is not None:
@@ -44,7 +53,7 @@ class Affine:
             if name in self._floor:
                 out.clamp_(min=0)
         self._row = row
-        return self.out
+        return self._out
 
     def at(self, coordinates: Tensor) -> dict[str, Tensor]:
         """New tensors at the coordinates (d,), which may be those of many points under `torch.vmap`."""
@@ -60,7 +69,7 @@ class Affine:
         """Where the contribution of the later axes lies: nothing is copied that no later axis moves."""
         if not any(name in step for step in self._steps[1:]):
             return self._start[name]
-        return torch.empty_like(self._start[name]) if name in self._steps[0] else self.out[name]
+        return torch.empty_like(self._start[name]) if name in self._steps[0] else self._out[name]
 
     def _write_row(self, name: str, row: Sequence[float]) -> None:
         base, found = self._base[name], self._start[name]

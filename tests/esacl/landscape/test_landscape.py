@@ -92,7 +92,7 @@ def test_the_shortcut_is_taken_where_it_is_right_and_only_there():
         network = build()
         direction = {name: torch.ones_like(p) for name, p in network.named_parameters()}
         found = plane.Plane(network, F.cross_entropy, small_data(), (direction,))
-        assert [len(entrance.out) for entrance in found._entrances] == [layers]
+        assert [len(entrance.moved) for entrance in found._entrances] == [layers]
 
 
 def test_a_line_marks_the_dense_and_the_pruned_network_exactly():
