@@ -13,8 +13,8 @@ from scipy.stats import t as student
 from torch import Tensor, nn
 
 from esacl.curvature.lanczos import Eigenpairs, top_steps
-from esacl.curvature.objective import Loss
-from esacl.curvature.operator import hessian
+from esacl.curvature.objective import Loss, Objective
+from esacl.curvature.operator import Hessian
 from esacl.errors import InputError
 from esacl.seeds import torch_generator
 from esacl.stepwise import Step, Steps, finish
@@ -115,17 +115,16 @@ def interval_steps(
         raise InputError(f"groups {groups} of {m} examples; choose 3 to {m}")
     if pool is not None and pool < m:
         raise InputError(f"pool {pool} is smaller than the sample of {m}; pass the size of what it was drawn from")
-    order = torch.randperm(m, generator=torch_generator(seed, "jackknife")).to(data[0].device)
+    whole = Objective(network, loss, data)  # a snapshot: the network may move on between two steps
+    whole.refuse_chance()
+    order = torch.randperm(m, generator=torch_generator(seed, "jackknife"))
     without = [torch.cat([part for j, part in enumerate(order.chunk(groups)) if j != i]) for i in range(groups)]
-    # A snapshot: the network may move on between two steps.
-    at = {name: p.detach().clone() for name, p in network.named_parameters()}
-    first = top_steps(hessian(network, loss, data, mask, at=at), k, tol=tol, seed=seed)
+    first = [top_steps(Hessian(whole, mask), k, tol=tol, seed=seed)]  # refuses what does not fit
 
     def runs() -> Iterator[tuple[float, Steps[Eigenpairs]]]:  # one at a time, for each has a graph of its own
-        yield 1.0, first
+        yield 1.0, first.pop()
         for rows in without:
-            part = tuple(tensor[rows.sort().values] for tensor in data)
-            operator = hessian(network, loss, part, mask, at=at, check=False)
+            operator = Hessian(whole.of(rows.sort().values), mask)
             yield len(rows) / m, top_steps(operator, k, tol=tol, seed=seed)
 
     return _jackknife(runs(), groups, level, 1.0 if pool is None else 1 - m / pool, m)

@@ -60,9 +60,10 @@ class Krylov:
         product = self._operator @ basis[-1]
         self.products += 1
         overlaps = basis @ product
-        rest = product - basis.T @ overlaps
+        rest = torch.addmv(product, basis.T, overlaps, alpha=-1)
+        del product  # as large as the network
         again = basis @ rest  # twice is enough (Parlett 1998, section 6.9)
-        rest = self._without_known(rest - basis.T @ again)
+        rest = self._without_known(rest.addmv_(basis.T, again, alpha=-1))
         column = (overlaps + again).double().cpu()
         self._beta = float(rest.norm())
         if not (bool(column.isfinite().all()) and self._beta < float("inf")):
@@ -71,7 +72,7 @@ class Krylov:
         self.projected[m - 1, :m] = column
         self.filled = m
         if self._beta > self.floor:
-            self._basis[m] = rest / self._beta
+            torch.div(rest, self._beta, out=self._basis[m])
         elif m < self._room:
             self._beta = 0.0
             if self._block:

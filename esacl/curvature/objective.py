@@ -4,6 +4,7 @@ The network is only read: each evaluation goes through `torch.func.functional_ca
 misnamed parameter would be ignored silently otherwise.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -67,6 +68,20 @@ class Objective:
             raise InputError(f"chunk {chunk} is not a number of examples; choose 1 or more, or leave it out")
         size = chunk or self._fitting_chunk(joined[0])
         self.batches = [tuple(parts) for b in joined for parts in zip(*(t.split(size) for t in b))]
+
+    def of(self, rows: Tensor) -> "Objective":
+        """The mean over some of the examples only, by their numbers (m,); the parameters are shared.
+
+        Raises:
+            InputError: examples of several shapes, which have no common numbering.
+        """
+        if len({tuple((part.shape[1:], part.dtype) for part in batch) for batch in self.batches}) > 1:
+            raise InputError("the examples are of several shapes and cannot be divided; pass one tuple of tensors")
+        part = copy.copy(self)
+        size = len(self.batches[0][0])
+        chosen = [torch.cat(parts)[rows.to(self.device)].split(size) for parts in zip(*self.batches)]
+        part.batches, part.examples = list(zip(*chosen)), len(rows)
+        return part
 
     def outputs(self, parameters: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         """The network's outputs (n, ...) at these parameters; those left out keep the network's values."""

@@ -4,10 +4,14 @@ from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from esacl.curvature.objective import Batch, Data, Loss, Objective, check_like
 from esacl.errors import InputError
 from esacl.mask import Mask
+
+Edges = tuple[GradientEdge | None, ...]
+"""Where a product enters the graph of each parameter's gradient; None where the gradient is constant."""
 
 
 class Hessian:
@@ -45,7 +49,7 @@ class Hessian:
         elsewhere = {name: _like(name, value, objective) for name, value in (at or {}).items()}
         self._leaves = objective.leaves(elsewhere)
         self._point = {**elsewhere, **self._leaves}
-        self._graph: tuple[Tensor, ...] | None = None
+        self._graph: Edges | None = None
 
     def __matmul__(self, vector: Tensor) -> Tensor:
         """H v (n,) of a vector (n,).
@@ -73,8 +77,6 @@ class Hessian:
 
     def gradient(self) -> Tensor:
         """The gradient (n,) of the loss at the same point."""
-        if self._graph is not None:
-            return self._gather([part.detach() for part in self._graph])
         return self.flatten(self._objective.gradient(self._point))
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
@@ -106,7 +108,7 @@ class Hessian:
             raise InputError(f"vector of shape {tuple(vector.shape)}; the operator takes ({self.shape[0]},)")
         whole = vector.to(self.device, self.dtype)
         if self._kept is not None:
-            whole = whole.new_zeros(self._entries).index_copy(0, self._kept, whole)
+            whole = whole.new_zeros(self._entries).index_copy_(0, self._kept, whole)
         parts = whole.split([shape.numel() for shape in self._shapes.values()])
         return {name: part.view(shape) for (name, shape), part in zip(self._shapes.items(), parts)}
 
@@ -114,8 +116,10 @@ class Hessian:
         whole = torch.cat([part.reshape(-1) for part in parts])
         return whole if self._kept is None else whole[self._kept]
 
-    def _gradient_graph(self, batch: Batch) -> tuple[Tensor, ...]:
-        return self._objective.graph(self._point, self._leaves, batch, differentiable=True)
+    def _gradient_graph(self, batch: Batch) -> Edges:
+        # The edges of the graph, not the gradient itself, which would take as much memory as the network.
+        parts = self._objective.graph(self._point, self._leaves, batch, differentiable=True)
+        return tuple(get_gradient_edge(part) if part.requires_grad else None for part in parts)
 
 
 def hessian(
@@ -161,10 +165,10 @@ def _like(name: str, value: Tensor, objective: Objective) -> Tensor:
 
 
 def _backward(
-    graph: tuple[Tensor, ...], leaves: Mapping[str, Tensor], along: tuple[Tensor, ...], *, retain: bool
+    graph: Edges, leaves: Mapping[str, Tensor], along: tuple[Tensor, ...], *, retain: bool
 ) -> tuple[Tensor, ...]:
     # A gradient entry without a graph is constant in the parameters: it adds nothing, and autograd refuses it.
-    pairs = [(part, v) for part, v in zip(graph, along) if part.requires_grad]
+    pairs = [(part, v) for part, v in zip(graph, along) if part is not None]
     if not pairs:
         return tuple(torch.zeros_like(leaf) for leaf in leaves.values())
     parts, vectors = zip(*pairs)

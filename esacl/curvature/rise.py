@@ -100,26 +100,25 @@ def rise_steps(
     if lambda_nodes < 0:
         raise InputError(f"lambda_nodes {lambda_nodes} is negative; choose 0 (no bound) or more")
     objective = Objective(network, loss, data, names=displacement, chunk=chunk, dtype=dtype)
-    end = objective.displaced(displacement)  # refuses what does not fit, before anything is computed
+    objective.displaced(displacement)  # refuses what does not fit, before anything is computed
     objective.refuse_chance()
-    return _rise(objective, displacement, end, lambda_nodes, seed)
+    return _rise(objective, displacement, lambda_nodes, seed)
 
 
-def _rise(
-    objective: Objective, displacement: Mapping[str, Tensor], end: Mapping[str, Tensor], lambda_nodes: int, seed: int
-) -> Steps[LossRise]:
+def _rise(objective: Objective, displacement: Mapping[str, Tensor], lambda_nodes: int, seed: int) -> Steps[LossRise]:
     total = 2 + lambda_nodes * _PRODUCTS_A_NODE + len(QUADRATURE)
     operator = Hessian(objective)
     d = operator.flatten(displacement)
     curvature_term = _dot(d, operator @ d) / 2
-    gradient_term = _dot(operator.gradient(), d)  # after the product, whose graph holds it
+    gradient_term = _dot(operator.gradient(), d)
     if not (math.isfinite(curvature_term) and math.isfinite(gradient_term)):
         raise RunFailure("a Hessian-vector product is not finite; the loss overflows at these weights")
     yield Step(1, total)
     squared = _dot(d, d)
+    del d  # as large as the network
     tops = [(yield from _top(operator, seed, operator.products, total))] if lambda_nodes else []
     spent = operator.products
-    operator.release()  # from here on it only lays out vectors
+    operator.release()
     for node in range(1, lambda_nodes):
         if squared == 0:  # the same point again
             tops.append(tops[0])
@@ -129,12 +128,15 @@ def _rise(
         spent += there.products
         del there
     sharpest = max((top.value + top.residual for top in tops), default=None)
-    actual = objective.value(end) - objective.value()
+    actual = objective.value(objective.displaced(displacement)) - objective.value()
     yield Step(spent + 1, total)
     path_integral = 0.0
     for number, (place, weight) in enumerate(QUADRATURE, start=1):
-        gradient = operator.flatten(objective.gradient(objective.displaced(displacement, place)))
-        path_integral += weight * _dot(gradient, d)
+        gradient = objective.gradient(objective.displaced(displacement, place))
+        path_integral += weight * sum(
+            _dot(part.reshape(-1), displacement[name].to(part).reshape(-1)) for name, part in gradient.items()
+        )
+        del gradient
         yield Step(spent + 1 + number, total)
     return LossRise(
         actual=actual,
@@ -160,7 +162,7 @@ class _Top:
 
 
 def _top(operator: Hessian, seed: int, spent: int, total: int) -> Steps[_Top]:
-    found = top_steps(operator, 1, tol=1e-3, seed=seed, max_products=_PRODUCTS_A_NODE)
+    found = top_steps(operator, 1, tol=1e-4, seed=seed, max_products=_PRODUCTS_A_NODE)
     while True:
         try:
             step = next(found)

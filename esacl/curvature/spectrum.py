@@ -121,9 +121,7 @@ def _of_first(ritz: tuple[Tensor, Tensor, Tensor | None]) -> tuple[Tensor, Tenso
     return values, coordinates[0], residuals
 
 
-def _smooth(
-    rules: "_Rules", earlier: "_Rules", points: int, width: float | None, products: int
-) -> SpectralDensity:
+def _smooth(rules: "_Rules", earlier: "_Rules", points: int, width: float | None, products: int) -> SpectralDensity:
     nodes, weights, residuals = rules.arrays()
     low, high = float(np.nanmin(nodes)), float(np.nanmax(nodes))
     width = width or max((high - low) / 100, 1e-12, 1e-6 * abs(high))

@@ -75,9 +75,12 @@ def _sampled(operator: SymmetricOperator, m: int, seed: int, tol: float) -> Step
     n = operator.shape[0]
     images = torch.empty(n, m, dtype=operator.dtype, device=operator.device)
     forms, squares = (torch.empty(m, dtype=torch.float64) for _ in range(2))  # w'Aw, w'w
-    for i, sample in enumerate(_samples(operator, m, seed)):
+    samples = _samples(operator, seed)
+    for i in range(m):
+        sample = next(samples)
         images[:, i] = _apply(operator, sample)
         forms[i], squares[i] = float(sample @ images[:, i]), float(sample @ sample)
+        del sample  # as large as the network
         yield Step(i + 1, 2 * m)
     q, r = torch.linalg.qr(images)
     del images
@@ -87,9 +90,10 @@ def _sampled(operator: SymmetricOperator, m: int, seed: int, tol: float) -> Step
         return Trace(0.0, 0.0, torch.zeros(m, dtype=torch.float64), m, True)
     inner, inside = (torch.empty(m, m, dtype=torch.float64) for _ in range(2))  # Q'AQ, Q'W
     # The samples are drawn a second time: to hold them would take as much memory as Q.
-    for i, sample in enumerate(_samples(operator, m, seed)):
+    samples = _samples(operator, seed)
+    for i in range(m):
         inner[:, i] = q.T @ _apply(operator, q[:, i])
-        inside[:, i] = q.T @ sample
+        inside[:, i] = q.T @ next(samples)
         yield Step(m + i + 1, 2 * m)
     # Of an operator of low rank R is singular: its last columns are rounding, and any direction serves for them.
     rounding = 10 * torch.finfo(operator.dtype).eps * scale
@@ -105,11 +109,10 @@ def _sampled(operator: SymmetricOperator, m: int, seed: int, tol: float) -> Step
     return Trace(value, error, estimates - value, 2 * m, error <= tol * abs(value))
 
 
-def _samples(operator: SymmetricOperator, m: int, seed: int) -> Iterator[Tensor]:
+def _samples(operator: SymmetricOperator, seed: int) -> Iterator[Tensor]:
     generator = torch_generator(seed, "trace")
-    for _ in range(m):
-        sample = torch.randn(operator.shape[0], generator=generator, dtype=torch.float64)
-        yield sample.to(operator.dtype).to(operator.device)
+    while True:
+        yield torch.randn(operator.shape[0], generator=generator, dtype=operator.dtype).to(operator.device)
 
 
 def _apply(operator: SymmetricOperator, vector: Tensor) -> Tensor:
