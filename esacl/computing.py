@@ -2,9 +2,12 @@
 
 import contextlib
 import json
+import os
 import re
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -34,6 +37,8 @@ from esacl.summary import fields, summarise
 from esacl.viewing import View, accepted, beside, viewed
 
 DONE, FAILED, CANCELLED = 0, 1, 130
+PATIENCE = 0.7  # seconds that a request to stop may wait for the end of a step
+_POLL = 0.1  # seconds between two looks for one
 _WEIGHTS = re.compile(r"weights-t\d{1,4}")
 
 
@@ -260,11 +265,23 @@ def _stopping(store: RunStore, run_id: str) -> Iterator[None]:
         raise KeyboardInterrupt
 
     before = [signal.signal(signal.SIGINT, politely), signal.signal(signal.SIGTERM, at_once)]
+    ended = threading.Event()
+    threading.Thread(target=_insist, args=(store.folder(run_id) / "CANCEL", ended), daemon=True).start()
     try:
         yield
     finally:
+        ended.set()
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), before):
             signal.signal(number, handler)
+
+
+def _insist(flag: Path, ended: threading.Event) -> None:
+    """Interrupt this process when a request to stop is `PATIENCE` seconds old: one step may be longer than that."""
+    while not ended.wait(_POLL):
+        with contextlib.suppress(OSError):
+            if time.time() - flag.stat().st_mtime > PATIENCE and not ended.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
 
 
 def _state(last: Event | None) -> str:

@@ -146,6 +146,19 @@ class Objective:
             for name, direction in along.items()
         }
 
+    def tangent(self, parameters: Mapping[str, Tensor]) -> "Objective":
+        """The same with the loss replaced by its tangent <dL/df, f> at the outputs f that these parameters give."""
+        part = copy.copy(self)
+        part._loss = _inner
+        part.batches = []
+        for batch in self.batches:
+            with torch.no_grad():
+                outputs = self.outputs(parameters, batch[0])
+            with torch.enable_grad():
+                (slope,) = torch.autograd.grad(self.loss_of(outputs.requires_grad_(), batch), outputs)
+            part.batches.append((batch[0], slope))
+        return part
+
     def leaves(self, parameters: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Fresh leaves of the chosen parameters; no copy, so never change them in place."""
         values = {**self.parameters, **(parameters or {})}
@@ -224,6 +237,10 @@ def check_like(name: str, value: Tensor, parameters: Mapping[str, Tensor]) -> No
         raise InputError(
             f"{name!r} has shape {tuple(value.shape)}, but the parameter has {tuple(parameters[name].shape)}"
         )
+
+
+def _inner(outputs: Tensor, slope: Tensor) -> Tensor:
+    return (outputs * slope).sum()
 
 
 def _chosen(network: nn.Module, names: Iterable[str] | None) -> tuple[str, ...]:

@@ -29,6 +29,10 @@ class Hessian:
         dtype: of the vectors it takes.
         device: of the vectors it takes.
         products: Hessian-vector products (each over all the data) spent so far.
+        objective: the loss it is of.
+        point: values of the parameters where it is taken, as far as they are not the network's own.
+        leaves: the part of `point` that is differentiated by.
+        mask: what it is restricted to.
     """
 
     def __init__(
@@ -37,8 +41,9 @@ class Hessian:
         mask: Mapping[str, Tensor] | None = None,
         at: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self._objective = objective
+        self.objective = objective
         self._shapes = {name: objective.parameters[name].shape for name in objective.names}
+        self.mask = None if mask is None else Mask(mask)
         self._kept = _kept(objective, mask)
         entries = sum(shape.numel() for shape in self._shapes.values())
         self._entries = entries
@@ -47,8 +52,8 @@ class Hessian:
         self.dtype, self.device = objective.dtype, objective.device
         self.products = 0
         elsewhere = {name: _like(name, value, objective) for name, value in (at or {}).items()}
-        self._leaves = objective.leaves(elsewhere)
-        self._point = {**elsewhere, **self._leaves}
+        self.leaves = objective.leaves(elsewhere)
+        self.point = {**elsewhere, **self.leaves}
         self._graph: Edges | None = None
 
     def __matmul__(self, vector: Tensor) -> Tensor:
@@ -59,25 +64,34 @@ class Hessian:
         """
         self.products += 1
         along = tuple(self.unflatten(vector).values())
-        batches = self._objective.batches
+        batches = self.objective.batches
         if len(batches) == 1:
             if self._graph is None:
                 self._graph = self._gradient_graph(batches[0])
-            return self._gather(_backward(self._graph, self._leaves, along, retain=True))
+            return self._gather(_backward(self._graph, self.leaves, along, retain=True))
         total = torch.zeros(self.shape[0], dtype=self.dtype, device=self.device)
         for batch in batches:
             graph = self._gradient_graph(batch)
-            product = self._gather(_backward(graph, self._leaves, along, retain=False))
-            total += self._objective.share(batch) * product
+            product = self._gather(_backward(graph, self.leaves, along, retain=False))
+            total += self.objective.share(batch) * product
         return total
 
     def release(self) -> None:
         """Free the kept graph; the next product would build it again."""
         self._graph = None
 
+    def survivors(self) -> dict[str, Tensor]:
+        """{parameter name: bool} of the parameters it acts on that the mask names."""
+        return {n: entry.to(self.device) for n, entry in (self.mask or {}).items() if n in self.leaves}
+
+    def tangent(self) -> "Hessian":
+        """R = H - G, G the Gauss-Newton matrix: the Hessian of `objective.tangent()` at the same point."""
+        values = {name: value.detach() for name, value in self.point.items()}
+        return Hessian(self.objective.tangent(values), self.mask, values)
+
     def gradient(self) -> Tensor:
         """The gradient (n,) of the loss at the same point."""
-        return self.flatten(self._objective.gradient(self._point))
+        return self.flatten(self.objective.gradient(self.point))
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """The vector (n,) of {parameter name: tensor}; zero where left out, removed weights dropped.
@@ -86,7 +100,7 @@ class Hessian:
             InputError: a name the operator does not act on, or another shape.
         """
         for name, tensor in tensors.items():
-            check_like(name, tensor, {n: self._objective.parameters[n] for n in self._shapes})
+            check_like(name, tensor, {n: self.objective.parameters[n] for n in self._shapes})
         zero = torch.zeros((), dtype=self.dtype, device=self.device)
         return self._gather(tensors.get(name, zero).to(zero).expand(s) for name, s in self._shapes.items())
 
@@ -118,7 +132,7 @@ class Hessian:
 
     def _gradient_graph(self, batch: Batch) -> Edges:
         # The edges of the graph, not the gradient itself, which would take as much memory as the network.
-        parts = self._objective.graph(self._point, self._leaves, batch, differentiable=True)
+        parts = self.objective.graph(self.point, self.leaves, batch, differentiable=True)
         return tuple(get_gradient_edge(part) if part.requires_grad else None for part in parts)
 
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from small_stream import CONFIG, SmallStream
 
-from esacl import jobs, locks
+from esacl import computing, jobs, locks
 from esacl.config import RunConfig
 from esacl.durable import replace_json
 from esacl.errors import InputError
@@ -78,6 +78,19 @@ def test_a_running_job_stops_at_the_flag_and_can_be_resumed(store):
     assert store.read(run_id).events[-1] == Cancelled()
     jobs.resume(store, run_id)
     assert store.status(run_id).live
+
+
+def test_a_step_that_takes_long_is_interrupted_by_the_flag(store):
+    run_id = store.create(TINY)
+    store.cancel(run_id)
+
+    def step() -> None:
+        with computing._stopping(store, run_id):
+            time.sleep(300)
+
+    with pytest.raises(KeyboardInterrupt):
+        step()
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_jobs_wait_for_their_device_in_order(store, busy):

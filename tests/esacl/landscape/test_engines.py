@@ -110,6 +110,50 @@ def test_which_modules_stand_for_entrances():
         assert (found._copy is None) == (name == "no copy")
 
 
+class Residual(nn.Module):
+    """A ReLU whose input is needed beside its output, at the entrance and inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.relu = nn.Linear(16, 8), nn.Linear(8, 3), nn.ReLU()
+
+    def forward(self, x):
+        h = self.first(x.flatten(1))
+        h = h - self.relu(h)
+        z = self.second(h)
+        return z + self.relu(z)
+
+
+class OnTheData(nn.Module):
+    """A ReLU over the data itself, through a view."""
+
+    def __init__(self):
+        super().__init__()
+        self.relu, self.last = nn.ReLU(), nn.Linear(16, 3)
+
+    def forward(self, x):
+        return self.last(self.relu(x.view(-1, 16)))
+
+
+def plain_relus():
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize(("make", "overwrites"), [(plain_relus, True), (Residual, False), (OnTheData, False)])
+def test_a_relu_writes_over_its_input_only_where_nothing_else_needs_it(make, overwrites):
+    torch.manual_seed(0)
+    network, data = make(), float_data()
+    before = data[0].clone()
+    x, y = ({n: torch.randn_like(p) for n, p in network.named_parameters()} for _ in range(2))
+    found = landscape.slice_2d(network, F.cross_entropy, data, x, y, points=(5, 3), correct=correct)
+    losses, _ = plain_loop(network, data, found, x, y)
+    np.testing.assert_allclose(found.loss, losses, rtol=1e-5, atol=1e-6)
+    assert torch.equal(data[0], before)
+    copied = plane.Plane(network, F.cross_entropy, data, (x, y))._copy
+    assert all(m.inplace == overwrites for m in copied.modules() if isinstance(m, nn.ReLU))
+    assert not any(m.inplace for m in network.modules() if isinstance(m, nn.ReLU))
+
+
 def test_directions_of_some_layers_only_and_in_one_axis_only():
     network, data = small_network(), small_data()
     first = {"1.weight": torch.randn(10, 16, dtype=torch.float64)}
