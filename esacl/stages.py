@@ -17,11 +17,13 @@ class Stage:
         task: index of the last task in it.
         examples: what is learned from, on the run's device.
         criterion: the loss over everything seen so far, this stage included.
+        current: the same over the columns of this stage alone.
     """
 
     task: int
     examples: Examples
     criterion: Criterion
+    current: Criterion
 
 
 def stage_of(config: RunConfig, stream: TaskStream, task: int, device: torch.device, *, joint: bool) -> Stage:
@@ -30,4 +32,6 @@ def stage_of(config: RunConfig, stream: TaskStream, task: int, device: torch.dev
     parts = [t.train for t in (seen if joint else seen[-1:])]
     examples = Examples(torch.cat([p.inputs for p in parts]), torch.cat([p.targets for p in parts]))
     loss = criterion(config.scenario, [t.classes for t in seen], stream.outputs, device)
-    return Stage(task, examples.to(device), loss)
+    own = seen if joint else seen[-1:]
+    current = criterion(config.scenario, [t.classes for t in own], stream.outputs, device)
+    return Stage(task, examples.to(device), loss, current)

@@ -14,6 +14,7 @@ RECORD = {
     "esacl": (),
     "esacl.errors": (),
     "esacl.config": ("pydantic",),
+    "esacl.refusal": {"pydantic"},
     "esacl.events": (),
     "esacl.look": (),
     "esacl.metrics": (),
