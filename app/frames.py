@@ -91,7 +91,7 @@ def cross_check(frame: pd.DataFrame) -> pd.DataFrame:
             "pyhessian": both["lambda_max_theirs"],
             "converged": both["converged_ours"] & both["converged_theirs"],
             "values": [len(values) for values in pairs],
-            "difference": [max(abs(a - b) / abs(a) for a, b in values) for values in pairs],
+            "difference": [max(abs(a - b) / (abs(a) or 1.0) for a, b in values) for values in pairs],
         }
     )
 

@@ -139,7 +139,8 @@ def _arrays(entry: Entry, task: int) -> bytes:
 
 
 def _page(entry: Entry, frame: pd.DataFrame, task: int) -> bytes:
-    parts = [downloads.part(*(curvature.four([(named(entry), frame)], task, m)[0] for m in curvature.MEASURES))]
+    parts = [downloads.part(curvature.legend())]
+    parts.append(downloads.part(*(curvature.four([(named(entry), frame)], task, m)[0] for m in curvature.MEASURES)))
     arrays, dense = (reading.arrays(entry, f"{name}-t{task}") for name in ("spectrum", "density"))
     if arrays:
         ends, lying, few = spectra.ends(arrays), spectra.overlap(arrays), spectra.interval(arrays)

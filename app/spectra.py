@@ -60,6 +60,7 @@ class Overlap:
     random_share: np.ndarray  # (l, k) what a random direction has of |d|^2
     norm: np.ndarray  # (l,) |d|
     curvature: np.ndarray  # (l,) d'Hd
+    converged: np.ndarray  # (l,) bool, whether the eigenvectors did; old runs do not tell, and count as such
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Interval:
     high: np.ndarray  # (k,)
     bias: np.ndarray  # (k,) estimated, upward
     full: np.ndarray  # (k,)
+    converged: bool  # those of the chosen instances and of every part of them
     full_converged: bool
     examples: int
     fraction: float
@@ -155,7 +157,10 @@ def overlap(arrays: Arrays) -> Overlap | None:
     alike = len({table[key].shape for key in shares}) == 1 and table["norm_share"].ndim == 2
     if not alike or any(len(values) != len(layers) for values in table.values()):
         raise _damaged("overlap")
-    return Overlap(layers, **table)
+    converged = np.asarray(part.get("converged", np.ones(len(layers))), dtype=bool)
+    if converged.shape != (len(layers),):
+        raise _damaged("overlap")
+    return Overlap(layers, **table, converged=converged)
 
 
 def interval(arrays: Arrays) -> Interval | None:
@@ -175,8 +180,16 @@ def interval(arrays: Arrays) -> Interval | None:
     full = np.full(k, np.nan)
     full[: len(arrays["dense/top"])] = np.asarray(arrays["dense/top"], dtype=float)[:k]
     about = int(part["examples"]), float(part["fraction"]), float(part["level"])
-    settled = bool(arrays.get("dense/converged", True))
-    return Interval(values["value"], values["low"], values["high"], values["bias"], full, settled, *about)
+    return Interval(
+        values["value"],
+        values["low"],
+        values["high"],
+        values["bias"],
+        full,
+        bool(part.get("converged", True)),
+        bool(arrays.get("dense/converged", True)),
+        *about,
+    )
 
 
 def _below(arrays: Arrays, group: str) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ from app.figures.planes import VIRIDIS, Plane, axis_title, coloured, extent, sho
 LINES = 14  # contour lines between the ends of the colour scale
 PALE = "rgba(255,255,255,.45)"
 DARK = "#15181c"
+SHADE = "rgba(21,24,28,.7)"
 GRID = "#9a9da3"  # opaque: what is clear turns white in WebGL; reads on both grounds
 INK, FONT = "@ink", "@font"  # whoever shows the figure puts the theme's own in their place
 TITLES = {"loss": "loss, nats", "accuracy": "accuracy"}
@@ -48,15 +49,12 @@ def contour(
         "colorbar": _colour_bar(locked, quantity),
         "hovertemplate": _hover(quantity),
     }
-    names, symbols, xs, ys = (list(part) for part in zip(*plane.points))
+    _, symbols, xs, ys = (list(part) for part in zip(*plane.points))
     marks = {
         "type": "scatter",
         "x": xs,
         "y": ys,
-        "mode": "markers+text+lines",
-        "text": names,
-        "textposition": "top center",
-        "textfont": {"color": "white", "size": 14},
+        "mode": "markers+lines",
         "line": {"color": "white", "width": 1.5, "dash": "dot"},
         "marker": {"symbol": symbols, "size": 13, "color": "white", "line": {"color": DARK, "width": 2}},
         "hoverinfo": "skip",
@@ -66,7 +64,13 @@ def contour(
     axis = {"zeroline": False, "showgrid": False, "ticks": "outside", "tickcolor": "rgba(128,128,128,.5)"}
     names_of = (plane.x_name, plane.y_name)
     axes = [{**axis, "range": list(r), "title": {"text": axis_title(name)}} for r, name in zip(ranges, names_of)]
-    layout = {**_layout(height), "margin": {"l": 62, "r": 8, "t": 8, "b": 52}, "xaxis": axes[0], "yaxis": axes[1]}
+    layout = {
+        **_layout(height),
+        "margin": {"l": 62, "r": 16, "t": 8, "b": 52},  # right: half the last number of the axis
+        "xaxis": axes[0],
+        "yaxis": axes[1],
+        "annotations": [_name(name, x, y) for name, _, x, y in plane.points],
+    }
     return {"data": [field, marks], "layout": layout}
 
 
@@ -151,6 +155,20 @@ def themed(figure: Figure, ink: str, font: str) -> Figure:
         return {INK: ink, FONT: font}.get(value, value) if isinstance(value, str) else value
 
     return {"data": put(figure["data"]), "layout": put(figure["layout"])}
+
+
+def _name(name: str, x: float, y: float) -> dict[str, Any]:
+    """The name of a point, on a ground of its own: a plane beside a wider one leaves the page's under it."""
+    return {
+        "x": x,
+        "y": y,
+        "text": name,
+        "showarrow": False,
+        "yshift": 20,
+        "font": {"color": "white", "size": 14},
+        "bgcolor": SHADE,
+        "borderpad": 2,
+    }
 
 
 def _pin(plane: Plane, values: np.ndarray, point: tuple[str, str, float, float], top: float) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from app.drawing import Drawing, Panel
+from app.figures.curvature import known
 from app.scale import Scale
 from app.spectra import Overlap
 from app.wording import number
@@ -49,6 +50,7 @@ def shares(found: Overlap, run: str, x: Scale, *, width: float = 500) -> Drawing
         panel.rule(y=at)
         panel.text(x.low, at, name, "title" if layer == "all" else "tick", dy=-13)
         shown = []
+        settled = bool(found.converged[row])
         for key, (written, look, shape) in LOOKS.items():
             cumulative = [float(v) for v in getattr(found, key)[row]]
             told = ", ".join(f"{number(v)}" for v in cumulative)
@@ -56,12 +58,15 @@ def shares(found: Overlap, run: str, x: Scale, *, width: float = 500) -> Drawing
                 shown.append(f"{written}: d'Hd is not above zero, so it has no shares")
                 continue
             tip = f"{name}, {int(found.entries[row])} entries\nshare {written} in the top 1 to {k}: {told}"
+            tip += "" if settled else "\nthe eigenvectors did not converge: hollow marks"
             value = min(cumulative[-1], 1.0)
-            panel.point(max(value, x.low), at, look, shape=shape, size=6, tip=tip)
+            panel.point(max(value, x.low), at, known(look, settled), shape=shape, size=6, tip=tip)
             shown.append(f"{number(value)} {written}")
         said.append(f"{name} {', '.join(shown)}")
     panel.alt = f"Shares of the cut in the top {k} eigenvectors, {run}: {'; '.join(said)}."
     panel.caption = f"|d| = {number(float(found.norm[0]))}, ½ d'Hd = {number(float(found.curvature[0]) / 2)} nats"
+    if not found.converged.all():
+        panel.caption += ". Hollow: eigenvectors that did not converge."
     return panel.drawing()
 
 

@@ -68,6 +68,7 @@ class Plane:
     evaluated: np.ndarray | None = None  # (ny, nx) bool, False where interpolated; None: every cell was computed
     error: float = 0.0  # nats, the estimated largest error of the interpolated cells
     statistics: str = "none"  # which BatchNorm statistics
+    converged: bool = True  # False: an axis is an eigenvector that did not converge
     examples: int = 0  # instances that the loss is a mean over; 0: not told
 
     @property
@@ -127,6 +128,8 @@ def facts(plane: Plane, quantity: str = "loss") -> str:
         ]
     if plane.holes:
         said.append(f"{plane.holes} hole{'s' * (plane.holes > 1)} without a finite loss, left blank")
+    if not plane.converged:
+        said.append("an eigenvector did not converge")
     if plane.statistics in _STATISTICS:
         said.append(_STATISTICS[plane.statistics])
     if plane.examples:
@@ -177,6 +180,7 @@ def plane_of(arrays: Mapping[str, np.ndarray], where: Slice) -> Plane:
         evaluated=beside["evaluated"].astype(bool) if "evaluated" in beside else None,
         error=float(arrays.get("error", 0.0)),
         statistics=str(arrays.get("statistics", "none")),
+        converged=bool(arrays.get("converged", True)),
         examples=int(arrays.get("examples", 0)),
     )
 

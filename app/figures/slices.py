@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from app.drawing import Drawing, Panel
-from app.scale import span
+from app.scale import Scale, span
 from app.wording import number
 
 STARTS = {  # name in the array -> (as it is written, look, shape, dash)
@@ -30,7 +30,7 @@ def along_pruning(
         return None
     panel = Panel(
         span(x, pad=0.0),
-        span(values, include=(0.0,) if quantity == "loss" else ()),
+        _scale(quantity, values),
         "pruning displacement",
         f"{QUANTITIES[quantity]}, along the cut",
         alt="",
@@ -60,7 +60,7 @@ def random_lines(
         return None
     panel = Panel(
         span(*(xs[name] for name in ys), pad=0.0),
-        span(*ys.values(), include=(0.0,) if quantity == "loss" else ()),
+        _scale(quantity, *ys.values()),
         "step along a random direction, filter-normalised",
         f"{QUANTITIES[quantity]}, one random direction",
         alt="",
@@ -78,3 +78,11 @@ def random_lines(
     panel.labels(ends)
     panel.alt = f"{QUANTITIES[quantity]} along one random direction, {' and '.join(STARTS[name][0] for name in ys)}."
     return panel.drawing()
+
+
+def _scale(quantity: str, *values: np.ndarray) -> Scale:
+    """A loss from zero, an accuracy not beyond all."""
+    if quantity == "loss":
+        return span(*values, include=(0.0,))
+    found = span(*values)
+    return Scale(max(0.0, found.low), min(1.0, found.high))

@@ -180,9 +180,12 @@ def interval(found: Interval, *, width: float = 500) -> Drawing:
         value, low, high, full = (float(v[i]) for v in (found.value, found.low, found.high, found.full))
         panel.line([low, high], [at + 0.14] * 2, "pruned")
         tip = f"IDS: {number(value)}, {percent(found.level, 0)} interval {number(low)} to {number(high)}"
-        panel.point(value, at + 0.14, "pruned", tip=f"{tip}\nestimated upward bias {number(float(found.bias[i]))}")
+        tip += f"\nestimated upward bias {number(float(found.bias[i]))}"
+        panel.point(value, at + 0.14, known("pruned", found.converged), tip=tip)
         look = known("dense", found.full_converged)
         panel.point(full, at - 0.14, look, shape="diamond", tip=f"whole pool: {number(full)}")
         said.append(f"{subscript(i + 1)} {number(value)} ({number(low)} to {number(high)}), whole pool {number(full)}")
+    if not (found.converged and found.full_converged):
+        panel.caption = "Hollow: did not converge."
     panel.alt = f"Top eigenvalues from the chosen instances with their intervals: {'; '.join(said)}."
     return panel.drawing()

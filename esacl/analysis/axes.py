@@ -1,7 +1,7 @@
 """The axes of slices by name: a direction at a point of a task, and how far to go along it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class Axis:
     name: str
     direction: dict[str, Tensor]
     extent: tuple[float, float]
+    converged: bool = True  # False: an eigenvector that is not well known
 
 
 def axis(
@@ -62,7 +63,7 @@ def axis(
 def plane_axes(x: Axis, y: Axis) -> tuple[Axis, Axis]:
     """Both axes of a plane: the second without its part along a first one on which 1 is a solution."""
     if x.name in STEPPED and y.name not in STEPPED:
-        y = Axis(y.name, landscape.orthogonal_to(y.direction, x.direction), y.extent)
+        y = replace(y, direction=landscape.orthogonal_to(y.direction, x.direction))
     return x, y
 
 
@@ -77,7 +78,7 @@ def _eigen(name: str, number: int, at: Found) -> Axis:
         raise InputError(f"{name} was not found: there are {len(values)} eigenvectors; choose eigen1 to {len(values)}")
     largest = float(values[number - 1])
     reach = (2 / largest) ** 0.5 if largest > 0 else 1.0
-    return Axis(name, at.direction(number - 1), (-reach, reach))
+    return Axis(name, at.direction(number - 1), (-reach, reach), at.ends.top.converged)
 
 
 def _to_next(scene: Scene, following: Mapping[str, Tensor], mask: Mask | None) -> dict[str, Tensor]:

@@ -102,6 +102,7 @@ def _plane(
         "x": plane.x, "y": plane.y, "loss": plane.loss, "accuracy": plane.accuracy, "evaluated": plane.evaluated,
         "error": plane.error, "evaluations": plane.evaluations, "holes": plane.holes,
         "statistics": plane.statistics, "examples": len(data[0]), "x_name": x.name, "y_name": y.name,
+        "converged": x.converged and y.converged,
     }  # fmt: skip
     return {key: np.asarray(value) for key, value in facts.items()}
 

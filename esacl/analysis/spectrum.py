@@ -117,6 +117,7 @@ def _interval(scene: Scene, k: int, part: int, parts: int) -> Generator[Event, N
         "interval/fraction": np.array(scene.config.ids.fraction),
         "interval/level": np.array(found.level),
         "interval/products": np.array(found.products),
+        "interval/converged": np.array(found.converged),
     }
 
 
@@ -126,13 +127,15 @@ def _overlaps(scene: Scene, dense: Found) -> Generator[Event, None, dict[str, np
     d = scene.displacement(scene.mask)
     k = len(dense.ends.top.values)
     rows = [("all", dense.operator.shape[0], overlap(dense.operator, dense.ends.top, d))]
+    converged = [dense.ends.top.converged]
     for layer in d:
         block = hessian(scene.network, scene.criterion, scene.whole, names=(layer,))
         pairs = yield from driven(top_steps(block, min(k, block.shape[0])))
         rows.append((layer, block.shape[0], overlap(block, pairs, {layer: d[layer]})))
+        converged.append(pairs.converged)
         scene.ledger.analysis(products=(pairs.products + rows[-1][2].products) * len(scene.pool))
     scene.ledger.analysis(products=rows[0][2].products * len(scene.pool))
-    return _overlap_arrays(rows, k)
+    return {**_overlap_arrays(rows, k), "overlap/converged": np.array(converged)}
 
 
 def _overlap_arrays(rows: list[tuple[str, int, Overlap]], k: int) -> dict[str, np.ndarray]:

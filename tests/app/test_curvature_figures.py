@@ -78,6 +78,24 @@ def test_what_did_not_converge_is_hollow_and_said(events, kept):
     assert found.facts[2]["values"] == ["yes"] * 3 + ["no: hollow"] * 3 + ["yes"] * 3
 
 
+def test_what_rests_on_eigenvectors_that_did_not_converge_is_hollow_and_said(kept):
+    loose = spectra.overlap({**kept, "overlap/converged": np.array([True, False, True])})
+    drawing = overlap.shares(loose, "run", overlap.scale([loose]))
+    hollow = [mark for mark in marks(drawing, "open") if mark.get("tip")]
+    assert len(hollow) == 3
+    assert all("did not converge" in mark["tip"] and loose.layers[1][:-7] in mark["tip"] for mark in hollow)
+    assert "did not converge" in drawing["caption"]
+    estimate = spectrum.interval(spectra.interval({**kept, "interval/converged": np.array(False)}))
+    hollow = [mark for mark in marks(estimate, "open") if mark.get("tip")]
+    assert len(hollow) == 3
+    assert all(mark["tip"].startswith("IDS") for mark in hollow)
+    assert "did not converge" in estimate["caption"]
+    lying = spectra.overlap(kept)  # an old run, which does not tell
+    for settled in (overlap.shares(lying, "run", overlap.scale([lying])), spectrum.interval(spectra.interval(kept))):
+        assert not marks(settled, "open")
+        assert "converge" not in settled["caption"]
+
+
 def test_each_eigenvalue_can_be_picked_and_has_its_slice(kept):
     found = spectrum.linked(spectra.ends(kept))
     assert len(found.names) == 9
@@ -161,6 +179,7 @@ def test_old_runs_have_none_of_it(config):
         (spectra.ends, {"dense/slice_x": np.zeros((2, 2))}),
         (spectra.ends, {"pruned/products": None}),
         (spectra.overlap, {"overlap/norm": np.zeros(1)}),
+        (spectra.overlap, {"overlap/converged": np.array([True])}),
         (spectra.interval, {"interval/low": np.zeros(7)}),
     ],
 )

@@ -5,6 +5,7 @@ from synthetic_run import STEPS, accuracy, synthetic_config, synthetic_events
 
 from app import frames
 from esacl.errors import RunUnreadable
+from esacl.events import CurvatureMeasured
 
 
 def test_losses_count_steps_over_all_tasks(events):
@@ -57,6 +58,14 @@ def test_every_eigenvalue_that_both_have_is_compared(events):
     assert check["values"].tolist() == [len(ours), 1, 1]
     assert check["difference"].max() == pytest.approx(0.03)
     assert f"the {len(ours)} largest eigenvalues" in frames.agreement(check)
+
+
+def test_an_eigenvalue_of_zero_can_be_compared():
+    about = {"task": 0, "point": "dense", "restricted": False, "residuals": (0.0,), "products": 3, "converged": True}
+    about |= {"network_norm": 1.0, "relative_sharpness": 1.0, "examples": 3, "fraction": 1.0}
+    about |= {"top_eigenvalues": (1.0, 0.0)}
+    events = [CurvatureMeasured(engine=engine, **about) for engine in ("lanczos", "pyhessian")]
+    assert frames.cross_check(frames.curvature(events))["difference"].tolist() == [0.0]
 
 
 def test_what_has_not_converged_is_named_and_not_compared(events):

@@ -85,6 +85,8 @@ def test_a_slice_says_what_was_computed_what_guessed_and_what_is_missing():
     assert "BatchNorm statistics: the network's own" in said
     assert said.endswith("20 instances")
     assert "BatchNorm" not in planes.facts(plane())
+    assert "an eigenvector did not converge" in planes.facts(plane(converged=np.array(False)))
+    assert "converge" not in planes.facts(plane())
 
 
 def test_points_are_marked_where_they_are():
@@ -152,6 +154,31 @@ def test_a_plotly_figure_can_be_made_of_each():
             figure = landscape.themed(draw(plane(), (0.1, 9.0), quantity=quantity, bar=True), "#123456", "serif")
             assert go.Figure(figure).layout.font.color == "#123456"
             assert "@" not in json.dumps(figure)
+
+
+@pytest.mark.parametrize("where", [("dense", "pruning", "random1"), ("pruned", "task", "random1")])
+def test_the_names_of_the_points_read_beside_the_plane_too(where):
+    one = plane(where)
+    layout = landscape.contour(one, (0.1, 9.0), beside=[one, plane(x=9 * X)])["layout"]
+    assert [(note["text"], note["x"], note["y"]) for note in layout["annotations"]] == [
+        (name, x, y) for name, _, x, y in one.points
+    ]
+    assert all(note["bgcolor"] and note["font"]["color"] == "white" for note in layout["annotations"])
+
+
+@pytest.mark.parametrize("value", [0.0, 0.97, 1.0])
+def test_the_scale_of_an_accuracy_has_no_room_for_more_than_all(value):
+    same = np.full(9, value)
+    cuts = {f"{name}/x": X for name in ("pruning", "random_dense")}
+    cuts |= {f"{name}/accuracy": same for name in ("pruning", "random_dense")}
+    for draw in (slices.along_pruning, slices.random_lines):
+        numbers = [
+            float(mark["text"])
+            for mark in draw(cuts, "accuracy")["marks"]
+            if mark["tag"] == "text" and mark["at"].get("text-anchor") == "end" and mark["text"][:1].isdigit()
+        ]
+        assert numbers
+        assert all(0 <= number <= 1 for number in numbers)
 
 
 def test_the_key_of_the_colours_lies_within_it():

@@ -403,6 +403,8 @@ def test_each_view_has_a_name_of_its_own():
         (["selection", "--points", "3"], "--points has no meaning for selection"),
         (["spectrum", "--x", "eigen1"], "--x has no meaning for spectrum; it belongs to landscape"),
         (["landscape", "--check"], "--check has no meaning for landscape; it belongs to spectrum"),
+        (["landscape", "--probes", "0"], "--probes has no meaning for landscape; it belongs to spectrum"),
+        (["landscape", "--x", "", "--y", ""], "unknown axis ''"),
         (["landscape", "--x", "eigen1"], "give both --x and --y"),
         (["landscape", "--at", "pruned"], "give --x and --y too"),
         (["landscape", "--x", "up", "--y", "task"], "unknown axis 'up'; choose from pruning, eigen1..eigen9"),

@@ -174,3 +174,12 @@ def test_a_download_is_made_when_it_is_asked_for(store, ours, app, monkeypatch):
     app("landscape", run=ours)
     app("curvature", run=ours)
     assert made == []
+
+
+def test_the_figures_that_are_taken_along_have_the_key_to_their_marks(ours, app, monkeypatch):
+    from app import downloads
+
+    made = []
+    monkeypatch.setattr(downloads, "row", lambda name, files, *, key: made.append(files["html"]().decode()))
+    app("curvature", run=ours)
+    assert [text.count("Circle: dense; square: pruned; diamond: pruned, survivors only.") for text in made] == [1]

@@ -1,5 +1,7 @@
 """A plane through two directions by name: through the point it names, inside the mask, and to the next solution."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from esacl.analysis.again import _scene
 from esacl.analysis.axes import axis
 from esacl.analysis.points import ends_at, points
 from esacl.analysis.scene import at_cut
+from esacl.curvature.lanczos import extreme_steps
 from esacl.errors import InputError
 from esacl.events import CurvatureMeasured
 from esacl.look import Look
@@ -37,6 +40,17 @@ def value_at(found: dict[str, np.ndarray], x: float, y: float) -> float:
     (column,) = np.flatnonzero(np.abs(found["x"] - x) < 1e-9)
     (row,) = np.flatnonzero(np.abs(found["y"] - y) < 1e-9)
     return float(found["loss"][row, column])
+
+
+@pytest.mark.parametrize("names", [("eigen1", "random1"), ("pruning", "eigen1"), ("random1", "random2")])
+def test_a_plane_says_whether_its_eigenvectors_converged(first, names, monkeypatch):
+    assert bool(plane(first, Look(*names))["converged"])
+
+    def hurried(operator, top, bottom):
+        return extreme_steps(operator, top, bottom, max_products=top + bottom)
+
+    monkeypatch.setattr(import_module("esacl.analysis.points"), "extreme_steps", hurried)
+    assert bool(plane(first, Look(*names))["converged"]) == ("eigen1" not in names)
 
 
 PAIRS = [("random1", "random2"), ("eigen1", "eigen2"), ("eigen3", "random4"), ("pruning", "eigen1")]

@@ -1,5 +1,7 @@
 """The ends of the spectrum, slices along eigenvectors, density, overlap and interval, against exact linear algebra."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from tiny_runs import array, of_kind
 
 from esacl.analysis import analyse
 from esacl.curvature import hessian
+from esacl.curvature.lanczos import top_steps
 from esacl.events import CurvatureMeasured
 from esacl.look import Look
 
@@ -89,6 +92,20 @@ def test_the_interval_stands_beside_the_whole_pool(spectrum):
     assert (low < high).all()
     assert (int(spectrum["interval/examples"]), float(spectrum["interval/fraction"])) == (12, 0.25)
     assert float(spectrum["interval/level"]) == 0.95
+
+
+def test_what_rests_on_eigenvectors_that_did_not_converge_says_so(looked, spectrum, monkeypatch):
+    assert spectrum["overlap/converged"].tolist() == [True] * len(spectrum["overlap/layers"])
+    assert bool(spectrum["interval/converged"])
+
+    def hurried(operator, k, **more):
+        return top_steps(operator, k, **{**more, "max_products": k})
+
+    for module in ("esacl.analysis.spectrum", "esacl.curvature.interval"):
+        monkeypatch.setattr(import_module(module), "top_steps", hurried)
+    found = array(list(analyse("spectrum", looked.config, 1, looked.recorded)), "spectrum-t1")
+    assert found["overlap/converged"].tolist() == [True] + [False] * (len(found["overlap/layers"]) - 1)
+    assert not bool(found["interval/converged"])
 
 
 def test_a_density_is_measured_where_it_is_asked_for(looked):
