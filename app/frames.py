@@ -72,11 +72,12 @@ def curvature(events: Sequence[Event]) -> pd.DataFrame:
 
 
 def cross_check(frame: pd.DataFrame) -> pd.DataFrame:
-    """By both engines: task, where, lambda_max of each, both converged, how many values, their largest difference.
+    """By both engines: task, where, lambda_max of each, both converged, how many values, and where they differ most.
 
-    The difference is relative, over as many of the largest eigenvalues as both have found.
+    `difference` is the largest over as many eigenvalues as both have found, relative to the eigenvalue, which counts
+    as at least a hundredth of the largest; `worst` is the place of that eigenvalue and what each has for it.
     """
-    names = ["task", "where", "lanczos", "pyhessian", "converged", "values", "difference"]
+    names = ["task", "where", "lanczos", "pyhessian", "converged", "values", "difference", "worst"]
     if frame.empty:
         return pd.DataFrame(columns=names)
     columns = ["task", "where", "lambda_max", "eigenvalues", "converged"]
@@ -91,9 +92,15 @@ def cross_check(frame: pd.DataFrame) -> pd.DataFrame:
             "pyhessian": both["lambda_max_theirs"],
             "converged": both["converged_ours"] & both["converged_theirs"],
             "values": [len(values) for values in pairs],
-            "difference": [max(abs(a - b) / (abs(a) or 1.0) for a, b in values) for values in pairs],
+            "difference": [_apart(values)[0] for values in pairs],
+            "worst": [_apart(values)[1] for values in pairs],
         }
     )
+
+
+def _apart(pairs: list[tuple[float, float]]) -> tuple[float, tuple[int, float, float]]:
+    least = 0.01 * max(abs(a) for a, _ in pairs) or 1.0
+    return max((abs(a - b) / max(abs(a), least), (place, a, b)) for place, (a, b) in enumerate(pairs, start=1))
 
 
 def agreement(check: pd.DataFrame) -> str:
@@ -106,10 +113,12 @@ def agreement(check: pd.DataFrame) -> str:
     said = [f"Lanczos and PyHessian measured {what} independently."]
     if settled.any():
         worst = check[settled].sort_values("difference").iloc[-1]
+        place, ours, theirs = worst["worst"]
+        name = "λₘₐₓ" if place == 1 else f"eigenvalue {place}"
         said.append(
             f"Where both converged ({int(settled.sum())} of {len(check)} points), they differ by at most "
             f"{100 * float(worst['difference']):.2g} % (task {int(worst['task']) + 1}, {POINTS[str(worst['where'])]}: "
-            f"λₘₐₓ {float(worst['lanczos']):.4g} and {float(worst['pyhessian']):.4g})."
+            f"{name}: {ours:.6g} and {theirs:.6g})."
         )
     if not settled.all():
         loose = [

@@ -144,7 +144,8 @@ def _density(one: Density, x: Scale, y: Scale, tops: Ends | None, width: float) 
         tip = f"{subscript(i + 1)} = {number(float(value))}" + ("" if settled else ", did not converge")
         panel.point(float(value), y.low * 1.6, known(look, settled), shape=shape, size=5, tip=tip)
         said += f" {number(float(value))}"
-    trace = f"Trace {number(one.trace)} ± {number(one.trace_error)}" if np.isfinite(one.trace) else ""
+    error = f"± {number(one.trace_error)}" if one.trace_error > 0 else "to rounding"  # a ReLU network's is no sample
+    trace = f"Trace {number(one.trace)} {error}" if np.isfinite(one.trace) else ""
     loose = "" if one.converged else " Its quadrature did not converge."
     panel.caption = (
         f"{one.entries:,}".replace(",", " ")

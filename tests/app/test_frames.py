@@ -57,6 +57,7 @@ def test_every_eigenvalue_that_both_have_is_compared(events):
     check = frames.cross_check(frame)
     assert check["values"].tolist() == [len(ours), 1, 1]
     assert check["difference"].max() == pytest.approx(0.03)
+    assert "at most 3 % (task 1, dense: eigenvalue 2: " in frames.agreement(check)
     assert f"the {len(ours)} largest eigenvalues" in frames.agreement(check)
 
 
