@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 
 from esacl.errors import InputError
+from esacl.protocols import BENCHMARKS, PROTOCOL_NAMES, preset
 
 METHOD_NAMES = ("esacl", "finetune", "joint", "ewc")
 NETWORK_NAMES = ("mlp", "small-cnn")
@@ -21,13 +22,6 @@ ALLOCATION_NAMES = ("global", "erk", "uniform")
 SCORE_NAMES = ("ggn-trace", "el2n", "uniform")
 SDP_FORM_NAMES = ("admm", "segment", "progressive")
 
-# What a benchmark fixes: its size and its training budget. Nothing in here belongs to a method, so that one
-# setting of a method has to hold on all of them.
-BENCHMARKS: dict[str, dict[str, Any]] = {
-    "split-digits": {"tasks": 5, "scenarios": ("task", "class", "domain"), "epochs": 30, "batch_size": 16},
-    "split-mnist": {"tasks": 5, "scenarios": ("task", "class", "domain"), "epochs": 5, "batch_size": 64},
-    "permuted-mnist": {"tasks": 5, "scenarios": ("domain",), "epochs": 1, "batch_size": 64, "max_tasks": 20},
-}
 BENCHMARK_NAMES = tuple(BENCHMARKS)
 
 
@@ -105,6 +99,8 @@ class RunConfig(Section):
     """
 
     benchmark: str = "split-digits"
+    protocol: Literal["small", "der"] = "small"
+    """Where what is not given comes from: minutes on two cores, or the published settings."""
     scenario: Literal["task", "class", "domain"] = "task"
     method: str = "esacl"
     network: str = "mlp"
@@ -114,6 +110,11 @@ class RunConfig(Section):
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 16
     lr: Annotated[float, Field(gt=0, le=10)] = 0.05
+    schedule: Literal["wsd", "constant"] = "wsd"
+    """Of the learning rate over a task: warm-up, stable, decay; or the same throughout."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    augment: Literal["none", "crop-flip"] = "none"
+    """What happens to a training batch, replayed images included."""
     train_limit: Annotated[int | None, Field(ge=4)] = None
     """At most so many training examples a task."""
     evaluation: Literal["test", "validation"] = "test"
@@ -146,10 +147,11 @@ class RunConfig(Section):
         facts = BENCHMARKS[benchmark]
         fields.setdefault("scenario", facts["scenarios"][0])
         if fields.get("network", "auto") == "auto":
-            fields["network"] = "mlp"
+            fields.pop("network", None)
+        protocol = _one_of("protocol", fields.setdefault("protocol", "small"), PROTOCOL_NAMES)
+        for key, value in preset(protocol, benchmark, method).items():
+            fields.setdefault(key, value)
         _one_of("network", fields["network"], NETWORK_NAMES)
-        for key in ("tasks", "epochs", "batch_size"):
-            fields.setdefault(key, facts[key])
         fields.setdefault("sparsity", 0.9 if method == "esacl" else 0.0)
         fields.setdefault("threads", 1 if fields["network"] == "mlp" else os.cpu_count() or 1)
         if method != "esacl" and isinstance(fields.get("pruning", {}), dict):

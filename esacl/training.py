@@ -32,7 +32,6 @@ from esacl.selection import score, select
 from esacl.stages import Stage
 from esacl.tasks import Examples
 
-MOMENTUM = 0.9
 REPORTS_PER_TASK = 100
 FISHER_BATCHES, FISHER_BATCH_SIZE = 12, 128
 
@@ -73,7 +72,7 @@ class Learner:
         self._restart_optimiser()
 
     def _restart_optimiser(self) -> None:
-        self.optimiser = torch.optim.SGD(self.parameters.values(), lr=self.config.lr, momentum=MOMENTUM)
+        self.optimiser = torch.optim.SGD(self.parameters.values(), lr=self.config.lr, momentum=self.config.momentum)
 
     # -- one task
 
@@ -84,7 +83,7 @@ class Learner:
             RunFailure: the loss is no longer finite.
         """
         config, per_epoch = self.config, math.ceil(len(stage.examples) / self.config.batch_size)
-        schedule = Schedule(config.epochs * per_epoch, config.lr, config.sdp.ramp)
+        schedule = Schedule(config.epochs * per_epoch, config.lr, config.sdp.ramp, config.schedule == "constant")
         self._restart_optimiser()
         self.form.begin(stage.task, schedule)
         first = 0
@@ -112,6 +111,9 @@ class Learner:
             assert generator is not None
             old_inputs, old_targets = self.buffer.draw(len(rows), generator)
             inputs, targets = torch.cat([inputs, old_inputs]), torch.cat([targets, old_targets])
+        if stage.augment is not None:
+            assert generator is not None
+            inputs = stage.augment(inputs, generator)
         for group in self.optimiser.param_groups:
             group["lr"] = schedule.lr(step)
         self.optimiser.zero_grad(set_to_none=True)
@@ -138,7 +140,7 @@ class Learner:
 
     @property
     def _draws(self) -> bool:
-        return len(self.buffer) > 0 or self.gate.active
+        return len(self.buffer) > 0 or self.gate.active or self.config.augment != "none"
 
     def _loss(
         self, criterion: Criterion, inputs: Tensor, targets: Tensor, step: int, generator: torch.Generator | None
