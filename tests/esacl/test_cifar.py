@@ -81,7 +81,7 @@ def test_a_bad_batch_is_named_in_one_line(tmp_path, case):
 def test_names_that_are_none(tmp_path, names):
     write_cifar10(tmp_path)
     put(tmp_path / CIFAR10 / "batches.meta", python2_pickle({b"label_names": names} if names else {b"x": 1}))
-    with pytest.raises(InputError, match="batches.meta does not name 10 classes"):
+    with pytest.raises(InputError, match=r"batches\.meta does not name 10 classes"):
         cifar10("train", tmp_path)
 
 

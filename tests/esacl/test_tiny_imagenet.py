@@ -1,4 +1,4 @@
-"""Tiny-ImageNet: the classes of wnids.txt in its order, decoded as they were written; what is no such image is named."""
+"""Tiny-ImageNet: the classes of wnids.txt in its order, decoded as they were written; what is no image is named."""
 
 import struct
 
