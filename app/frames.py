@@ -72,13 +72,17 @@ def curvature(events: Sequence[Event]) -> pd.DataFrame:
 
 
 def cross_check(frame: pd.DataFrame) -> pd.DataFrame:
-    """lambda_max by both engines: task, where, lanczos, pyhessian, both converged, relative difference."""
-    names = ["task", "where", "lanczos", "pyhessian", "converged", "difference"]
+    """By both engines: task, where, lambda_max of each, both converged, how many values, their largest difference.
+
+    The difference is relative, over as many of the largest eigenvalues as both have found.
+    """
+    names = ["task", "where", "lanczos", "pyhessian", "converged", "values", "difference"]
     if frame.empty:
         return pd.DataFrame(columns=names)
-    columns = ["task", "where", "lambda_max", "converged"]
+    columns = ["task", "where", "lambda_max", "eigenvalues", "converged"]
     ours, theirs = (frame.loc[frame["engine"] == engine, columns] for engine in ("lanczos", "pyhessian"))
     both = ours.merge(theirs, on=["task", "where"], suffixes=("_ours", "_theirs")).dropna()
+    pairs = [list(zip(*values)) for values in zip(both["eigenvalues_ours"], both["eigenvalues_theirs"])]
     return pd.DataFrame(
         {
             "task": both["task"],
@@ -86,7 +90,8 @@ def cross_check(frame: pd.DataFrame) -> pd.DataFrame:
             "lanczos": both["lambda_max_ours"],
             "pyhessian": both["lambda_max_theirs"],
             "converged": both["converged_ours"] & both["converged_theirs"],
-            "difference": (both["lambda_max_theirs"] - both["lambda_max_ours"]).abs() / both["lambda_max_ours"].abs(),
+            "values": [len(values) for values in pairs],
+            "difference": [max(abs(a - b) / abs(a) for a, b in values) for values in pairs],
         }
     )
 
@@ -95,14 +100,16 @@ def agreement(check: pd.DataFrame) -> str:
     """How far the two engines are apart, in a sentence; what has not converged is named and not compared."""
     if check.empty:
         return "PyHessian has not been asked: it can find the largest eigenvalues a second time, independently."
+    most = int(check["values"].max())
     settled = check["converged"].astype(bool)
-    said = ["Lanczos and PyHessian measured λₘₐₓ independently."]
+    what = "λₘₐₓ" if most == 1 else f"the {most} largest eigenvalues"
+    said = [f"Lanczos and PyHessian measured {what} independently."]
     if settled.any():
         worst = check[settled].sort_values("difference").iloc[-1]
         said.append(
             f"Where both converged ({int(settled.sum())} of {len(check)} points), they differ by at most "
             f"{100 * float(worst['difference']):.2g} % (task {int(worst['task']) + 1}, {POINTS[str(worst['where'])]}: "
-            f"{float(worst['lanczos']):.4g} and {float(worst['pyhessian']):.4g})."
+            f"λₘₐₓ {float(worst['lanczos']):.4g} and {float(worst['pyhessian']):.4g})."
         )
     if not settled.all():
         loose = [

@@ -9,20 +9,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
 
 from esacl.errors import InputError
 from esacl.protocols import BENCHMARKS, PROTOCOL_NAMES, preset
+from esacl.refusal import one_line
 
-METHOD_NAMES = ("esacl", "finetune", "joint", "ewc")
+METHOD_NAMES = ("esacl", "finetune", "joint", "ewc", "er", "derpp", "packnet", "sparcl")
 NETWORK_NAMES = ("mlp", "small-cnn")
 SCENARIO_NAMES = ("task", "class", "domain")
 SALIENCY_NAMES = ("second-order", "magnitude", "taylor", "random")
 ALLOCATION_NAMES = ("global", "erk", "uniform")
 SCORE_NAMES = ("ggn-trace", "el2n", "uniform")
+SPARCL_BASE_NAMES = ("ewc", "er", "derpp")
+SPARSE_METHODS = ("esacl", "packnet", "sparcl")  # sparse unless told otherwise
 SDP_FORM_NAMES = ("admm", "segment", "progressive")
 
 BENCHMARK_NAMES = tuple(BENCHMARKS)
+BUFFER = 500  # examples a method that rehearses keeps, where the benchmark does not say
 
 
 class Section(BaseModel):
@@ -78,6 +81,32 @@ class Buffer(Section):
     size: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
 
+class DERPP(Section):
+    """Weights of the two replayed terms of DER++ (Buzzega et al. 2020, eq. 6)."""
+
+    alpha: Annotated[float, Field(ge=0, le=100)] = 0.2
+    """Of the squared distance between logits."""
+    beta: Annotated[float, Field(ge=0, le=100)] = 0.5
+    """Of the cross-entropy."""
+
+
+class PackNet(Section):
+    """PackNet."""
+
+    retrain: Annotated[float, Field(gt=0, lt=1)] = 0.34
+    """Share of a task's steps that retrain what was kept."""
+
+
+class SparCL(Section):
+    """SparCL."""
+
+    base: Literal["ewc", "er", "derpp"] = "derpp"
+    removal: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Share of a task's examples that is gone after half of its epochs."""
+    updated: Fraction = 0.8
+    """Share of the survivors that a step updates."""
+
+
 class Curvature(Section):
     """How much of the loss landscape a run measures. None of it changes the weights."""
 
@@ -117,6 +146,8 @@ class RunConfig(Section):
     """What happens to a training batch, replayed images included."""
     train_limit: Annotated[int | None, Field(ge=4)] = None
     """At most so many training examples a task."""
+    mask_logits: bool = False
+    """Class-IL: cross-entropy of fresh examples over today's classes only (SparCL, ER-ACE)."""
     evaluation: Literal["test", "validation"] = "test"
     """`validation` holds a tenth of the training data out, stratified, and never opens the test data."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -128,13 +159,16 @@ class RunConfig(Section):
     ids: IDS = IDS()
     anchor: Anchor = Anchor()
     buffer: Buffer = Buffer()
+    derpp: DERPP = DERPP()
+    packnet: PackNet = PackNet()
+    sparcl: SparCL = SparCL()
     curvature: Curvature = Curvature()
 
     def __init__(self, /, **fields: Any) -> None:
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise InputError(_one_line(error)) from None
+            raise InputError(one_line(error, type(self))) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -152,7 +186,11 @@ class RunConfig(Section):
         for key, value in preset(protocol, benchmark, method).items():
             fields.setdefault(key, value)
         _one_of("network", fields["network"], NETWORK_NAMES)
-        fields.setdefault("sparsity", 0.9 if method == "esacl" else 0.0)
+        fields.setdefault("sparsity", 0.9 if method in SPARSE_METHODS else 0.0)
+        if _rehearses(method, fields) and isinstance(fields.get("buffer", {}), dict):
+            fields["buffer"] = {"size": facts.get("buffer", BUFFER), **fields.get("buffer", {})}
+        if method == "sparcl" and fields["scenario"] == "class":
+            fields.setdefault("mask_logits", True)
         fields.setdefault("threads", 1 if fields["network"] == "mlp" else os.cpu_count() or 1)
         if method != "esacl" and isinstance(fields.get("pruning", {}), dict):
             fields["pruning"] = {"saliency": "magnitude", **fields.get("pruning", {})}
@@ -180,6 +218,29 @@ class RunConfig(Section):
             )
         if self.curvature.grid == 1:
             raise ValueError("curvature.grid: 1 will not do: a slice has two ends; choose 0 (off) or 2 to 201")
+        if self.method == "packnet" and self.scenario != "task":
+            raise ValueError(
+                f"method 'packnet' must know the task, which scenario {self.scenario!r} does not tell; "
+                "choose scenario task, or another method"
+            )
+        if self.mask_logits and self.scenario != "class":
+            raise ValueError(
+                f"mask_logits changes nothing in scenario {self.scenario!r}, where an example competes among the "
+                "columns of its own task anyway; leave it false"
+            )
+        if _rehearses(self.method, self.to_dict()) and not self.buffer.size:
+            raise ValueError(f"buffer.size: 0 will not do: {self.method!r} rehearses; choose a whole number from 1 on")
+        dark = self.method == "derpp" or (self.method == "sparcl" and self.sparcl.base == "derpp")
+        if dark and self.ids.train_fraction < 1:
+            raise ValueError(
+                f"ids.train_fraction: {self.ids.train_fraction} will not do: DER++ has three losses and no one score "
+                "to choose by; leave it at 1"
+            )
+        if self.method == "sparcl" and self.sparcl.removal and self.ids.train_fraction < 1:
+            raise ValueError(
+                f"ids.train_fraction: {self.ids.train_fraction} will not do: SparCL chooses its examples by "
+                "sparcl.removal; leave one of them off (1, or removal 0)"
+            )
         if self.method == "joint" and self.buffer.size:
             raise ValueError("buffer.size is of no use to 'joint', which sees all data; leave it at 0")
         return self
@@ -255,41 +316,14 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return key.strip(), value.strip()
 
 
+def _rehearses(method: str, fields: dict[str, Any]) -> bool:
+    """Whether the method is none without a buffer."""
+    section = fields.get("sparcl", {})
+    base = section.get("base", "derpp") if isinstance(section, dict) else ""
+    return method in ("er", "derpp") or (method == "sparcl" and base != "ewc")
+
+
 def _one_of(what: str, value: Any, names: tuple[str, ...]) -> str:
     if value not in names:
         raise InputError(f"unknown {what} {value!r}; choose from {', '.join(names)}")
     return str(value)
-
-
-def _one_line(error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    value, message = first["input"], first["msg"]
-    section: Any = RunConfig
-    for part in first["loc"][:-1]:
-        section = section.model_fields[str(part)].annotation
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; choose from {', '.join(section.model_fields)}"
-    if first["type"] == "literal_error":
-        names = first["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-        return f"unknown {key} {value!r}; choose from {names}"
-    if first["type"] == "value_error":
-        return message.removeprefix("Value error, ")
-    if first["type"] == "model_type":
-        inner, field = next(iter(section.model_fields[key].annotation.model_fields.items()))
-        example = f"{key}.{inner}={field.default}"
-        return f"{key}: {value!r} will not do: {key} is a section; set a key of it, for example {example}"
-    return f"{key}: {value!r} will not do; choose {_range(section.model_fields[str(first['loc'][-1])])}"
-
-
-def _range(field: FieldInfo) -> str:
-    """What a field takes, in words: "a number in [0, 1)"."""
-    limits = {name: getattr(limit, name) for limit in field.metadata for name in limit.__slots__}
-    if field.annotation is str:
-        return f"a text of at most {limits['max_length']} characters" if limits else "a text"
-    if field.annotation is bool:
-        return "true or false"
-    what = "a number" if field.annotation is float else "a whole number"
-    low = f"[{limits['ge']}" if "ge" in limits else f"({limits['gt']}"
-    high = f"{limits['le']}]" if "le" in limits else f"{limits['lt']})" if "lt" in limits else ""
-    return f"{what} in {low}, {high}" if high else f"{what} from {limits['ge']} on"

@@ -104,18 +104,21 @@ class Ledger:
         backward_examples: int | None = None,
         densities: Mapping[str, float] | None = None,
         survivors_only: bool = False,
+        updated: Mapping[str, float] | None = None,
         replayed: int = 0,
     ) -> None:
         """One training step: forward on some examples, backward on them or on fewer.
 
         The forward pass and the gradient of the inputs scale with the density of each layer; the gradient of
-        the weights does so only where nothing but survivors is updated. `replayed` of the forward examples
+        the weights does so only where nothing but survivors is updated, or with the densities of what is `updated`,
+        where the method says. `replayed` of the forward examples
         come from the rehearsal buffer. They cost what fresh ones do; the rule of published tables bills a
         fresh example 3F and a replayed one F.
         """
         back = forward_examples if backward_examples is None else backward_examples
         forward = self._forward_flops(densities)
-        backward = self._backward_flops(densities, densities if survivors_only else None)
+        of_weights = updated if updated is not None else densities if survivors_only else None
+        backward = self._backward_flops(densities, of_weights)
         self.train_flops += forward_examples * forward + back * backward
         fresh = (forward_examples - replayed) / forward_examples if forward_examples else 0.0
         self.train_flops_published_rule += forward * (fresh * (forward_examples + 2 * back) + replayed)

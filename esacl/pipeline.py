@@ -1,5 +1,6 @@
 """run(config): the whole story of a run as a stream of events. It never touches a run's folder."""
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -146,7 +147,8 @@ def _evaluate(learner: Learner, stream: TaskStream, after: int) -> Iterator[Even
     loss = criterion(config.scenario, seen, stream.outputs, device)
     known = criterion("task", [t.classes for t in stream], stream.outputs, device)
     for task in stream[:count]:
-        outputs, targets = _outputs(learner, task.evaluation.to(device))
+        with learner.form.known(task.index) if task.index <= after else contextlib.nullcontext():
+            outputs, targets = _outputs(learner, task.evaluation.to(device))
         value = loss.mean(outputs, targets)
         if not math.isfinite(value):
             raise RunFailure(
@@ -209,6 +211,7 @@ def _density(learner: Learner) -> float:
 def _cost(learner: Learner, stage: Stage) -> CostCounted:
     ledger, mask = learner.ledger, learner.mask or Mask({})
     values = sum(p.numel() for n, p in learner.parameters.items() if n not in mask) + mask.kept
+    owned = learner.form.kept_bytes()
     batch = stage.examples.inputs[: learner.config.batch_size]
     return CostCounted(
         task=stage.task,
@@ -219,7 +222,7 @@ def _cost(learner: Learner, stage: Stage) -> CostCounted:
         examples_forward=ledger.examples_forward,
         examples_backward=ledger.examples_backward,
         weights_bytes=4 * values,
-        masks_bytes=-(-mask.total // 8),
+        masks_bytes=-(-mask.total // 8) if owned is None else owned,
         anchors_bytes=learner.anchors.bytes if learner.anchors else 0,
         buffer_bytes=learner.buffer.bytes,
         optimiser_bytes=4 * sum(p.numel() for p in learner.parameters.values()) if learner.config.momentum else 0,

@@ -14,7 +14,9 @@ PROTOCOL_NAMES = ("small", "der")
 # that one setting of a method has to hold on all of them. `network` and `train_limit` only where they are not the mlp
 # and everything.
 BENCHMARKS: dict[str, dict[str, Any]] = {
-    "split-digits": {"tasks": 5, "scenarios": ("task", "class", "domain"), "epochs": 30, "batch_size": 16},
+    "split-digits": {
+        "tasks": 5, "scenarios": ("task", "class", "domain"), "epochs": 30, "batch_size": 16, "buffer": 200,
+    },
     "split-mnist": {"tasks": 5, "scenarios": ("task", "class", "domain"), "epochs": 5, "batch_size": 64},
     "permuted-mnist": {"tasks": 5, "scenarios": ("domain",), "epochs": 1, "batch_size": 64, "max_tasks": 20},
     "split-cifar10": {

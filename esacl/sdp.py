@@ -6,6 +6,7 @@ A form is asked at three points of a step: `enter` before the forward pass, `lea
 once the optimiser has moved; the anchors' pull comes last.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -45,6 +46,24 @@ class Form(Protocol):
     def survivors_only(self) -> bool:
         """Whether today's gradients are needed on survivors only."""
 
+    def updated(self) -> dict[str, float] | None:
+        """Share of each layer's weights whose gradient is needed, where the form decides it; else None."""
+
+    def survivors(self) -> Mask | None:
+        """What is left after the cut at the end of the task; None where nothing is to be cut."""
+
+    def known(self, task: int) -> contextlib.AbstractContextManager[None]:
+        """While a task is judged that is known to be this one."""
+
+    def kept_bytes(self) -> int | None:
+        """What the form keeps between tasks to tell which weight is whose; None for one bit a prunable weight."""
+
+    def between(self) -> dict[str, Tensor]:
+        """State that outlives a task."""
+
+    def load_between(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from `between()`."""
+
     def tensors(self) -> dict[str, Tensor]:
         """State of an unfinished task."""
 
@@ -78,6 +97,30 @@ class Dense:
     def survivors_only(self) -> bool:
         """Every weight is trained."""
         return False
+
+    def updated(self) -> dict[str, float] | None:
+        """As `survivors_only` says."""
+        return None
+
+    def survivors(self) -> Mask | None:
+        """The most salient of today's weights."""
+        sparsity = self.ranking.config.sparsity
+        return self.ranking.mask(sparsity) if sparsity > 0 else None
+
+    def known(self, task: int) -> contextlib.AbstractContextManager[None]:
+        """One network for all tasks."""
+        return contextlib.nullcontext()
+
+    def kept_bytes(self) -> int | None:
+        """One mask for all tasks."""
+        return None
+
+    def between(self) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+    def load_between(self, tensors: Mapping[str, Tensor]) -> None:
+        """Nothing."""
 
     def tensors(self) -> dict[str, Tensor]:
         """The moments."""

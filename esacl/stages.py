@@ -21,6 +21,7 @@ class Stage:
         task: index of the last task in it.
         examples: what is learned from, on the run's device.
         criterion: the loss over everything seen so far, this stage included.
+        current: the same over the columns of this stage alone.
         augment: a training batch (n, c, h, w), replayed images included, and a step's generator -> what is learned
             from; None leaves it as it is.
     """
@@ -28,6 +29,7 @@ class Stage:
     task: int
     examples: Examples
     criterion: Criterion
+    current: Criterion
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
 
@@ -37,8 +39,10 @@ def stage_of(config: RunConfig, stream: TaskStream, task: int, device: torch.dev
     parts = [t.train for t in (seen if joint else seen[-1:])]
     examples = Examples(torch.cat([p.inputs for p in parts]), torch.cat([p.targets for p in parts]))
     loss = criterion(config.scenario, [t.classes for t in seen], stream.outputs, device)
+    own = seen if joint else seen[-1:]
+    current = criterion(config.scenario, [t.classes for t in own], stream.outputs, device)
     augment = partial(_cropped_and_flipped, stream.black) if config.augment == "crop-flip" else None
-    return Stage(task, examples.to(device), loss, augment)
+    return Stage(task, examples.to(device), loss, current, augment)
 
 
 def _cropped_and_flipped(black: Tensor, inputs: Tensor, generator: torch.Generator) -> Tensor:

@@ -7,7 +7,7 @@ anchors' pull.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -19,13 +19,14 @@ from esacl.anchors import Anchors
 from esacl.buffer import Buffer
 from esacl.config import RunConfig
 from esacl.cost import Ledger
-from esacl.criterion import Criterion
 from esacl.errors import RunFailure
 from esacl.events import CheckpointReady, Event, Stepped
 from esacl.gate import Gate
 from esacl.mask import Mask
 from esacl.networks import Network, features
 from esacl.ranking import Ranking, removed_share
+from esacl.removal import Removal
+from esacl.replay import DRAWS, Batch, loss_of, per_example
 from esacl.schedule import Schedule
 from esacl.sdp import Form
 from esacl.selection import score, select
@@ -42,7 +43,9 @@ class Learner:
 
     `prunable` are the weights that the mask is about, `shared` all parameters that are no private head. `ids` says
     whether the Fisher information comes from the instances that IDS chooses, or from all of them. `mask` is the last
-    cut; None before the first one and for dense methods.
+    cut; None before the first one and for dense methods. `rehearsal` is a key of `replay.DRAWS`; `offers_steps`
+    says whether the buffer is offered the fresh examples of every step, or those of a task once it is over;
+    `freezes_rest` that shared parameters which cannot be pruned are learned in the first task only.
     """
 
     config: RunConfig
@@ -54,6 +57,10 @@ class Learner:
     anchors: Anchors | None = None
     ids: bool = False
     joint: bool = False
+    rehearsal: str = "plain"
+    offers_steps: bool = False
+    removal: Removal = field(default_factory=lambda: Removal(0.0, 0))
+    freezes_rest: bool = False
     mask: Mask | None = None
     form: Form = field(init=False)
     buffer: Buffer = field(init=False)
@@ -86,6 +93,7 @@ class Learner:
         schedule = Schedule(config.epochs * per_epoch, config.lr, config.sdp.ramp, config.schedule == "constant")
         self._restart_optimiser()
         self.form.begin(stage.task, schedule)
+        self.removal.begin(len(stage.examples))
         first = 0
         if resumed is not None:
             first = resumed.epoch
@@ -96,30 +104,36 @@ class Learner:
             order = torch.randperm(
                 len(stage.examples), generator=seeds.torch_generator(config.seed, "batches", stage.task, epoch)
             ).to(stage.examples.targets.device)
-            for i, rows in enumerate(order.split(config.batch_size)):
+            batches = self.removal.remaining(order).split(config.batch_size)
+            for i, rows in enumerate(batches):
                 step = epoch * per_epoch + i
                 losses.append(self._step(stage, rows, step, schedule))
-                if (step + 1) % report_every == 0 or i + 1 == per_epoch:
+                if (step + 1) % report_every == 0 or i + 1 == len(batches):
                     yield self._report(stage, epoch, step, schedule, losses)
                     losses.clear()
+            self.removal.after(stage.task, epoch + 1, config.epochs)
             yield self.checkpoint(stage.task, epoch + 1)
 
     def _step(self, stage: Stage, rows: Tensor, step: int, schedule: Schedule) -> Tensor:
-        inputs, targets = stage.examples.inputs[rows], stage.examples.targets[rows]
+        fresh = stage.examples.take(rows)
         generator = seeds.torch_generator(self.config.seed, "step", stage.task, step) if self._draws else None
+        batch = Batch(fresh.inputs, fresh.targets, len(rows))
         if len(self.buffer):
             assert generator is not None
-            old_inputs, old_targets = self.buffer.draw(len(rows), generator)
-            inputs, targets = torch.cat([inputs, old_inputs]), torch.cat([targets, old_targets])
+            batch = DRAWS[self.rehearsal](fresh.inputs, fresh.targets, self.buffer, generator)
         if stage.augment is not None:
             assert generator is not None
-            inputs = stage.augment(inputs, generator)
+            batch = replace(batch, inputs=stage.augment(batch.inputs, generator))
         for group in self.optimiser.param_groups:
             group["lr"] = schedule.lr(step)
         self.optimiser.zero_grad(set_to_none=True)
         densities = self.form.enter(step)
-        loss, backward_examples = self._loss(stage.criterion, inputs, targets, step, generator)
+        loss, backward_examples, outputs = self._loss(stage, batch, generator, step)
+        if self.removal.active:
+            self.removal.observe(rows, stage.criterion.correct(outputs[: batch.fresh], fresh.targets))
         loss.backward()
+        if self.freezes_rest and stage.task > 0:
+            self._freeze_rest()
         self.form.leave(step)
         self.optimiser.step()
         self.form.after(step)
@@ -129,31 +143,45 @@ class Learner:
                 # An anchor must not bring back what is removed for good.
                 self.form.mask.apply_to(self.weights)
         self.ledger.step(
-            len(targets),
+            len(batch),
             backward_examples,
             densities=densities,
             survivors_only=self.form.survivors_only,
-            replayed=len(targets) - len(rows),
+            updated=self.form.updated(),
+            replayed=len(batch) - len(rows),
         )
         self.ledger.dense_step(len(rows))
+        if self.offers_steps:
+            self.buffer.offer(fresh.inputs, fresh.targets, outputs[: batch.fresh] if self._dark else None)
         return loss.detach()
+
+    def _freeze_rest(self) -> None:
+        for name in self.shared:
+            if name not in self.weights:
+                self.parameters[name].grad = None
 
     @property
     def _draws(self) -> bool:
         return len(self.buffer) > 0 or self.gate.active or self.config.augment != "none"
 
     def _loss(
-        self, criterion: Criterion, inputs: Tensor, targets: Tensor, step: int, generator: torch.Generator | None
-    ) -> tuple[Tensor, int]:
-        """Mean loss, and how many examples the backward pass needs."""
+        self, stage: Stage, batch: Batch, generator: torch.Generator | None, step: int
+    ) -> tuple[Tensor, int, Tensor]:
+        """The loss (), how many examples the backward pass needs, and the outputs (n, c), detached."""
         if not self.gate.active:
-            return criterion(self.network(inputs), targets), len(targets)
+            outputs = self.network(batch.inputs)
+            return loss_of(self.config, stage, outputs, batch), len(batch), outputs.detach()
         assert generator is not None
-        seen = features(self.network, inputs)
+        seen = features(self.network, batch.inputs)
         outputs = self.network.head(seen)
-        logits = criterion.logits(outputs, targets)
-        rows, weights = self.gate.choose(logits, targets, seen, step, generator)
-        return criterion(outputs[rows], targets[rows], weights), len(rows)
+        logits = stage.criterion.logits(outputs, batch.targets)
+        rows, weights = self.gate.choose(logits, batch.targets, seen, step, generator)
+        losses = per_example(self.config, stage, outputs[rows], batch.targets[rows], rows < batch.fresh)
+        return (weights * losses).mean(), len(rows), outputs.detach()
+
+    @property
+    def _dark(self) -> bool:
+        return self.rehearsal == "dark"
 
     def _report(self, stage: Stage, epoch: int, step: int, schedule: Schedule, losses: list[Tensor]) -> Stepped:
         loss, mask = float(torch.stack(losses).mean()), self.form.mask
@@ -185,7 +213,7 @@ class Learner:
 
     def survivors(self) -> Mask | None:
         """The mask of the one-shot cut at today's weights; None where nothing is to be cut."""
-        return self.ranking.mask(self.config.sparsity) if self.config.sparsity > 0 else None
+        return self.form.survivors()
 
     def cut(self, mask: Mask | None) -> None:
         """One shot: every weight outside the mask becomes zero. No retraining follows."""
@@ -209,7 +237,8 @@ class Learner:
             )
             self.ledger.gradient(FISHER_BATCHES * min(FISHER_BATCH_SIZE, len(chosen)))
             self.anchors.consolidate(self.parameters, fisher, self.mask or Mask({}))
-        self.buffer.offer(stage.examples.inputs, stage.examples.targets)
+        if not self.offers_steps:
+            self.buffer.offer(stage.examples.inputs, stage.examples.targets)
 
     def _logits(self, stage: Stage, inputs: Tensor) -> Tensor:
         # All examples of a stage compete among the same columns as its first one does.
@@ -242,6 +271,8 @@ class Learner:
             "anchors": self.anchors.state() if self.anchors else {},
             "buffer": self.buffer.state(),
             "cut": self.mask or {},
+            "between": self.form.between(),
+            "removal": self.removal.tensors() if epoch else {},
         }
         tensors = {f"{g}/{n}": t.detach().cpu().numpy() for g, ts in groups.items() for n, t in ts.items()}
         counters: dict[str, Any] = {
@@ -271,6 +302,8 @@ class Learner:
         for name, value in groups.get("momentum", {}).items():
             self.optimiser.state[self.parameters[name]]["momentum_buffer"] = value
         counters = checkpoint.counters
+        self.form.load_between(groups.get("between", {}))
+        self.removal.load(groups.get("removal", {}))
         if "form" in groups:
             self.form.load(groups["form"], counters["flips"], counters["total_flips"])
         if self.anchors is not None:

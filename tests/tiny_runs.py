@@ -12,7 +12,7 @@ from typing import Any
 
 from esacl import run
 from esacl.config import BENCHMARKS as FACTS
-from esacl.config import RunConfig, read_config
+from esacl.config import SPARCL_BASE_NAMES, RunConfig, read_config
 from esacl.events import ArrayRecorded, CheckpointReady, Event, Pulse
 from esacl.methods import METHODS
 from esacl.networks import NETWORKS
@@ -28,6 +28,7 @@ TINY: dict[str, Any] = {
 STATEFUL = (
     [{"method": name} for name in METHODS]
     + [{"method": name, "sparsity": 0.8} for name in METHODS if name != "esacl"]
+    + [{"method": "sparcl", "sparcl.base": base, "scenario": "class"} for base in SPARCL_BASE_NAMES]
     + [{"sdp.form": name} for name in FORMS]
     + [{"scenario": name} for name in FACTS["split-digits"]["scenarios"]]
     + [
@@ -46,6 +47,7 @@ OTHERS = (
     + [{"ids.score": name} for name in SCORES]
     + [{"network": name} for name in NETWORKS]
     + [{"benchmark": name, "scenario": scenario} for name in FACTS for scenario in FACTS[name]["scenarios"]]
+    + [{"method": name, "scenario": "class", "mask_logits": True} for name in ("finetune", "er", "derpp")]
 )
 """Every other choice by name."""
 

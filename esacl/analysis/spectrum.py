@@ -152,9 +152,10 @@ def _overlap_arrays(rows: list[tuple[str, int, Overlap]], k: int) -> dict[str, n
 
 
 def _checked(scene: Scene, point: Point) -> Iterator[Event]:
-    """PyHessian's largest eigenvalue at the point: an independent hand."""
+    """The same eigenvalues at the point by PyHessian: an independent hand."""
     with contextlib.nullcontext() if point.cut is None else at_cut(scene.network, point.cut):
-        steps = pyhessian_steps(scene.network, scene.criterion, scene.whole, 1, mask=point.mask)
+        top = scene.config.curvature.top
+        steps = pyhessian_steps(scene.network, scene.criterion, scene.whole, top, mask=point.mask)
     check = yield from driven(steps)
     scene.ledger.analysis(products=check.products * len(scene.pool))
     yield _measured(scene, point, check, check.products, engine="pyhessian")

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from synthetic_run import STEPS, accuracy, synthetic_config, synthetic_events
 
@@ -43,6 +44,19 @@ def test_the_cross_check_is_relative(events):
     assert check["difference"].to_numpy() == pytest.approx(0.001)
     assert "0.1 %" in frames.agreement(check)
     assert "has not been asked" in frames.agreement(frames.cross_check(frames.curvature([])))
+
+
+def test_every_eigenvalue_that_both_have_is_compared(events):
+    frame = frames.curvature(events)
+    theirs = frame["engine"] == "pyhessian"
+    ours = frame[(frame["engine"] == "lanczos") & (frame["where"] == "dense")]["eigenvalues"].iloc[0]
+    frame.loc[theirs & (frame["task"] == 0), "eigenvalues"] = pd.Series(
+        [tuple(value * (1.03 if i == 1 else 1.001) for i, value in enumerate(ours))], index=frame.index[theirs][:1]
+    )
+    check = frames.cross_check(frame)
+    assert check["values"].tolist() == [len(ours), 1, 1]
+    assert check["difference"].max() == pytest.approx(0.03)
+    assert f"the {len(ours)} largest eigenvalues" in frames.agreement(check)
 
 
 def test_what_has_not_converged_is_named_and_not_compared(events):

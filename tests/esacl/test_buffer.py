@@ -16,8 +16,9 @@ def examples(first: int, last: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def kept(buffer: Buffer) -> list[int]:
-    assert buffer.inputs.flatten().mul(10).equal(buffer.targets.float())  # inputs and targets stay together
-    return [int(x) for x in buffer.inputs.flatten()]
+    found = buffer.kept
+    assert found.inputs.flatten().mul(10).equal(found.targets.float())  # inputs and targets stay together
+    return [int(x) for x in found.inputs.flatten()]
 
 
 @pytest.mark.parametrize("at_once", [1, 6])
@@ -57,6 +58,20 @@ def test_bytes_are_those_of_inputs_and_targets():
     assert buffer.bytes == 3 * (4 + 8)
 
 
+def test_logits_stay_with_their_examples():
+    buffer = Buffer(5, 0)
+    for first in (0, 8, 16):
+        inputs, targets = examples(first, first + 8)
+        buffer.offer(inputs, targets, inputs.view(-1, 1).repeat(1, 3))
+        assert buffer.kept.logits.equal(buffer.kept.inputs.view(-1, 1).repeat(1, 3))
+    drawn = buffer.draw(3, torch.Generator().manual_seed(0))
+    assert drawn.logits[:, 0].equal(drawn.inputs.flatten())
+    assert buffer.bytes == 5 * (4 + 8 + 12)
+    again = Buffer(5, 0)
+    again.load(buffer.state(), buffer.seen)
+    assert again.kept.logits.equal(buffer.kept.logits)
+
+
 def test_an_interrupted_reservoir_goes_on_the_same():
     whole, first = Buffer(4, 1), Buffer(4, 1)
     for buffer in (whole, first):
@@ -71,10 +86,10 @@ def test_an_interrupted_reservoir_goes_on_the_same():
 def test_drawing_is_without_replacement_and_follows_its_generator():
     buffer = Buffer(6, 0)
     buffer.offer(*examples(0, 6))
-    draws = [buffer.draw(4, torch.Generator().manual_seed(seed))[1].tolist() for seed in (0, 0, 1)]
+    draws = [buffer.draw(4, torch.Generator().manual_seed(seed)).targets.tolist() for seed in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
     assert len(set(draws[0])) == 4
-    assert len(buffer.draw(99, torch.Generator())[0]) == 6
+    assert len(buffer.draw(99, torch.Generator()).inputs) == 6
 
 
 def test_drawing_from_an_empty_buffer_is_a_mistake():

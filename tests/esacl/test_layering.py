@@ -15,6 +15,7 @@ RECORD = {
     "esacl.errors": (),
     "esacl.config": ("pydantic",),
     "esacl.protocols": (),
+    "esacl.refusal": {"pydantic"},
     "esacl.events": (),
     "esacl.look": (),
     "esacl.metrics": (),

@@ -7,6 +7,7 @@ from tiny_runs import distinct, events_of, label, of_kind, tiny
 from esacl.anchors import Anchors
 from esacl.config import METHOD_NAMES, RunConfig
 from esacl.cost import Ledger
+from esacl.errors import InputError
 from esacl.events import CheckpointReady, Evaluated, Pruned, TaskFinished
 from esacl.methods import METHODS
 from esacl.networks import Network, build, prunable_names
@@ -16,6 +17,7 @@ from esacl.training import Learner
 
 LONGER = {"epochs": 10, "train_limit": 100}
 SCENARIOS = ("task", "class", "domain")
+TASK_KNOWN = ("packnet",)  # methods that only task-IL allows
 every_way = pytest.mark.parametrize(
     "settings", distinct([{"method": name} for name in METHODS] + [{"sdp.form": name} for name in FORMS]), ids=label
 )
@@ -39,7 +41,14 @@ def test_the_names_are_those_of_the_config():
 @every_way
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_it_learns_each_task_better_than_chance(settings, scenario):
-    found = of_kind(events_of(tiny(settings | LONGER, scenario=scenario)), Evaluated)
+    if settings.get("method") in TASK_KNOWN and scenario != "task":
+        with pytest.raises(InputError, match="must know the task"):
+            tiny(settings, scenario=scenario)
+        return
+    if settings.get("method") == "sparcl" and scenario == "class":
+        # Fresh examples do not compete with the old classes; that comes from the buffer, and takes longer.
+        settings = {**settings, "epochs": 40, "buffer.size": 60}
+    found = of_kind(events_of(tiny(LONGER | settings, scenario=scenario)), Evaluated)
     learned_last = [e.after if settings.get("method") != "joint" else e.on for e in found]
     at_once = [e.accuracy for e, task in zip(found, learned_last) if e.after >= 0 and e.on == task]
     assert len(at_once) == 2
@@ -54,7 +63,11 @@ def test_every_cut_reaches_the_target_sparsity(settings, sparsity):
     assert [type(e) for e in events] == [Pruned, TaskFinished] * (1 if settings.get("method") == "joint" else 2)
     for event in events:
         found = event.sparsity if isinstance(event, Pruned) else 1 - event.density
-        assert sparsity <= found < sparsity + 0.01
+        # PackNet comes to it with its last task, and each before has its part.
+        target = 1 - (1 - sparsity) * (event.task + 1) / 2 if settings.get("method") == "packnet" else sparsity
+        # SparCL's mask grows weights by chance, some of which never see a gradient and stay 0.
+        chance = settings.get("method") == "sparcl" and isinstance(event, TaskFinished)
+        assert target <= found < target + (0.05 if chance else 0.01)
 
 
 @every_way

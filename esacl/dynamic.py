@@ -1,0 +1,149 @@
+"""SparCL's masks of weights and of gradients, which move while a task is learned."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from esacl import seeds
+from esacl.config import RunConfig
+from esacl.mask import Mask
+from esacl.pruning import keep_top
+from esacl.ranking import Ranking, keep_everything
+from esacl.schedule import Schedule
+from esacl.sdp import Dense
+
+PERIODS = 10  # a task falls into so many; masks are renewed at their borders
+SETTLED = 8  # after so many of them the mask of the weights stays
+MOVED = 0.05  # share of the survivors that a renewal removes and grows elsewhere
+EXPANSION = 0.05  # of all weights, added for the first period of a new task
+GRADIENT_WEIGHT = 0.5  # alpha: of the gradient beside the weight's size
+
+
+class TaskAwareDynamic(Dense):
+    """Task-aware dynamic masking and dynamic gradient masking (Wang et al. 2022, sections 3.1 and 3.3).
+
+    The network is sparse from its first step. The importance of a weight is |theta| + alpha |dL/dtheta|. A new task
+    widens the mask by chance and is cut back to its sparsity by importance after a tenth of its steps; later borders
+    remove the least important and grow as many by chance. Only the survivors with the largest gradients are updated.
+
+    Differences from the paper, of which the text was not at hand: the gradients of today's loss and of the replayed
+    one are taken together, as the root of the moving average of their square (one backward pass has both), and the
+    periods are tenths of a task.
+    """
+
+    def __init__(self, ranking: Ranking, config: RunConfig) -> None:
+        super().__init__(ranking, config)
+        self.weights, self.config = ranking.weights, config
+        self.task, self.steps, self.period = 0, 1, 0
+        self.updating = self.mask
+
+    @override
+    @torch.no_grad()
+    def begin(self, task: int, schedule: Schedule) -> None:
+        super().begin(task, schedule)
+        self.task, self.steps, self.period, self.flips, self.total_flips = task, schedule.steps, 0, 0, 0
+        if task == 0:
+            self.mask = self._top(self._chance("first"), self.config.sparsity)
+        else:  # what the last task left, and some more
+            alive = Mask({name: w != 0 for name, w in self.weights.items()})
+            wide = round((1 - self.config.sparsity + EXPANSION) * alive.total)
+            self.mask = self._grown(alive, wide - alive.kept, "expand")
+        self.updating = self.mask
+        self.mask.apply_to(self.weights)
+
+    @override
+    @torch.no_grad()
+    def enter(self, step: int) -> dict[str, float] | None:
+        period = PERIODS * step // self.steps
+        if period > self.period:
+            self.period = period
+            self._renew()
+        self.mask.apply_to(self.weights)
+        return self.mask.layer_densities()
+
+    @override
+    @torch.no_grad()
+    def leave(self, step: int) -> None:
+        super().leave(step)  # the moments are of all survivors
+        for name, w in self.weights.items():
+            if w.grad is not None:
+                w.grad.mul_(self.updating[name])
+
+    @override
+    @torch.no_grad()
+    def after(self, step: int) -> None:
+        self.mask.apply_to(self.weights)
+
+    @property
+    @override
+    def survivors_only(self) -> bool:
+        return True
+
+    @override
+    def updated(self) -> dict[str, float]:
+        return self.updating.layer_densities()
+
+    @override
+    def survivors(self) -> Mask | None:
+        """Of a task too short for a renewal the mask may still be the wide one."""
+        target = self._top(self._importance(), self.config.sparsity)
+        return target if self.mask.kept > target.kept else self.mask
+
+    @override
+    def tensors(self) -> dict[str, Tensor]:
+        masks = {f"mask/{n}": e for n, e in self.mask.items()} | {f"updating/{n}": e for n, e in self.updating.items()}
+        return super().tensors() | masks | {"period": torch.tensor(self.period)}
+
+    @override
+    def load(self, tensors: Mapping[str, Tensor], flips: int, total_flips: int) -> None:
+        super().load(tensors, flips, total_flips)
+        self.mask = Mask({name: tensors[f"mask/{name}"] for name in self.weights})
+        self.updating = Mask({name: tensors[f"updating/{name}"] for name in self.weights})
+        self.period = int(tensors["period"])
+
+    def _renew(self) -> None:
+        before = self.mask
+        importance = self._importance()
+        target = self._top(importance, self.config.sparsity)
+        if self.mask.kept > target.kept:
+            self.mask = target
+        elif self.period <= SETTLED:
+            moved = round(MOVED * target.kept)
+            fewer = self._top(importance, 1 - (target.kept - moved) / target.total)
+            self.mask = self._grown(fewer, target.kept - fewer.kept, f"grow {self.period}")
+        self.flips = self.mask.flips(before)
+        self.total_flips += self.flips
+        self.updating = self._by_gradient()
+
+    def _importance(self) -> dict[str, Tensor]:
+        """Of survivors; below zero elsewhere."""
+        moments = self.ranking.moments
+        return {
+            name: torch.where(self.mask[name], w.detach().abs() + GRADIENT_WEIGHT * moments[name].sqrt(), -1.0)
+            for name, w in self.weights.items()
+        }
+
+    def _by_gradient(self) -> Mask:
+        """The survivors that are updated; a survivor without a gradient yet has just grown and is."""
+        moments = self.ranking.moments
+        most = max(float(m.max()) for m in moments.values())
+        ranked = {
+            name: torch.where(self.mask[name], torch.where(m > 0, m, most), -1.0) for name, m in moments.items()
+        }
+        return self._top(ranked, 1 - self.config.sparcl.updated * self.mask.density)
+
+    def _grown(self, mask: Mask, count: int, purpose: str) -> Mask:
+        """With `count` more, by chance."""
+        chance = self._chance(purpose)
+        ranked = {name: torch.where(mask[name], 2.0, chance[name]) for name in chance}
+        kept = min(mask.kept + count, mask.total)
+        return keep_everything(self.weights) if kept == mask.total else self._top(ranked, 1 - kept / mask.total)
+
+    def _top(self, ranked: Mapping[str, Tensor], sparsity: float) -> Mask:
+        return keep_top(ranked, max(0.0, sparsity), self.config.pruning.allocation)
+
+    def _chance(self, purpose: str) -> dict[str, Tensor]:
+        generator = seeds.torch_generator(self.config.seed, "dynamic mask", purpose, self.task)
+        return {name: torch.rand(w.shape, generator=generator).to(w.device) for name, w in self.weights.items()}

@@ -1,0 +1,77 @@
+"""Rehearsal inside a training step: what comes from the buffer, and how it enters the loss."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from esacl.buffer import Buffer
+from esacl.config import RunConfig
+from esacl.stages import Stage
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's examples, the fresh ones first.
+
+    `logits` (m, c), where there are any, are those that the network once gave to the m examples after the fresh ones.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    fresh: int
+    logits: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+Draw = Callable[[Tensor, Tensor, Buffer, torch.Generator], Batch]
+
+
+def plain_batch(inputs: Tensor, targets: Tensor, buffer: Buffer, generator: torch.Generator) -> Batch:
+    """As many from the buffer as are fresh: experience replay (Chaudhry et al. 2019)."""
+    old = buffer.draw(len(targets), generator)
+    return Batch(torch.cat([inputs, old.inputs]), torch.cat([targets, old.targets]), len(targets))
+
+
+def dark_batch(inputs: Tensor, targets: Tensor, buffer: Buffer, generator: torch.Generator) -> Batch:
+    """Two draws from the buffer, the first of them with its logits: DER++ (Buzzega et al. 2020, algorithm 2)."""
+    first, second = (buffer.draw(len(targets), generator) for _ in range(2))
+    return Batch(
+        torch.cat([inputs, first.inputs, second.inputs]),
+        torch.cat([targets, first.targets, second.targets]),
+        len(targets),
+        first.logits,
+    )
+
+
+DRAWS: dict[str, Draw] = {"plain": plain_batch, "dark": dark_batch}
+
+
+def per_example(config: RunConfig, stage: Stage, outputs: Tensor, targets: Tensor, fresh: Tensor) -> Tensor:
+    """Cross-entropy of each example (n,); of those that are `fresh` (n,) bool over today's columns, if so configured.
+
+    Masking the logits of fresh examples keeps a new task from pushing the old classes down (as ER-ACE does: Caccia et
+    al. 2022; and SparCL).
+    """
+    losses = stage.criterion.per_example(outputs, targets)
+    if not config.mask_logits:
+        return losses
+    return torch.where(fresh, stage.current.per_example(outputs, targets), losses)
+
+
+def loss_of(config: RunConfig, stage: Stage, outputs: Tensor, batch: Batch) -> Tensor:
+    """The loss () of a batch: its mean, or DER++'s three terms where the buffer gave logits (eq. 6)."""
+    fresh = torch.arange(len(batch), device=outputs.device) < batch.fresh
+    losses = per_example(config, stage, outputs, batch.targets, fresh)
+    if batch.logits is None:
+        return losses.mean()
+    end = batch.fresh + len(batch.logits)
+    middle = slice(batch.fresh, end)
+    seen = torch.ones_like(batch.logits, dtype=torch.bool)
+    if config.scenario == "task":  # an example has logits of its own head; of the others it was never asked
+        seen = stage.criterion.open[batch.targets[middle]]
+    apart = ((outputs[middle] - batch.logits).square() * seen).sum() / seen.sum()
+    return losses[: batch.fresh].mean() + config.derpp.alpha * apart + config.derpp.beta * losses[end:].mean()

@@ -1,0 +1,66 @@
+"""SparCL: the mask keeps its size and moves, gradients reach a part of it, easy examples leave."""
+
+from itertools import pairwise
+
+import torch
+from tiny_runs import events_of, of_kind, tiny
+
+from esacl.events import CheckpointReady, CostCounted, Stepped
+from esacl.removal import Removal
+
+SETTINGS = {"method": "sparcl", "epochs": 10, "sparsity": 0.8}
+
+
+def masks(tensors, group="mask"):
+    start = f"form/{group}/"
+    return {n.removeprefix(start): torch.from_numpy(t) for n, t in tensors.items() if n.startswith(start)}
+
+
+def test_the_mask_is_sparse_from_the_first_step_and_keeps_its_size():
+    events = events_of(tiny(SETTINGS))
+    for state in (e for e in of_kind(events, CheckpointReady) if e.epoch > 0):
+        found = masks(state.tensors)
+        kept, total = (sum(int(getattr(m, what)()) for m in found.values()) for what in ("sum", "numel"))
+        wide = state.task == 1 and state.epoch == 1
+        assert abs(kept / total - (0.25 if wide else 0.2)) < 1e-3
+        for name, mask in found.items():
+            assert not state.tensors[f"network/{name}"][~mask.numpy()].any()
+
+
+def test_it_moves_until_it_settles():
+    events = of_kind(events_of(tiny(SETTINGS)), CheckpointReady)
+    first = [masks(e.tensors)["body.hidden2.weight"] for e in events if e.task == 0 and e.epoch > 0]
+    changes = [int((a ^ b).sum()) for a, b in pairwise(first)]
+    assert all(change > 0 for change in changes[:7])
+    assert changes[8:] == [0]
+
+
+def test_a_step_updates_a_part_of_the_survivors():
+    states = [e for e in of_kind(events_of(tiny(SETTINGS)), CheckpointReady) if e.epoch > 0]
+    for state in states[2:]:
+        mask, updating = masks(state.tensors), masks(state.tensors, "updating")
+        assert all(not bool((updating[name] & ~mask[name]).any()) for name in mask)
+        share = sum(int(u.sum()) for u in updating.values()) / sum(int(m.sum()) for m in mask.values())
+        assert abs(share - 0.8) < 0.02 or (state.task, state.epoch) == (1, 1)
+
+
+def test_easy_examples_leave_over_the_first_half():
+    events = events_of(tiny(SETTINGS, tasks=1))
+    left = [int(e.tensors["removal/left"].sum()) for e in of_kind(events, CheckpointReady) if e.epoch > 0]
+    assert left == [48 - int(0.3 * 48 * min(1, epoch / 5)) for epoch in range(1, 11)]
+    bill = of_kind(events, CostCounted)[-1]
+    plain = of_kind(events_of(tiny(SETTINGS | {"sparcl.removal": 0.0}, tasks=1)), CostCounted)[-1]
+    assert bill.examples_forward < plain.examples_forward
+    assert bill.train_flops < 0.5 * plain.train_flops_dense_sgd
+    assert of_kind(events, Stepped)[-1].density < 0.21
+
+
+def test_those_leave_that_were_mistaken_least():
+    removal = Removal(0.5, 0)
+    removal.begin(6)
+    for wrong in ([0, 1, 2], [1, 2], [2]):
+        rows = torch.arange(6)
+        removal.observe(rows, ~torch.isin(rows, torch.tensor(wrong)))
+    removal.after(0, 1, 1)
+    assert removal.left.tolist() == [True, True, True, False, False, False]
+    assert removal.remaining(torch.tensor([5, 1, 3, 0])).tolist() == [1, 0]
