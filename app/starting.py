@@ -18,6 +18,9 @@ SIZES = {
     "split-digits": "8×8 digits that come with scikit-learn: 5 tasks of 2 classes, about a quarter of a minute",
     "split-mnist": "MNIST: 5 tasks of 2 classes, minutes on a laptop",
     "permuted-mnist": "MNIST under another pixel order each task",
+    "split-cifar10": "CIFAR-10: 5 tasks of 2 classes, 1,600 images each, minutes on a laptop",
+    "split-cifar100": "CIFAR-100: 10 tasks of 10 classes, 2,000 images each",
+    "split-tiny-imagenet": "Tiny-ImageNet: the classes that are there in 5 tasks, 2,000 images each",
 }
 
 
@@ -149,11 +152,17 @@ def _more(benchmark: str, method: str, device: str) -> dict[str, Any]:
         left, right = st.columns(2)
         most = int(facts.get("max_tasks", facts["tasks"]))
         tasks = left.number_input("Tasks", 1, most, facts["tasks"], key=f"new-tasks-{benchmark}", **keep)
-        network = right.selectbox("Network", NETWORK_NAMES, key="new-network", **keep)
-        if network == "small-cnn" and device in ("auto", "cpu"):
+        network = right.selectbox("Network", ("auto", *NETWORK_NAMES), key="new-network", **keep)
+        if "small-cnn" in (network, facts.get("network") if network == "auto" else None) and device in ("auto", "cpu"):
             st.caption("Measuring the landscape of small-cnn takes minutes a run on a CPU.")
         limit = left.number_input(
-            "Training images a task, at most", 4, None, None, key="new-limit", placeholder="all", **keep
+            "Training images a task, at most",
+            4,
+            None,
+            None,
+            key="new-limit",
+            placeholder=str(facts.get("train_limit", "all")),
+            **keep,
         )
         buffer = right.number_input(
             "Rehearsal memory, images", 0, 1_000_000, 0, key="new-buffer", disabled=method == "joint", **keep

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from esacl.errors import InputError
+from esacl.protocols import BENCHMARKS, PROTOCOL_NAMES, preset
 from esacl.refusal import one_line
 
 METHOD_NAMES = ("esacl", "finetune", "joint", "ewc", "er", "derpp", "packnet", "sparcl")
@@ -23,15 +24,6 @@ SPARCL_BASE_NAMES = ("ewc", "er", "derpp")
 SPARSE_METHODS = ("esacl", "packnet", "sparcl")  # sparse unless told otherwise
 SDP_FORM_NAMES = ("admm", "segment", "progressive")
 
-# What a benchmark fixes: its size and its training budget. Nothing in here belongs to a method, so that one
-# setting of a method has to hold on all of them.
-BENCHMARKS: dict[str, dict[str, Any]] = {
-    "split-digits": {
-        "tasks": 5, "scenarios": ("task", "class", "domain"), "epochs": 30, "batch_size": 16, "buffer": 200,
-    },
-    "split-mnist": {"tasks": 5, "scenarios": ("task", "class", "domain"), "epochs": 5, "batch_size": 64},
-    "permuted-mnist": {"tasks": 5, "scenarios": ("domain",), "epochs": 1, "batch_size": 64, "max_tasks": 20},
-}  # fmt: skip
 BENCHMARK_NAMES = tuple(BENCHMARKS)
 BUFFER = 500  # examples a method that rehearses keeps, where the benchmark does not say
 
@@ -136,6 +128,8 @@ class RunConfig(Section):
     """
 
     benchmark: str = "split-digits"
+    protocol: Literal["small", "der"] = "small"
+    """Where what is not given comes from: minutes on two cores, or the published settings."""
     scenario: Literal["task", "class", "domain"] = "task"
     method: str = "esacl"
     network: str = "mlp"
@@ -145,6 +139,11 @@ class RunConfig(Section):
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 16
     lr: Annotated[float, Field(gt=0, le=10)] = 0.05
+    schedule: Literal["wsd", "constant"] = "wsd"
+    """Of the learning rate over a task: warm-up, stable, decay; or the same throughout."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    augment: Literal["none", "crop-flip"] = "none"
+    """What happens to a training batch, replayed images included."""
     train_limit: Annotated[int | None, Field(ge=4)] = None
     """At most so many training examples a task."""
     mask_logits: bool = False
@@ -182,10 +181,11 @@ class RunConfig(Section):
         facts = BENCHMARKS[benchmark]
         fields.setdefault("scenario", facts["scenarios"][0])
         if fields.get("network", "auto") == "auto":
-            fields["network"] = "mlp"
+            fields.pop("network", None)
+        protocol = _one_of("protocol", fields.setdefault("protocol", "small"), PROTOCOL_NAMES)
+        for key, value in preset(protocol, benchmark, method).items():
+            fields.setdefault(key, value)
         _one_of("network", fields["network"], NETWORK_NAMES)
-        for key in ("tasks", "epochs", "batch_size"):
-            fields.setdefault(key, facts[key])
         fields.setdefault("sparsity", 0.9 if method in SPARSE_METHODS else 0.0)
         if _rehearses(method, fields) and isinstance(fields.get("buffer", {}), dict):
             fields["buffer"] = {"size": facts.get("buffer", BUFFER), **fields.get("buffer", {})}

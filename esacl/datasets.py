@@ -1,19 +1,19 @@
 """Data sets as numpy arrays: from disk, or from a download whose hash is checked."""
 
-import contextlib
 import gzip
 import importlib.util
 import os
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
 import platformdirs
 
+from esacl.downloads import NotDownloaded, download
 from esacl.errors import DataMissing, InputError
 from esacl.seeds import numpy_generator
 
@@ -36,7 +36,6 @@ MNIST_MIRRORS = (
 )
 MNIST_FOLDERS = ("MNIST/raw", "mnist/raw", ".")  # looked through in this order; downloads go to the first
 MOST_BYTES = 64 * 2**20  # of one file, as it lies there and inflated; the largest of MNIST inflates to 47 MB
-DOWNLOAD_TIMEOUT = 20  # seconds without an answer
 
 _DIGITS_TEST_SHARE = 0.3
 _UNSIGNED_BYTES = 0x08
@@ -44,22 +43,25 @@ _UNSIGNED_BYTES = 0x08
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Grey images and their labels.
+    """Images and their labels.
 
-    `pixels` (n, h, w) uint8 from 0 to `white`; `labels` (n,) int64, each a position in `class_names`.
+    `pixels` (n, h, w), or (n, h, w, 3) for colour, uint8 from 0 to `white`; `labels` (n,) int64, each a position in
+    `class_names`. A network sees (pixels / white - mean) / std, one number a channel.
     """
 
     pixels: np.ndarray
     labels: np.ndarray
     white: int
     class_names: tuple[str, ...]
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: np.ndarray) -> "Images":
         """The images at `indices` (m,), in that order."""
-        return Images(self.pixels[indices], self.labels[indices], self.white, self.class_names)
+        return replace(self, pixels=np.asarray(self.pixels[indices]), labels=np.asarray(self.labels[indices]))
 
 
 def default_folder() -> Path:
@@ -204,42 +206,14 @@ def _in_folder(folder: Path, name: str) -> Path | None:
 
 
 def _fetch(name: str, folder: Path) -> Path:
-    import pooch  # only a download needs it, and it brings requests along
-
-    pooch.get_logger().setLevel("WARNING")
-    reason = ""
-    new = [path for path in (folder, *folder.parents) if not os.path.exists(path)]  # innermost first
-    for mirror in MNIST_MIRRORS:
-        try:
-            return Path(
-                pooch.retrieve(
-                    mirror + name,
-                    f"sha256:{MNIST_HASHES[name]}",
-                    fname=name,
-                    path=folder,
-                    downloader=pooch.HTTPDownloader(timeout=DOWNLOAD_TIMEOUT),
-                )
-            )
-        except (OSError, ValueError) as error:  # requests' errors are OSErrors, a wrong hash is a ValueError
-            reason = reason or _why_not(error)
-    for path in new:
-        with contextlib.suppress(OSError):  # it was never made, or is not empty
-            path.rmdir()
-    files = ", ".join(file for names in MNIST_FILES.values() for file in names)
-    raise DataMissing(
-        f"MNIST is not in {folder} and cannot be downloaded ({reason}): put {files} there, "
-        "or name the folder above MNIST/raw by --data or ESACL_DATA"
-    )
-
-
-def _why_not(error: Exception) -> str:
-    if isinstance(error, ValueError) and not isinstance(error, OSError):
-        return "what came had the wrong hash"
-    if isinstance(error, PermissionError):
-        return "the folder is not writable"
-    if type(error).__name__ in ("ConnectionError", "ConnectTimeout", "ReadTimeout", "SSLError", "ProxyError"):
-        return "no connection"  # the texts of requests fill a screen
-    return _one_line(error)[:120]
+    try:
+        return download(MNIST_MIRRORS, name, f"sha256:{MNIST_HASHES[name]}", folder)
+    except NotDownloaded as why:
+        files = ", ".join(file for names in MNIST_FILES.values() for file in names)
+        raise DataMissing(
+            f"MNIST is not in {folder} and cannot be downloaded ({why}): put {files} there, "
+            "or name the folder above MNIST/raw by --data or ESACL_DATA"
+        ) from None
 
 
 def _bad(path: Path, what: str) -> InputError:

@@ -53,20 +53,25 @@ def _devices() -> dict[str, str]:
 
 
 def _data(data: Path | None) -> dict[str, dict[str, Any]]:
+    from esacl import cifar, tiny_imagenet
     from esacl.datasets import MNIST_FOLDERS, default_folder, mnist_folder
 
     folder = data or default_folder()
     mnist = mnist_folder(folder)
     wanted = (folder / MNIST_FOLDERS[0]).absolute()
-    return {
-        "split-digits": {"found": True, "where": "in scikit-learn"},
-        "MNIST": {"found": mnist is not None, "where": str((mnist or wanted).absolute())},
+    found: dict[str, dict[str, Any]] = {
+        "split-digits": {"found": True, "where": "in scikit-learn", "files": ""},
+        "MNIST": {"found": mnist is not None, "where": str((mnist or wanted).absolute()), "files": "the four files"},
     }
+    for archive in (cifar.CIFAR10.archive, cifar.CIFAR100.archive, tiny_imagenet.ARCHIVE):
+        place = (folder / archive.folder).absolute()
+        found[archive.title] = {"found": place.is_dir(), "where": str(place), "files": archive.contents}
+    return found
 
 
 def _place(entry: dict[str, Any]) -> str:
     where = str(entry["where"])
-    return where if entry["found"] else f"not there: downloaded at its first use, or put the four files in {where}"
+    return where if entry["found"] else f"not there: downloaded at its first use, or put {entry['files']} in {where}"
 
 
 def _writable(folder: Path) -> bool:

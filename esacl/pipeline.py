@@ -225,6 +225,6 @@ def _cost(learner: Learner, stage: Stage) -> CostCounted:
         masks_bytes=-(-mask.total // 8) if owned is None else owned,
         anchors_bytes=learner.anchors.bytes if learner.anchors else 0,
         buffer_bytes=learner.buffer.bytes,
-        optimiser_bytes=4 * sum(p.numel() for p in learner.parameters.values()),
+        optimiser_bytes=4 * sum(p.numel() for p in learner.parameters.values()) if learner.config.momentum else 0,
         activations_bytes=activation_bytes(learner.network, batch),
     )

@@ -11,18 +11,24 @@ DECAY_SHARE = 0.4
 class Schedule:
     """Warm-up, constant rate, linear decay over the last 40% (WSD: sparse networks want a high rate after the cut).
 
+    Or the same rate throughout, as published baselines are trained.
+
     Attributes:
         steps: optimiser steps of the task.
         peak: the constant learning rate.
         ramp_share: fraction of the steps over which the ramp grows from 0 to 1.
+        constant: neither warm-up nor decay.
     """
 
     steps: int
     peak: float
     ramp_share: float
+    constant: bool = False
 
     def lr(self, step: int) -> float:
         """Learning rate of step 0, 1, ...; never 0."""
+        if self.constant:
+            return self.peak
         warm = min(1.0, (step + 1) / min(WARM_UP_STEPS, max(1, self.steps // 5)))
         decay = min(1.0, (self.steps - step) / max(1.0, DECAY_SHARE * self.steps))
         return self.peak * warm * decay

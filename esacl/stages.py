@@ -1,9 +1,13 @@
 """Stages: what a run trains on, one stretch after another."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
+from torch import Tensor
 
+from esacl.augmentation import crop_and_flip
 from esacl.config import RunConfig
 from esacl.criterion import Criterion, criterion
 from esacl.tasks import Examples, TaskStream
@@ -18,12 +22,15 @@ class Stage:
         examples: what is learned from, on the run's device.
         criterion: the loss over everything seen so far, this stage included.
         current: the same over the columns of this stage alone.
+        augment: a training batch (n, c, h, w), replayed images included, and a step's generator -> what is learned
+            from; None leaves it as it is.
     """
 
     task: int
     examples: Examples
     criterion: Criterion
     current: Criterion
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
 
 def stage_of(config: RunConfig, stream: TaskStream, task: int, device: torch.device, *, joint: bool) -> Stage:
@@ -34,4 +41,9 @@ def stage_of(config: RunConfig, stream: TaskStream, task: int, device: torch.dev
     loss = criterion(config.scenario, [t.classes for t in seen], stream.outputs, device)
     own = seen if joint else seen[-1:]
     current = criterion(config.scenario, [t.classes for t in own], stream.outputs, device)
-    return Stage(task, examples.to(device), loss, current)
+    augment = partial(_cropped_and_flipped, stream.black) if config.augment == "crop-flip" else None
+    return Stage(task, examples.to(device), loss, current, augment)
+
+
+def _cropped_and_flipped(black: Tensor, inputs: Tensor, generator: torch.Generator) -> Tensor:
+    return crop_and_flip(inputs, black, generator)

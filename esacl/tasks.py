@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from esacl import datasets
+from esacl import cifar, datasets, tiny_imagenet
 from esacl.config import RunConfig
 from esacl.datasets import Images, Part
 from esacl.errors import InputError
 from esacl.seeds import numpy_generator, torch_generator
 
 _VALIDATION_SHARE = 0.1
-_CLASSES_PER_TASK = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +76,8 @@ class TaskStream(Sequence[Task]):
     class_names: tuple[str, ...]  # of the output columns
     length: int
     make: Callable[[int], Task]
+    mean: tuple[float, ...] = (0.0,)  # of each channel, of pixels from 0 to 1
+    std: tuple[float, ...] = (1.0,)
 
     def __len__(self) -> int:
         return self.length
@@ -94,8 +95,14 @@ class TaskStream(Sequence[Task]):
 
     def pixels(self, inputs: Tensor) -> np.ndarray:
         """Inputs (n, c, h, w) as the network sees them -> uint8 (n, h, w), or (n, h, w, 3) for colour."""
-        grey = (inputs.detach().cpu() * 255).round().clamp(0, 255).to(torch.uint8)
-        return grey.squeeze(1).numpy() if grey.shape[1] == 1 else grey.permute(0, 2, 3, 1).numpy()
+        mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (self.mean, self.std))
+        shown = ((inputs.detach().cpu() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+        return shown.squeeze(1).numpy() if shown.shape[1] == 1 else shown.permute(0, 2, 3, 1).numpy()
+
+    @property
+    def black(self) -> Tensor:
+        """What the network sees of a black pixel; (c,)."""
+        return (-torch.tensor(self.mean) / torch.tensor(self.std)).expand(self.input_shape[0])
 
 
 def task_stream(config: RunConfig, data: Path | None = None) -> TaskStream:
@@ -139,14 +146,45 @@ def permuted_mnist(config: RunConfig, data: Path | None) -> TaskStream:
             lambda: _examples(_permuted(evaluation, order)),
         )
 
-    shape = (1, *train.pixels.shape[1:])
-    return TaskStream(config.benchmark, config.scenario, shape, len(names), names, config.tasks, make)
+    return TaskStream(config.benchmark, config.scenario, _shape(train), len(names), names, config.tasks, make)
+
+
+def split_cifar10(config: RunConfig, data: Path | None) -> TaskStream:
+    """CIFAR-10, two classes a task in natural order, normalised by channel."""
+    return _split(config, *_train_and_evaluation(config, partial(cifar.cifar10, data=data)))
+
+
+def split_cifar100(config: RunConfig, data: Path | None) -> TaskStream:
+    """CIFAR-100, ten of its fine classes a task in natural order, normalised by channel."""
+    return _split(config, *_train_and_evaluation(config, partial(cifar.cifar100, data=data)), classes_per_task=10)
+
+
+def split_tiny_imagenet(config: RunConfig, data: Path | None) -> TaskStream:
+    """Tiny-ImageNet in the order of wnids.txt, normalised by channel.
+
+    The classes that are there are dealt out evenly: all 200 in ten tasks make 20 a task, 40 of them make 4. What does
+    not come out even is left over at the end.
+
+    Raises:
+        InputError: there are fewer than two classes for each task.
+    """
+    train, evaluation = _train_and_evaluation(config, partial(tiny_imagenet.tiny_imagenet, data=data))
+    each = len(train.class_names) // config.tasks
+    if each < 2:
+        raise InputError(
+            f"{config.benchmark} has {len(train.class_names)} classes here, too few for two in each of {config.tasks} "
+            f"tasks; choose at most {len(train.class_names) // 2} tasks, or put the whole data set in its place"
+        )
+    return _split(config, train, evaluation, classes_per_task=each)
 
 
 BENCHMARKS: dict[str, Callable[[RunConfig, Path | None], TaskStream]] = {
     "split-digits": split_digits,
     "split-mnist": split_mnist,
     "permuted-mnist": permuted_mnist,
+    "split-cifar10": split_cifar10,
+    "split-cifar100": split_cifar100,
+    "split-tiny-imagenet": split_tiny_imagenet,
 }
 
 
@@ -160,15 +198,15 @@ def _train_and_evaluation(config: RunConfig, read: Callable[[Part], Images]) -> 
     return train.take(datasets.others(held_out, len(train))), train.take(held_out)
 
 
-def _split(config: RunConfig, train: Images, evaluation: Images) -> TaskStream:
-    """Task t holds the classes 2t and 2t + 1; under domain-IL both share the columns 0 and 1."""
-    classes = _CLASSES_PER_TASK * config.tasks
+def _split(config: RunConfig, train: Images, evaluation: Images, *, classes_per_task: int = 2) -> TaskStream:
+    """Task t of two classes holds 2t and 2t + 1, and so on; under domain-IL all tasks share the columns 0 and 1."""
+    classes = classes_per_task * config.tasks
     _require_classes(config, train, evaluation, classes)
     shared = config.scenario == "domain"
 
     def make(index: int) -> Task:
-        first = _CLASSES_PER_TASK * index
-        labels = tuple(range(first, first + _CLASSES_PER_TASK))
+        first = classes_per_task * index
+        labels = tuple(range(first, first + classes_per_task))
         shift = first if shared else 0
 
         def ours(images: Images) -> Images:
@@ -183,8 +221,15 @@ def _split(config: RunConfig, train: Images, evaluation: Images) -> TaskStream:
         )
 
     names = ("even", "odd") if shared else train.class_names[:classes]
-    shape = (1, *train.pixels.shape[1:])
-    return TaskStream(config.benchmark, config.scenario, shape, len(names), names, config.tasks, make)
+    return TaskStream(
+        config.benchmark, config.scenario, _shape(train), len(names), names, config.tasks, make, train.mean, train.std
+    )
+
+
+def _shape(images: Images) -> tuple[int, int, int]:
+    """(c, h, w)."""
+    height, width, *channels = images.pixels.shape[1:]
+    return (channels[0] if channels else 1, height, width)
 
 
 def _require_classes(config: RunConfig, train: Images, evaluation: Images, classes: int) -> None:
@@ -205,8 +250,13 @@ def _limited(config: RunConfig, index: int, images: Images) -> Images:
 
 
 def _examples(images: Images, shift: int = 0) -> Examples:
-    inputs = images.pixels[:, np.newaxis].astype(np.float32)
+    colour = images.pixels.ndim == 4
+    pixels = images.pixels.transpose(0, 3, 1, 2) if colour else images.pixels[:, np.newaxis]
+    inputs = pixels.astype(np.float32, order="C")
     inputs /= images.white
+    if colour:
+        inputs -= np.array(images.mean, np.float32)[:, np.newaxis, np.newaxis]
+        inputs /= np.array(images.std, np.float32)[:, np.newaxis, np.newaxis]
     return Examples(torch.from_numpy(inputs), torch.from_numpy(images.labels - shift))
 
 

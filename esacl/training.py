@@ -7,7 +7,7 @@ anchors' pull.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -33,7 +33,6 @@ from esacl.selection import score, select
 from esacl.stages import Stage
 from esacl.tasks import Examples
 
-MOMENTUM = 0.9
 REPORTS_PER_TASK = 100
 FISHER_BATCHES, FISHER_BATCH_SIZE = 12, 128
 
@@ -80,7 +79,7 @@ class Learner:
         self._restart_optimiser()
 
     def _restart_optimiser(self) -> None:
-        self.optimiser = torch.optim.SGD(self.parameters.values(), lr=self.config.lr, momentum=MOMENTUM)
+        self.optimiser = torch.optim.SGD(self.parameters.values(), lr=self.config.lr, momentum=self.config.momentum)
 
     # -- one task
 
@@ -91,7 +90,7 @@ class Learner:
             RunFailure: the loss is no longer finite.
         """
         config, per_epoch = self.config, math.ceil(len(stage.examples) / self.config.batch_size)
-        schedule = Schedule(config.epochs * per_epoch, config.lr, config.sdp.ramp)
+        schedule = Schedule(config.epochs * per_epoch, config.lr, config.sdp.ramp, config.schedule == "constant")
         self._restart_optimiser()
         self.form.begin(stage.task, schedule)
         self.removal.begin(len(stage.examples))
@@ -122,6 +121,9 @@ class Learner:
         if len(self.buffer):
             assert generator is not None
             batch = DRAWS[self.rehearsal](fresh.inputs, fresh.targets, self.buffer, generator)
+        if stage.augment is not None:
+            assert generator is not None
+            batch = replace(batch, inputs=stage.augment(batch.inputs, generator))
         for group in self.optimiser.param_groups:
             group["lr"] = schedule.lr(step)
         self.optimiser.zero_grad(set_to_none=True)
@@ -160,7 +162,7 @@ class Learner:
 
     @property
     def _draws(self) -> bool:
-        return len(self.buffer) > 0 or self.gate.active
+        return len(self.buffer) > 0 or self.gate.active or self.config.augment != "none"
 
     def _loss(
         self, stage: Stage, batch: Batch, generator: torch.Generator | None, step: int

@@ -36,6 +36,8 @@ STATEFUL = (
         for form, scenario in zip(FORMS, ("class", "domain", "task"))
     ]
     + [{"method": name, "buffer.size": 20} for name in METHODS if name != "joint"]
+    + [{"augment": "crop-flip"}, {"augment": "crop-flip", "ids.train_fraction": 0.5, "buffer.size": 20}]
+    + [{"method": "ewc", "schedule": "constant", "momentum": 0.0}]
 )
 """What a run has to carry from step to step, and all of it together."""
 

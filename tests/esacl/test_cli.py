@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from picture_files import write_cifar10
 from small_stream import SmallStream, raising
 
 from esacl import analysis, cli, datasets, doctor, serving, viewing
@@ -428,6 +429,11 @@ def test_doctor_names_versions_devices_data_and_browser(esacl, tmp_path):
     assert "cpu" in found["devices"]
     assert found["data"]["MNIST"]["found"] is False
     assert found["data"]["MNIST"]["where"].startswith(str(tmp_path / "data"))
+    for name in ("CIFAR-10", "CIFAR-100", "Tiny-ImageNet"):
+        assert found["data"][name]["found"] is False
+    write_cifar10(tmp_path / "data")
+    entry = esacl("doctor", "--json").json["data"]["CIFAR-10"]
+    assert (entry["found"], entry["where"]) == (True, str(tmp_path / "data" / "cifar-10-batches-py"))
     assert found["runs"]["writable"] is True
     text = esacl("doctor").out
     assert str(tmp_path / "data") in text

@@ -7,12 +7,14 @@ from esacl.config import (
     BENCHMARK_NAMES,
     BENCHMARKS,
     METHOD_NAMES,
+    NETWORK_NAMES,
     RunConfig,
     config_with,
     parse_setting,
     read_config,
 )
 from esacl.errors import InputError
+from esacl.protocols import DER, DER_RATES, PROTOCOL_NAMES
 
 
 def test_the_defaults_are_the_main_job():
@@ -72,6 +74,60 @@ def test_one_shot_pruning_of_others_is_by_magnitude_unless_told():
     assert RunConfig().pruning.saliency == "second-order"
 
 
+@pytest.mark.parametrize(
+    ("benchmark", "tasks", "limit"),
+    [("split-cifar10", 5, 1600), ("split-cifar100", 10, 2000), ("split-tiny-imagenet", 5, 2000)],
+)
+def test_the_small_presets_of_colour_benchmarks(benchmark, tasks, limit):
+    config = RunConfig(benchmark=benchmark)
+    assert (config.protocol, config.network, config.tasks, config.train_limit) == ("small", "small-cnn", tasks, limit)
+    assert (config.epochs, config.batch_size, config.augment) == (4, 32, "none")
+    assert (config.schedule, config.momentum, config.lr) == ("wsd", 0.9, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "tasks", "epochs", "batch_size", "augment"),
+    [
+        ("split-mnist", 5, 1, 10, "none"),
+        ("split-cifar10", 5, 50, 32, "crop-flip"),
+        ("split-cifar100", 10, 50, 32, "crop-flip"),
+        ("split-tiny-imagenet", 10, 100, 32, "crop-flip"),
+    ],
+)
+def test_the_der_protocol(benchmark, tasks, epochs, batch_size, augment):
+    config = RunConfig(benchmark=benchmark, protocol="der", network="mlp")
+    found = (config.tasks, config.epochs, config.batch_size, config.augment)
+    assert found == (tasks, epochs, batch_size, augment)
+    assert (config.schedule, config.momentum, config.train_limit) == ("constant", 0.0, None)
+    assert RunConfig.from_dict(config.to_dict()) == config
+
+
+def test_the_der_protocol_has_a_rate_for_each_method_that_it_publishes():
+    rates = {name: RunConfig(benchmark="split-mnist", protocol="der", method=name).lr for name in METHOD_NAMES}
+    published = {"finetune": 0.1, "joint": 0.1, "ewc": 0.03, "er": 0.1, "derpp": 0.03}
+    assert rates == {name: published.get(name, 0.05) for name in METHOD_NAMES}
+    assert published == DER_RATES
+
+
+def test_the_network_of_the_der_protocol():
+    assert {facts["network"] for name, facts in DER.items() if name != "split-mnist"} == {"resnet18"}
+    if "resnet18" in NETWORK_NAMES:
+        assert RunConfig(benchmark="split-cifar10", protocol="der").network == "resnet18"
+    else:
+        with pytest.raises(InputError, match="unknown network 'resnet18'; choose from mlp"):
+            RunConfig(benchmark="split-cifar10", protocol="der")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOL_NAMES)
+def test_what_is_given_wins_over_every_protocol(protocol):
+    given = {
+        "tasks": 2, "epochs": 3, "batch_size": 7, "network": "mlp", "train_limit": 9, "lr": 0.2, "momentum": 0.5,
+        "schedule": "wsd", "augment": "none",
+    }  # fmt: skip
+    config = RunConfig(benchmark="split-cifar10", method="ewc", protocol=protocol, **given)
+    assert {key: getattr(config, key) for key in given} == given
+
+
 def test_a_config_is_frozen():
     with pytest.raises(ValidationError):
         RunConfig().seed = 3
@@ -85,6 +141,12 @@ def test_a_config_is_frozen():
         ({"benchmark": "split-digit"}, r"unknown benchmark 'split-digit'; choose from split-digits, split-mnist"),
         ({"method": "x"}, r"unknown method 'x'; choose from esacl, finetune"),
         ({"network": "x"}, r"unknown network 'x'; choose from mlp"),
+        ({"protocol": "x"}, r"unknown protocol 'x'; choose from small, der"),
+        ({"protocol": "der"}, r"protocol 'der' has no settings for 'split-digits'; choose from split-mnist, split-cif"),
+        ({"benchmark": "split-cifar10", "scenario": "domain"}, r"scenario 'domain' does not fit .*task, class"),
+        ({"schedule": "cosine"}, r"unknown schedule 'cosine'; choose from wsd, constant"),
+        ({"momentum": 1.0}, r"momentum: 1\.0 .*number in \[0, 1\)"),
+        ({"augment": "cutmix"}, r"unknown augment 'cutmix'; choose from none, crop-flip"),
         ({"scenario": "x"}, r"unknown scenario 'x'; choose from task, class, domain"),
         ({"benchmark": "permuted-mnist", "scenario": "task"}, r"scenario 'task' does not fit .*domain"),
         ({"device": "gpu"}, r"device 'gpu' is not known; choose auto, cpu"),

@@ -1,16 +1,11 @@
 """Data sets: what is read is what was written; what is damaged, missing or offline is one typed line."""
 
-import contextlib
 import gzip
 import hashlib
-import http.server
 import importlib.util
 import os
 import struct
 import tempfile
-import threading
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from idx_files import idx_bytes, write_mnist
+from mirror import NOWHERE, serving
 
 from esacl import datasets
 from esacl.errors import DataMissing, InputError
@@ -25,7 +21,6 @@ from esacl.seeds import numpy_generator
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "data"
 IMAGES = np.arange(3 * 28 * 28).reshape(3, 28, 28) % 251
-NOWHERE = ("http://127.0.0.1:9/",)  # the discard port: refused at once
 
 
 @pytest.fixture(autouse=True)
@@ -272,22 +267,6 @@ def test_offline_the_line_says_which_files_to_put_where(tmp_path):
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "MNIST").write_text("in the way")
     refused(lambda: datasets.mnist("train", tmp_path), str(tmp_path / "MNIST" / "raw"), kind=DataMissing)
-
-
-@contextlib.contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """A mirror on this machine."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
 
 
 def test_what_is_missing_is_downloaded_from_the_first_mirror_that_has_it(tmp_path, monkeypatch):

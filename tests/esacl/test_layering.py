@@ -14,6 +14,7 @@ RECORD = {
     "esacl": (),
     "esacl.errors": (),
     "esacl.config": ("pydantic",),
+    "esacl.protocols": (),
     "esacl.refusal": {"pydantic"},
     "esacl.events": (),
     "esacl.look": (),
@@ -145,6 +146,8 @@ def reached_from(name: str) -> set[str]:
     ("name", "later"),
     [
         ("esacl.datasets", "esacl.tasks"),
+        ("esacl.cifar", "esacl.tasks"),
+        ("esacl.tiny_imagenet", "esacl.tasks"),
         ("esacl.tasks", "esacl.methods"),
         ("esacl.mask", "esacl.pruning"),
         ("esacl.curvature", "esacl.pruning"),

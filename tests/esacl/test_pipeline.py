@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from idx_files import write_mnist
+from picture_files import write_all
 from sklearn.metrics import accuracy_score, log_loss
 from tiny_runs import array, events_of, label, of_kind, tiny
 
@@ -40,7 +40,7 @@ SCENARIOS = [(name, scenario) for name, facts in FACTS.items() for scenario in f
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return write_mnist(tmp_path_factory.mktemp("data"))
+    return write_all(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from idx_files import write_mnist
+from picture_files import write_all
 from tiny_runs import OTHERS, STATEFUL, distinct, events_of, label, of_kind, tiny
 
 from esacl.events import CheckpointReady, Event, Stepped
@@ -10,7 +10,7 @@ from esacl.events import CheckpointReady, Event, Stepped
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return write_mnist(tmp_path_factory.mktemp("data"))
+    return write_all(tmp_path_factory.mktemp("data"))
 
 
 def agree(one: list[Event], other: list[Event]) -> None:

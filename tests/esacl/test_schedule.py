@@ -23,6 +23,12 @@ def test_a_short_task_warms_up_over_a_fifth_of_it():
     assert Schedule(1, 1.0, 0.5).lr(0) == 1.0
 
 
+def test_a_constant_rate_knows_neither_warm_up_nor_decay():
+    schedule = Schedule(100, 0.3, 0.5, constant=True)
+    assert {schedule.lr(step) for step in range(100)} == {0.3}
+    assert schedule.ramp(0) == pytest.approx(1 / 50)
+
+
 def test_the_ramp_reaches_1_after_its_share_of_the_steps():
     schedule = Schedule(steps=100, peak=1.0, ramp_share=0.5)
     assert schedule.ramp(0) == pytest.approx(1 / 50)

@@ -1,11 +1,14 @@
 """Task streams: what every benchmark must keep, run over the dict; then what each is."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from idx_files import write_mnist
+from picture_files import CIFAR10, python2_pickle, rows_of, write_all, write_cifar10, write_tiny
 
-from esacl import datasets
+from esacl import cifar, datasets
 from esacl.config import BENCHMARK_NAMES, BENCHMARKS, RunConfig
 from esacl.errors import DataMissing, InputError
 from esacl.tasks import BENCHMARKS as FUNCTIONS
@@ -22,7 +25,7 @@ def _no_network(monkeypatch):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return write_mnist(tmp_path_factory.mktemp("data"))
+    return write_all(tmp_path_factory.mktemp("data"))
 
 
 def rows(examples: Examples) -> list[bytes]:
@@ -37,11 +40,12 @@ def test_the_names_are_those_of_the_config():
 def test_invariants(data, benchmark_name, scenario):
     stream = task_stream(RunConfig(benchmark=benchmark_name, scenario=scenario), data)
     assert isinstance(stream, TaskStream)
-    assert len(stream) == len(list(stream)) == len(stream[:99]) == 5
+    tasks = BENCHMARKS[benchmark_name]["tasks"]
+    assert len(stream) == len(list(stream)) == len(stream[:99]) == tasks
     assert [task.index for task in stream[1:3]] == [1, 2]
-    assert stream[-1].index == 4
+    assert stream[-1].index == tasks - 1
     with pytest.raises(IndexError):
-        stream[5]
+        stream[tasks]
     assert len(stream.class_names) == stream.outputs
     seen: set[int] = set()
     for task in stream:
@@ -49,7 +53,10 @@ def test_invariants(data, benchmark_name, scenario):
         for examples in (task.train, task.evaluation):
             assert examples.inputs.shape == (len(examples), *stream.input_shape)
             assert (examples.inputs.dtype, examples.targets.dtype) == (torch.float32, torch.int64)
-            assert 0 <= float(examples.inputs.min()) < float(examples.inputs.max()) == 1
+            pixels = (
+                examples.inputs * torch.tensor(stream.std)[:, None, None] + torch.tensor(stream.mean)[:, None, None]
+            )
+            assert -1e-6 <= float(pixels.min()) < float(pixels.max()) == pytest.approx(1, abs=0.03)  # a JPEG's white
             assert set(examples.targets.tolist()) == set(task.classes)
         assert not set(rows(task.train)) & set(rows(task.evaluation))
         seen |= set(task.classes)
@@ -111,7 +118,7 @@ def test_train_limit_is_per_task_and_stratified(data, benchmark_name, scenario, 
     whole = task_stream(RunConfig(benchmark=benchmark_name, scenario=scenario), data)
     for task, unlimited in zip(task_stream(config, data), whole, strict=True):
         assert len(task.train) == limit
-        counts = task.train.targets.bincount(minlength=10)[list(task.classes)]
+        counts = task.train.targets.bincount(minlength=100)[list(task.classes)]
         assert int(counts.max() - counts.min()) <= 2
         assert set(rows(task.train)) <= set(rows(unlimited.train))
         assert len(task.evaluation) == len(unlimited.evaluation)
@@ -196,6 +203,58 @@ def test_pixels_undo_the_normalisation(data):
     assert shown.dtype == np.uint8
     colour = stream.pixels(torch.rand(2, 3, 4, 5) * 3 - 1)
     assert (colour.shape, colour.min(), colour.max()) == ((2, 4, 5, 3), 0, 255)
+
+
+def test_colour_is_normalised_by_channel_and_undone_for_display(data):
+    stream = task_stream(RunConfig(benchmark="split-cifar10"), data)
+    assert stream.input_shape == (3, 32, 32)
+    expected = cifar.cifar10("test", data)
+    ours = expected.pixels[np.isin(expected.labels, (2, 3))]
+    inputs = stream[1].evaluation.inputs
+    np.testing.assert_array_equal(stream.pixels(inputs), ours)
+    for channel, (mean, std) in enumerate(zip((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2615), strict=True)):
+        by_hand = (ours[:, :, :, channel] / 255 - mean) / std
+        np.testing.assert_allclose(inputs[:, channel], by_hand, atol=1e-5)
+        assert float(stream.black[channel]) == pytest.approx(-mean / std)
+    assert inputs.is_contiguous()
+
+
+@pytest.mark.parametrize(("name", "outputs", "first"), [("split-cifar10", 10, 2), ("split-cifar100", 100, 10)])
+def test_cifar_has_its_published_tasks(data, name, outputs, first):
+    stream = task_stream(RunConfig(benchmark=name), data)
+    assert (stream.outputs, stream[0].classes) == (outputs, tuple(range(first)))
+    assert [len(task.classes) for task in stream] == [first] * len(stream)
+
+
+@pytest.mark.parametrize(("tasks", "each"), [(1, 10), (2, 5), (3, 3), (5, 2)])
+def test_the_classes_of_tiny_imagenet_that_are_there_are_dealt_out_in_their_order(data, tasks, each):
+    stream = task_stream(RunConfig(benchmark="split-tiny-imagenet", tasks=tasks), data)
+    assert [len(task.classes) for task in stream] == [each] * tasks
+    assert [name for task in stream for name in task.class_names] == [f"word {i}" for i in range(each * tasks)]
+    assert stream.input_shape == (3, 64, 64)
+
+
+def test_more_tasks_than_there_are_classes_for(data):
+    with pytest.raises(InputError, match="has 10 classes here, too few for two in each of 6 tasks; choose at most 5"):
+        task_stream(RunConfig(benchmark="split-tiny-imagenet", tasks=6), data)
+
+
+def test_a_class_of_cifar_that_is_missing_is_named(tmp_path):
+    write_cifar10(tmp_path)
+    batch = {b"labels": [i % 7 for i in range(40)], b"data": rows_of("x", 40)}
+    (tmp_path / CIFAR10 / "test_batch").write_bytes(python2_pickle(batch))
+    with pytest.raises(InputError, match="evaluation data of split-cifar10 has no example of class 'kind 7'"):
+        task_stream(RunConfig(benchmark="split-cifar10"), tmp_path)
+    assert len(task_stream(RunConfig(benchmark="split-cifar10", tasks=3), tmp_path)) == 3
+
+
+def test_validation_never_opens_the_test_pictures(tmp_path):
+    write_cifar10(tmp_path, "train")
+    shutil.rmtree(write_tiny(tmp_path) / "tiny-imagenet-200" / "val")
+    for name in ("split-cifar10", "split-tiny-imagenet"):
+        assert len(task_stream(RunConfig(benchmark=name, evaluation="validation"), tmp_path)[0].evaluation)
+        with pytest.raises(InputError):
+            task_stream(RunConfig(benchmark=name), tmp_path)
 
 
 def test_examples_take_and_move():

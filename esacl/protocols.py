@@ -1,0 +1,63 @@
+"""Named protocols: the settings under which a benchmark is run, where nothing else is said.
+
+`small` finishes in minutes on two cores. `der` is the one that most tables of the field follow. Source: Buzzega et al.,
+"Dark Experience for General Continual Learning", 2020, and its code.
+"""
+
+from typing import Any
+
+from esacl.errors import InputError
+
+PROTOCOL_NAMES = ("small", "der")
+
+# What a benchmark fixes: its size and its training budget under `small`. Nothing in here belongs to a method, so
+# that one setting of a method has to hold on all of them. `network` and `train_limit` only where they are not the mlp
+# and everything.
+BENCHMARKS: dict[str, dict[str, Any]] = {
+    "split-digits": {
+        "tasks": 5, "scenarios": ("task", "class", "domain"), "epochs": 30, "batch_size": 16, "buffer": 200,
+    },
+    "split-mnist": {"tasks": 5, "scenarios": ("task", "class", "domain"), "epochs": 5, "batch_size": 64},
+    "permuted-mnist": {"tasks": 5, "scenarios": ("domain",), "epochs": 1, "batch_size": 64, "max_tasks": 20},
+    "split-cifar10": {
+        "tasks": 5, "scenarios": ("task", "class"), "epochs": 4, "batch_size": 32,
+        "network": "small-cnn", "train_limit": 1600,
+    },
+    "split-cifar100": {
+        "tasks": 10, "scenarios": ("task", "class"), "epochs": 4, "batch_size": 32,
+        "network": "small-cnn", "train_limit": 2000,
+    },
+    # The classes that are there are dealt out to as many tasks as are asked for: 40 make 5 tasks of 8, 200 of 40.
+    "split-tiny-imagenet": {
+        "tasks": 5, "scenarios": ("task", "class"), "epochs": 4, "batch_size": 32, "max_tasks": 100,
+        "network": "small-cnn", "train_limit": 2000,
+    },
+}  # fmt: skip
+_SMALL_KEYS = ("tasks", "epochs", "batch_size", "network", "train_limit")
+
+DER: dict[str, dict[str, Any]] = {
+    "split-mnist": {"tasks": 5, "epochs": 1, "batch_size": 10, "network": "mlp"},
+    "split-cifar10": {"tasks": 5, "epochs": 50, "batch_size": 32, "network": "resnet18", "augment": "crop-flip"},
+    "split-cifar100": {"tasks": 10, "epochs": 50, "batch_size": 32, "network": "resnet18", "augment": "crop-flip"},
+    "split-tiny-imagenet": {
+        "tasks": 10, "epochs": 100, "batch_size": 32, "network": "resnet18", "augment": "crop-flip",
+    },
+}  # fmt: skip
+DER_OPTIMISER: dict[str, Any] = {"momentum": 0.0, "schedule": "constant"}
+# Learning rates of the methods that it publishes; every other method keeps its own.
+DER_RATES = {"finetune": 0.1, "joint": 0.1, "ewc": 0.03, "er": 0.1, "derpp": 0.03}
+
+
+def preset(protocol: str, benchmark: str, method: str) -> dict[str, Any]:
+    """What a protocol sets for a method on a benchmark.
+
+    Raises:
+        InputError: it has no settings for this benchmark.
+    """
+    if protocol == "small":
+        facts = BENCHMARKS[benchmark]
+        return {"network": "mlp"} | {key: facts[key] for key in _SMALL_KEYS if key in facts}
+    if benchmark not in DER:
+        raise InputError(f"protocol {protocol!r} has no settings for {benchmark!r}; choose from {', '.join(DER)}")
+    rate = {"lr": DER_RATES[method]} if method in DER_RATES else {}
+    return DER[benchmark] | DER_OPTIMISER | rate
