@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from esacl import normalisation
 from esacl.errors import InputError
 
 METHOD_NAMES = ("esacl", "finetune", "joint", "ewc")
-NETWORK_NAMES = ("mlp", "small-cnn")
+NETWORK_NAMES = ("mlp", "small-cnn", "resnet18")
 SCENARIO_NAMES = ("task", "class", "domain")
 SALIENCY_NAMES = ("second-order", "magnitude", "taylor", "random")
 ALLOCATION_NAMES = ("global", "erk", "uniform")
@@ -84,6 +85,15 @@ class Buffer(Section):
     size: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
 
+class BatchNorm(Section):
+    """The running statistics of a network with BatchNorm."""
+
+    statistics: Literal["shared", "task"] = "shared"
+    """One set for all tasks, or one for each (task-IL only, and the default there)."""
+    refresh: bool = False
+    """Recompute them after each cut on the task's training images: forward passes, no label, no weight moves."""
+
+
 class Curvature(Section):
     """How much of the loss landscape a run measures. None of it changes the weights."""
 
@@ -127,6 +137,7 @@ class RunConfig(Section):
     ids: IDS = IDS()
     anchor: Anchor = Anchor()
     buffer: Buffer = Buffer()
+    batchnorm: BatchNorm = BatchNorm()
     curvature: Curvature = Curvature()
 
     def __init__(self, /, **fields: Any) -> None:
@@ -156,6 +167,9 @@ class RunConfig(Section):
             fields["pruning"] = {"saliency": "magnitude", **fields.get("pruning", {})}
         if method != "esacl" and isinstance(fields.get("anchor", {}), dict):
             fields["anchor"] = {"guard": False, **fields.get("anchor", {})}
+        if isinstance(fields.get("batchnorm", {}), dict):
+            whose = normalisation.default_statistics(fields["network"], fields["scenario"], method)
+            fields["batchnorm"] = {"statistics": whose, **fields.get("batchnorm", {})}
         return fields
 
     @model_validator(mode="after")
@@ -180,6 +194,9 @@ class RunConfig(Section):
             raise ValueError("curvature.grid: 1 will not do: a slice has two ends; choose 0 (off) or 2 to 201")
         if self.method == "joint" and self.buffer.size:
             raise ValueError("buffer.size is of no use to 'joint', which sees all data; leave it at 0")
+        asked = self.batchnorm.statistics, self.batchnorm.refresh
+        if problem := normalisation.problem(self.network, self.scenario, self.method, self.sparsity, *asked):
+            raise ValueError(problem)
         return self
 
     @property

@@ -45,6 +45,10 @@ class Form(Protocol):
     def survivors_only(self) -> bool:
         """Whether today's gradients are needed on survivors only."""
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether this step's forward pass is at another point than today's weights."""
+
     def tensors(self) -> dict[str, Tensor]:
         """State of an unfinished task."""
 
@@ -77,6 +81,11 @@ class Dense:
     @property
     def survivors_only(self) -> bool:
         """Every weight is trained."""
+        return False
+
+    @property
+    def elsewhere(self) -> bool:
+        """Every pass is at today's weights."""
         return False
 
     def tensors(self) -> dict[str, Tensor]:
@@ -171,7 +180,9 @@ class Segment(_Directional):
     """The directional form: gradients from both ends of the segment theta -> theta + d, doomed weights shrink.
 
     Half of the steps (drawn at random) look at c theta with c = m + (1 - r)(1 - m), so that the loss stays low along
-    the whole way of the cut; once the ramp r is 1 these are sparse steps.
+    the whole way of the cut; once the ramp r is 1 these are sparse steps. Such a pass normalises by its batch but does
+    not move BatchNorm's running statistics: they are those of theta, which is what is evaluated and looked at, and a
+    mean over both ends of the segment would be the statistics of neither.
     """
 
     @override
@@ -205,6 +216,11 @@ class Segment(_Directional):
                 w.grad.mul_(c)
         self.moved = {}
         super().leave(step)
+
+    @property
+    @override
+    def elsewhere(self) -> bool:
+        return bool(self.moved)
 
     @override
     @torch.no_grad()

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from esacl import anchors as anchoring
-from esacl import seeds
+from esacl import batchnorm, seeds
 from esacl.anchors import Anchors
+from esacl.batchnorm import Statistics
 from esacl.buffer import Buffer
 from esacl.config import RunConfig
 from esacl.cost import Ledger
@@ -59,6 +60,7 @@ class Learner:
     form: Form = field(init=False)
     buffer: Buffer = field(init=False)
     gate: Gate = field(init=False)
+    statistics: Statistics = field(init=False)
     ranking: Ranking = field(init=False)
     optimiser: torch.optim.SGD = field(init=False)
 
@@ -70,6 +72,7 @@ class Learner:
         self.form = self.make_form(self.ranking, self.config)
         self.buffer = Buffer(self.config.buffer.size, self.config.seed)
         self.gate = Gate(self.config.ids.train_fraction)
+        self.statistics = Statistics(self.network, per_task=self.config.batchnorm.statistics == "task")
         self._restart_optimiser()
 
     def _restart_optimiser(self) -> None:
@@ -116,7 +119,8 @@ class Learner:
             group["lr"] = schedule.lr(step)
         self.optimiser.zero_grad(set_to_none=True)
         densities = self.form.enter(step)
-        loss, backward_examples = self._loss(stage.criterion, inputs, targets, step, generator)
+        with batchnorm.by_batch(self.network, len(targets), moving=not self.form.elsewhere):
+            loss, backward_examples = self._loss(stage.criterion, inputs, targets, step, generator)
         loss.backward()
         self.form.leave(step)
         self.optimiser.step()
@@ -191,6 +195,14 @@ class Learner:
         if mask is not None:
             mask.apply(self.network)
 
+    def refresh(self, stage: Stage) -> None:
+        """Recompute BatchNorm's running statistics, which a cut leaves those of the dense network; no retraining."""
+        order = torch.randperm(
+            len(stage.examples), generator=seeds.torch_generator(self.config.seed, "refresh", stage.task)
+        )  # files are often sorted by class, and a batch of one class would be normalised by that class alone
+        batchnorm.refresh(self.network, stage.examples.inputs[order.to(stage.examples.inputs.device)])
+        self.ledger.forward(len(stage.examples), self.mask.layer_densities() if self.mask else None)
+
     def consolidate(self, stage: Stage) -> None:
         """Anchor today's solution, and offer today's examples to the buffer."""
         if self.anchors is not None and self.anchors.strength > 0:
@@ -240,6 +252,7 @@ class Learner:
             "anchors": self.anchors.state() if self.anchors else {},
             "buffer": self.buffer.state(),
             "cut": self.mask or {},
+            "statistics": self.statistics.state(),
         }
         tensors = {f"{g}/{n}": t.detach().cpu().numpy() for g, ts in groups.items() for n, t in ts.items()}
         counters: dict[str, Any] = {
@@ -276,4 +289,5 @@ class Learner:
         self.buffer.load(groups.get("buffer", {}), counters["buffer_seen"])
         self.gate.ratio = counters["gate_ratio"]
         self.mask = Mask(groups["cut"]) if "cut" in groups else None
+        self.statistics.load(groups.get("statistics", {}))
         self.ledger.load(counters["ledger"])
