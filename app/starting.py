@@ -150,8 +150,9 @@ def _more(benchmark: str, method: str, device: str) -> dict[str, Any]:
         most = int(facts.get("max_tasks", facts["tasks"]))
         tasks = left.number_input("Tasks", 1, most, facts["tasks"], key=f"new-tasks-{benchmark}", **keep)
         network = right.selectbox("Network", NETWORK_NAMES, key="new-network", **keep)
-        if network == "small-cnn" and device in ("auto", "cpu"):
-            st.caption("Measuring the landscape of small-cnn takes minutes a run on a CPU.")
+        if network != "mlp" and device in ("auto", "cpu"):
+            time = "minutes" if network == "small-cnn" else "hours"
+            st.caption(f"Measuring the landscape of {network} takes {time} a run on a CPU.")
         limit = left.number_input(
             "Training images a task, at most", 4, None, None, key="new-limit", placeholder="all", **keep
         )

@@ -32,18 +32,17 @@ def by_batch(network: nn.Module, examples: int, *, moving: bool) -> Iterator[Non
     running statistics. Never yield an event inside.
 
     Args:
-        network: in evaluation mode before and after.
+        network: in any mode.
         examples: how many the batch holds.
         moving: whether the running statistics move with it.
     """
     norms = layers(network)
-    network.train(examples > 1)
     for layer in norms:
         layer.track_running_stats = moving
     try:
-        yield
+        with _mode(network, training=examples > 1):
+            yield
     finally:
-        network.eval()
         for layer in norms:
             layer.track_running_stats = True
 
@@ -51,13 +50,19 @@ def by_batch(network: nn.Module, examples: int, *, moving: bool) -> Iterator[Non
 @contextmanager
 def by_running(network: nn.Module) -> Iterator[None]:
     """The network in evaluation mode for the length of a block, whatever mode it is in."""
+    with _mode(network, training=False):
+        yield
+
+
+@contextmanager
+def _mode(network: nn.Module, *, training: bool) -> Iterator[None]:
     before = {module: module.training for module in network.modules()}
-    network.eval()
+    network.train(training)
     try:
         yield
     finally:
-        for module, training in before.items():
-            module.training = training
+        for module, was in before.items():
+            module.training = was
 
 
 class Statistics:

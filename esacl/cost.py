@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
+from esacl.attribution import backward_flops
 from esacl.batchnorm import by_batch, by_running
 
 Loss = Callable[[Tensor], Tensor]
@@ -47,7 +48,7 @@ def count_layers(network: nn.Module, inputs: Tensor, loss: Loss | None = None) -
     layers = {}
     for name, module in _weighted_modules(network).items():
         of_weight = whole[module] - inputs_only[module]
-        of_input = usual[module] - of_weight - forward[module]
+        of_input = usual[module] - of_weight
         layers[name] = LayerFlops(*(n // len(inputs) for n in (forward[module], of_input, of_weight)))
     return layers
 
@@ -196,12 +197,15 @@ def activation_bytes(network: nn.Module, inputs: Tensor) -> int:
 def _count_step(
     network: nn.Module, inputs: Tensor, loss: Loss | None, *, of_weights: bool = True, of_inputs: bool
 ) -> dict[str, int]:
+    """The FLOPs of the backward pass by module that owns a weight."""
     weights = _detached(network, requires_grad=of_weights)
     inputs = inputs.detach().clone().requires_grad_(of_inputs)
-    with by_running(network), FlopCounterMode(display=False) as counter:
+    owners = list(_weighted_modules(network).values())
+    counter = FlopCounterMode(display=False)
+    with by_running(network), counter, backward_flops(network, owners, counter) as found:
         value = (loss or _some_loss)(functional_call(network, weights, (inputs,)))
         value.backward()
-    return _by_module(network, counter)
+    return found
 
 
 def _count_forward(network: nn.Module, inputs: Tensor) -> dict[str, int]:
