@@ -10,7 +10,7 @@ from app.figures import accuracy, costs, training
 from app.progress import Progress, progress
 from app.reading import Entry
 from app.wording import number, percent, points, size
-from esacl import jobs
+from esacl import jobs, normalisation
 from esacl.errors import InputError
 from esacl.events import RunStarted, TaskStarted
 from esacl.records import RunRecord, Status
@@ -164,6 +164,9 @@ def _device(record: RunRecord) -> str:
     words = f"On {started.device} ({name or started.device_name}{f', {size(total)}' if total else ''}), "
     words += f"{record.config.threads} thread(s). "
     words += f"Network {started.network}: {started.parameters:,} parameters, {started.prunable:,} of them prunable. "
+    batchnorm = record.config.batchnorm
+    if said := normalisation.said(started.network, batchnorm.statistics, batchnorm.refresh):
+        words += f"{said}. "
     return words + f"Seed {record.config.seed}."
 
 

@@ -153,8 +153,10 @@ def _more(benchmark: str, method: str, device: str) -> dict[str, Any]:
         most = int(facts.get("max_tasks", facts["tasks"]))
         tasks = left.number_input("Tasks", 1, most, facts["tasks"], key=f"new-tasks-{benchmark}", **keep)
         network = right.selectbox("Network", ("auto", *NETWORK_NAMES), key="new-network", **keep)
-        if "small-cnn" in (network, facts.get("network") if network == "auto" else None) and device in ("auto", "cpu"):
-            st.caption("Measuring the landscape of small-cnn takes minutes a run on a CPU.")
+        chosen = facts.get("network", "mlp") if network == "auto" else network
+        if chosen != "mlp" and device in ("auto", "cpu"):
+            time = "minutes" if chosen == "small-cnn" else "hours"
+            st.caption(f"Measuring the landscape of {chosen} takes {time} a run on a CPU.")
         limit = left.number_input(
             "Training images a task, at most",
             4,

@@ -13,6 +13,7 @@ from app.drawing import Drawing
 from app.figures import palette
 from app.reading import Entry
 from app.wording import percent
+from esacl import normalisation
 from esacl.config import RunConfig
 from esacl.events import Evaluated, RunStarted
 from esacl.records import RunRecord
@@ -135,6 +136,8 @@ def facts_line(entry: Entry, record: RunRecord | None) -> str:
         f"{config.network}, {config.activation}",
         f"seed {config.seed}",
     ]
+    if said := normalisation.said(config.network, config.batchnorm.statistics, config.batchnorm.refresh):
+        parts.insert(-1, said)
     events = record.events if record else ()
     tested = sum(event.examples for event in events if isinstance(event, Evaluated) and event.after == -1)
     if tested:

@@ -1,53 +1,15 @@
-"""ResNet-18 for 32x32 images: the stem is one 3x3 convolution, and nothing is pooled before the end.
+"""ResNet-18 for 32x32 colour images as torch initialises it: the library's own, for what is timed on a device."""
 
-Source: He et al. 2016, Deep Residual Learning for Image Recognition, with the widths of its table 1 and the stem of its
-section 4.2.
-"""
+from torch import nn
 
-from typing import cast
+from esacl.networks import Network
+from esacl.resnet import STAGES, WIDTH, body
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import relu
-
-WIDTH = 64
-STAGES = ((1, 1), (2, 2), (4, 2), (8, 2))  # channels over the width, stride of the first of two blocks
+__all__ = ["WIDTH", "ResNet18"]
 
 
-class Block(nn.Module):
-    """Two 3x3 convolutions with BatchNorm and a shortcut: (n, inside, h, w) -> (n, outside, h / stride, w / stride)."""
-
-    def __init__(self, inside: int, outside: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(outside)
-        self.conv2 = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(outside)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride > 1 or inside != outside:
-            projection = nn.Conv2d(inside, outside, 1, stride, bias=False)
-            self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(outside))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Features (n, outside, h / stride, w / stride). Nothing in place: it is differentiated twice."""
-        inner = self.norm2(self.conv2(relu(self.norm1(self.conv1(inputs)))))
-        return relu(inner + self.shortcut(inputs))
-
-
-class ResNet18(nn.Module):
+class ResNet18(Network):
     """Images (n, 3, h, w) -> logits (n, outputs); 11,173,962 parameters at width 64 and ten outputs."""
 
     def __init__(self, outputs: int = 10, width: int = WIDTH) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
-        blocks, inside = [], width
-        for factor, stride in STAGES:
-            blocks += [Block(inside, factor * width, stride), Block(factor * width, factor * width, 1)]
-            inside = factor * width
-        self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Linear(inside, outputs)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Logits (n, outputs)."""
-        features = self.blocks(self.stem(inputs))
-        return cast(Tensor, self.head(torch.mean(features, dim=(2, 3))))
+        super().__init__(body(3, nn.ReLU, width), STAGES[-1][0] * width, outputs)

@@ -8,14 +8,28 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from esacl import normalisation
 from esacl.errors import InputError
 from esacl.protocols import BENCHMARKS, PROTOCOL_NAMES, preset
 from esacl.refusal import one_line
+from esacl.sections import (
+    DERPP,
+    IDS,
+    SDP,
+    Anchor,
+    BatchNorm,
+    Buffer,
+    Curvature,
+    PackNet,
+    Pruning,
+    Section,
+    SparCL,
+)
 
 METHOD_NAMES = ("esacl", "finetune", "joint", "ewc", "er", "derpp", "packnet", "sparcl")
-NETWORK_NAMES = ("mlp", "small-cnn")
+NETWORK_NAMES = ("mlp", "small-cnn", "resnet18")
 SCENARIO_NAMES = ("task", "class", "domain")
 SALIENCY_NAMES = ("second-order", "magnitude", "taylor", "random")
 ALLOCATION_NAMES = ("global", "erk", "uniform")
@@ -28,96 +42,7 @@ BENCHMARK_NAMES = tuple(BENCHMARKS)
 BUFFER = 500  # examples a method that rehearses keeps, where the benchmark does not say
 
 
-class Section(BaseModel):
-    """A frozen group of fields that refuses unknown keys and silent conversions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-Fraction = Annotated[float, Field(gt=0, le=1)]
 MOST_SPARSITY = 0.999  # fewer weights than one in a thousand is none at all in the smaller layers
-
-
-class SDP(Section):
-    """Sharpness-informed directional pruning: how training prepares the one-shot cut."""
-
-    form: Literal["admm", "segment", "progressive"] = "admm"
-    strength: Annotated[float, Field(ge=0, le=100)] = 4.0
-    """Dimensionless: of a doomed weight's distance exp(-strength) is left after a task (segment: exp(-2 strength))."""
-    every: Annotated[int, Field(ge=1, le=10_000)] = 10
-    """Steps between two updates of the mask."""
-    ramp: Fraction = 0.5
-    """Fraction of a task's steps over which the pull grows from 0 to 1 (progressive: sparsity to its target)."""
-
-
-class Pruning(Section):
-    """The one-shot cut at the end of a task."""
-
-    saliency: Literal["second-order", "magnitude", "taylor", "random"] = "second-order"
-    allocation: Literal["global", "erk", "uniform"] = "global"
-
-
-class IDS(Section):
-    """Intelligent data selection: importance sampling of the instances that estimate the landscape."""
-
-    fraction: Fraction = 0.25
-    score: Literal["ggn-trace", "el2n", "uniform"] = "ggn-trace"
-    train_fraction: Fraction = 1.0
-    """Share of a training batch that takes part in the backward pass; 1 = off."""
-
-
-class Anchor(Section):
-    """The quadratic anchor that consolidates earlier tasks."""
-
-    strength: Annotated[float, Field(ge=0, le=1e6)] = 3.0
-
-    guard: bool = True
-    """Anchor weights from idle units as if the units were active; off for `ewc`, which is published without."""
-
-
-class Buffer(Section):
-    """Rehearsal memory (reservoir sampling)."""
-
-    size: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-
-
-class DERPP(Section):
-    """Weights of the two replayed terms of DER++ (Buzzega et al. 2020, eq. 6)."""
-
-    alpha: Annotated[float, Field(ge=0, le=100)] = 0.2
-    """Of the squared distance between logits."""
-    beta: Annotated[float, Field(ge=0, le=100)] = 0.5
-    """Of the cross-entropy."""
-
-
-class PackNet(Section):
-    """PackNet."""
-
-    retrain: Annotated[float, Field(gt=0, lt=1)] = 0.34
-    """Share of a task's steps that retrain what was kept."""
-
-
-class SparCL(Section):
-    """SparCL."""
-
-    base: Literal["ewc", "er", "derpp"] = "derpp"
-    removal: Annotated[float, Field(ge=0, lt=1)] = 0.3
-    """Share of a task's examples that is gone after half of its epochs."""
-    updated: Fraction = 0.8
-    """Share of the survivors that a step updates."""
-
-
-class Curvature(Section):
-    """How much of the loss landscape a run measures. None of it changes the weights."""
-
-    top: Annotated[int, Field(ge=0, le=20)] = 3
-    """Top Hessian eigenvalues at each point; 0 = off."""
-    examples: Annotated[int, Field(ge=8, le=100_000)] = 500
-    """At most so many of a task's training examples form the pool of every landscape estimate."""
-    levels: Annotated[int, Field(ge=0, le=100)] = 25
-    """Sparsity levels of the sparsity curve; 0 = off."""
-    grid: Annotated[int, Field(ge=0, le=201)] = 25
-    """Points a side of the landscape slices, from 2; 0 = off."""
 
 
 class RunConfig(Section):
@@ -162,6 +87,7 @@ class RunConfig(Section):
     derpp: DERPP = DERPP()
     packnet: PackNet = PackNet()
     sparcl: SparCL = SparCL()
+    batchnorm: BatchNorm = BatchNorm()
     curvature: Curvature = Curvature()
 
     def __init__(self, /, **fields: Any) -> None:
@@ -196,6 +122,9 @@ class RunConfig(Section):
             fields["pruning"] = {"saliency": "magnitude", **fields.get("pruning", {})}
         if method != "esacl" and isinstance(fields.get("anchor", {}), dict):
             fields["anchor"] = {"guard": False, **fields.get("anchor", {})}
+        if isinstance(fields.get("batchnorm", {}), dict):
+            whose = normalisation.default_statistics(fields["network"], fields["scenario"], method)
+            fields["batchnorm"] = {"statistics": whose, **fields.get("batchnorm", {})}
         return fields
 
     @model_validator(mode="after")
@@ -243,6 +172,9 @@ class RunConfig(Section):
             )
         if self.method == "joint" and self.buffer.size:
             raise ValueError("buffer.size is of no use to 'joint', which sees all data; leave it at 0")
+        asked = self.batchnorm.statistics, self.batchnorm.refresh
+        if problem := normalisation.problem(self.network, self.scenario, self.method, self.sparsity, *asked):
+            raise ValueError(problem)
         return self
 
     @property

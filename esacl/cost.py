@@ -1,8 +1,8 @@
 """Costs: FLOPs counted on one real dense step and scaled by densities; bytes measured.
 
 A FLOP is half a multiply-accumulate. `torch.utils.flop_counter.FlopCounterMode` counts matrix products and
-convolutions exactly and is blind to masks; what it does not count (activations, biases, pooling, the update)
-is linear in the number of activations and weights, and left out here as it is in published tables.
+convolutions exactly and is blind to masks; what it does not count (activations, biases, BatchNorm, pooling, the
+update) is linear in the number of activations and weights, and left out here as it is in published tables.
 """
 
 import sys
@@ -13,6 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
+
+from esacl.attribution import backward_flops
+from esacl.batchnorm import by_batch, by_running
 
 Loss = Callable[[Tensor], Tensor]
 
@@ -45,7 +48,7 @@ def count_layers(network: nn.Module, inputs: Tensor, loss: Loss | None = None) -
     layers = {}
     for name, module in _weighted_modules(network).items():
         of_weight = whole[module] - inputs_only[module]
-        of_input = usual[module] - of_weight - forward[module]
+        of_input = usual[module] - of_weight
         layers[name] = LayerFlops(*(n // len(inputs) for n in (forward[module], of_input, of_weight)))
     return layers
 
@@ -56,7 +59,7 @@ def count_product(network: nn.Module, inputs: Tensor, loss: Loss | None = None) 
     Pearlmutter, "Fast exact multiplication by the Hessian", 1994.
     """
     weights = _detached(network, requires_grad=True)
-    with FlopCounterMode(display=False) as counter:
+    with by_running(network), FlopCounterMode(display=False) as counter:
         value = (loss or _some_loss)(functional_call(network, weights, (inputs,)))
         gradient = torch.autograd.grad(value, list(weights.values()), create_graph=True)
         torch.autograd.grad(gradient, list(weights.values()), [w.detach() for w in weights.values()])
@@ -174,9 +177,9 @@ def peak_bytes(device: torch.device | str) -> int:
 
 
 def activation_bytes(network: nn.Module, inputs: Tensor) -> int:
-    """The bytes that a forward pass on `inputs` (b, ...) keeps for its backward pass, without the parameters.
+    """The bytes that a training step's forward pass on `inputs` (b, ...) keeps for its backward pass.
 
-    What is kept twice under two shapes counts once.
+    The parameters are not among them. What is kept twice under two shapes counts once.
     """
     parameters = {p.untyped_storage().data_ptr() for p in network.parameters()}
     kept: dict[int, Tensor] = {}  # holding what is kept saves its addresses from being reused
@@ -188,7 +191,8 @@ def activation_bytes(network: nn.Module, inputs: Tensor) -> int:
             kept[saved.data_ptr()] = saved.detach()
         return saved
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda saved: saved):
+    step = by_batch(network, len(inputs), moving=False)
+    with step, torch.autograd.graph.saved_tensors_hooks(note, lambda saved: saved):
         network(inputs)
     return sum(tensor.nbytes for tensor in kept.values())
 
@@ -196,16 +200,19 @@ def activation_bytes(network: nn.Module, inputs: Tensor) -> int:
 def _count_step(
     network: nn.Module, inputs: Tensor, loss: Loss | None, *, of_weights: bool = True, of_inputs: bool
 ) -> dict[str, int]:
+    """The FLOPs of the backward pass by module that owns a weight."""
     weights = _detached(network, requires_grad=of_weights)
     inputs = inputs.detach().clone().requires_grad_(of_inputs)
-    with FlopCounterMode(display=False) as counter:
+    owners = list(_weighted_modules(network).values())
+    counter = FlopCounterMode(display=False)
+    with by_running(network), counter, backward_flops(network, owners, counter) as found:
         value = (loss or _some_loss)(functional_call(network, weights, (inputs,)))
         value.backward()
-    return _by_module(network, counter)
+    return found
 
 
 def _count_forward(network: nn.Module, inputs: Tensor) -> dict[str, int]:
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), by_running(network), FlopCounterMode(display=False) as counter:
         network(inputs)
     return _by_module(network, counter)
 

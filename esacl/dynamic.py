@@ -8,11 +8,11 @@ from typing_extensions import override
 
 from esacl import seeds
 from esacl.config import RunConfig
+from esacl.form import Dense
 from esacl.mask import Mask
 from esacl.pruning import keep_top
 from esacl.ranking import Ranking, keep_everything
 from esacl.schedule import Schedule
-from esacl.sdp import Dense
 
 PERIODS = 10  # a task falls into so many; masks are renewed at their borders
 SETTLED = 8  # after so many of them the mask of the weights stays

@@ -133,6 +133,19 @@ class Pruned:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StatisticsRefreshed:
+    """BatchNorm's running statistics, those of the dense network at the cut, were recomputed for the pruned one.
+
+    `Pruned` is about the cut alone, before this; every later `Evaluated` is after it.
+    """
+
+    task: int
+    examples: int  # training images of the task that passed through; no label was used
+    accuracy_before: float
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluated:
     """Accuracy and loss on task `on` after learning task `after`; `after=-1` is the untrained network."""
 
@@ -222,6 +235,7 @@ class RunFinished:
 Event = (
     Loading | RunStarted | TaskStarted | Stepped | Analysing | Selected | CurvatureMeasured | Pruned | Evaluated
     | CostCounted | TaskFinished | ArrayRecorded | CheckpointReady | Pulse | Cancelled | Failed | RunFinished
+    | StatisticsRefreshed
 )
 EVENTS: dict[str, type] = {kind.__name__: kind for kind in typing.get_args(Event) if kind is not Pulse}
 _NOT_A_LINE = {"arrays", "tensors", "counters"}

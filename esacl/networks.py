@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from esacl import batchnorm, resnet
 from esacl.config import RunConfig
 from esacl.seeds import torch_generator
 from esacl.tasks import TaskStream
@@ -25,7 +26,8 @@ class Network(nn.Module):
 
     The head has one row a column of the stream. In task-IL the loss of a task looks at its columns only, so
     that the rows of `head.weight` and `head.bias` are its private head. Twice differentiable wherever its
-    activation is: no dropout, no batch statistics, nothing in place.
+    activation is: no dropout, nothing in place, and BatchNorm normalises by its running statistics but for the
+    forward pass of a training step (`esacl.batchnorm`).
     """
 
     def __init__(self, body: nn.Sequential, width: int, outputs: int) -> None:
@@ -71,14 +73,23 @@ def small_cnn(stream: TaskStream, activation: str) -> Network:
     return Network(nn.Sequential(parts), _CNN_WIDTH, stream.outputs)
 
 
-NETWORKS: dict[str, Callable[[TaskStream, str], Network]] = {"mlp": mlp, "small-cnn": small_cnn}
+def resnet18(stream: TaskStream, activation: str, width: int = resnet.WIDTH) -> Network:
+    """ResNet-18 with a 3x3 stem: 11,173,962 parameters for ten classes of 3x32x32. A narrow one is for tests."""
+    body = resnet.body(stream.input_shape[0], _ACTIVATIONS[activation], width)
+    return Network(body, resnet.STAGES[-1][0] * width, stream.outputs)
+
+
+NETWORKS: dict[str, Callable[[TaskStream, str], Network]] = {
+    "mlp": mlp, "small-cnn": small_cnn, "resnet18": resnet18,
+}  # fmt: skip
 
 
 def build(config: RunConfig, stream: TaskStream) -> Network:
-    """The network of a run on the CPU, initialised from `config.seed` alone.
+    """The network of a run on the CPU in evaluation mode, initialised from `config.seed` alone.
 
     Weights are uniform with variance 2 / fan_in (He et al. 2015, equation 10), in the head 1 / fan_in
-    because no rectifier follows it; biases are zero. torch's global random state is left as it was.
+    because no rectifier follows it; biases are zero. BatchNorm begins as the identity: weight 1, bias 0, running mean
+    0 and variance 1. torch's global random state is left as it was.
     """
     with torch.device("meta"):  # allocates nothing and draws nothing
         network = NETWORKS[config.network](stream, config.activation)
@@ -91,7 +102,9 @@ def build(config: RunConfig, stream: TaskStream) -> Network:
             gain = 1.0 if name in _HEAD else math.sqrt(2)
             bound = gain * math.sqrt(3 / parameter[0].numel())  # of a uniform variable of variance gain^2 / fan_in
             nn.init.uniform_(parameter, -bound, bound, generator=generator)
-    return network
+    for layer in batchnorm.layers(network):
+        layer.reset_parameters()  # its buffers too: what `to_empty` leaves in them is anything
+    return network.eval()
 
 
 def features(network: nn.Module, inputs: Tensor) -> Tensor:
@@ -100,7 +113,7 @@ def features(network: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def prunable_names(network: nn.Module, scenario: str) -> tuple[str, ...]:
-    """The weights that pruning may remove: all but biases and private heads, in the network's order."""
+    """The weights that pruning may remove: all but biases, BatchNorm and private heads, in the network's order."""
     private = private_names(network, scenario)
     return tuple(name for name, p in network.named_parameters() if p.ndim >= 2 and name not in private)
 

@@ -8,11 +8,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from esacl.config import RunConfig
+from esacl.form import Dense
 from esacl.mask import Mask
 from esacl.pruning import keep_top
 from esacl.ranking import Ranking
 from esacl.schedule import Schedule
-from esacl.sdp import Dense
 
 
 class PackNet(Dense):

@@ -21,6 +21,7 @@ from esacl.events import (
     Pruned,
     RunFinished,
     RunStarted,
+    StatisticsRefreshed,
     TaskFinished,
     TaskStarted,
 )
@@ -96,13 +97,23 @@ def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None)
         measured = yield from analysis.measure(_scene(learner, stage, stream, mask))
         learner.cut(mask)
         if measured is not None:
+            pruned_accuracy = _accuracy(learner, stage.criterion, judged)
             yield Pruned(
                 task=task,
                 dense_accuracy=dense_accuracy,
-                pruned_accuracy=_accuracy(learner, stage.criterion, judged),
+                pruned_accuracy=pruned_accuracy,
                 flips=learner.form.total_flips,
                 **measured,
             )
+            if config.batchnorm.refresh:
+                learner.refresh(stage)
+                yield StatisticsRefreshed(
+                    task=task,
+                    examples=len(stage.examples),
+                    accuracy_before=pruned_accuracy,
+                    accuracy=_accuracy(learner, stage.criterion, judged),
+                )
+        learner.statistics.keep(task)
         learner.consolidate(stage)
         yield from _evaluate(learner, stream, after=task)
         yield _cost(learner, stage)
@@ -136,6 +147,7 @@ def _scene(learner: Learner, stage: Stage, stream: TaskStream, mask: Mask | None
         mask,
         stage.examples,
         stream,
+        learner.statistics,
     )
 
 
@@ -147,7 +159,8 @@ def _evaluate(learner: Learner, stream: TaskStream, after: int) -> Iterator[Even
     loss = criterion(config.scenario, seen, stream.outputs, device)
     known = criterion("task", [t.classes for t in stream], stream.outputs, device)
     for task in stream[:count]:
-        with learner.form.known(task.index) if task.index <= after else contextlib.nullcontext():
+        alone = learner.form.known(task.index) if task.index <= after else contextlib.nullcontext()
+        with alone, learner.statistics.of(task.index):
             outputs, targets = _outputs(learner, task.evaluation.to(device))
         value = loss.mean(outputs, targets)
         if not math.isfinite(value):
@@ -221,7 +234,7 @@ def _cost(learner: Learner, stage: Stage) -> CostCounted:
         analysis_flops=ledger.analysis_flops,
         examples_forward=ledger.examples_forward,
         examples_backward=ledger.examples_backward,
-        weights_bytes=4 * values,
+        weights_bytes=4 * (values + learner.statistics.numbers),
         masks_bytes=-(-mask.total // 8) if owned is None else owned,
         anchors_bytes=learner.anchors.bytes if learner.anchors else 0,
         buffer_bytes=learner.buffer.bytes,

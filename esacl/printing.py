@@ -12,6 +12,7 @@ def result_text(summary: Summary) -> str:
         _heading(summary),
         _accuracies(summary),
         _pruning(summary["pruning"]),
+        _refreshed(summary["batchnorm"]),
         curvature_table(summary["curvature"]),
         _cost(summary["cost"]),
     ]
@@ -60,6 +61,8 @@ def _heading(summary: Summary) -> str:
         f"{config['method']} on {config['benchmark']}, {config['scenario']}-IL",
         f"{config['network']}, {percent(config['sparsity'])}% sparse, seed {config['seed']}",
     ]
+    if summary["batchnorm"]:
+        told.append(summary["batchnorm"]["said"])
     state = summary["status"] + (f": {summary['detail']}" if summary["detail"] else "")
     name = f"  {summary['name']}" if summary["name"] else ""
     return f"run {summary['run']}{name}\n{', '.join(told)}\n{state}"
@@ -101,6 +104,15 @@ def _pruning(pruned: list[dict[str, Any]]) -> str:
             number(100 * cut["removed_share"], 2),
         ]
         for cut in pruned
+    ]
+    return table(columns, rows) if rows else ""
+
+
+def _refreshed(batchnorm: dict[str, Any] | None) -> str:
+    columns = ["BatchNorm refreshed", "cut alone, %", "refreshed, %", "images"]
+    rows = [
+        [f"task {e['task']}", percent(e["accuracy_before"]), percent(e["accuracy"]), str(e["examples"])]
+        for e in (batchnorm or {}).get("refreshed", [])
     ]
     return table(columns, rows) if rows else ""
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from esacl import metrics
+from esacl import metrics, normalisation
 from esacl.config import RunConfig
 from esacl.events import (
     CostCounted,
@@ -12,6 +12,7 @@ from esacl.events import (
     Pruned,
     RunStarted,
     Selected,
+    StatisticsRefreshed,
     TaskFinished,
 )
 from esacl.records import RunRecord
@@ -48,6 +49,7 @@ def summarise(record: RunRecord) -> dict[str, Any]:
         "accuracy_matrix_task": None,
         "untrained_accuracy": _untrained(evaluated, config.tasks),
         "density": [event.density for event in _of(record, TaskFinished)],
+        "batchnorm": _batchnorm(record),
         "pruning": [fields(event) for event in _of(record, Pruned)],
         "curvature": [fields(event) for event in _of(record, CurvatureMeasured)],
         "selection": [fields(event) for event in _of(record, Selected)],
@@ -90,6 +92,14 @@ def _forward_transfer(
         return None, "undefined for a single task"
     value = metrics.forward_transfer(matrix, _untrained(evaluated, config.tasks)) if matrix else None
     return value, None if value is not None else "a task was not evaluated before it was learned"
+
+
+def _batchnorm(record: RunRecord) -> dict[str, Any] | None:
+    """Whose the statistics are, and what refreshing them did to the accuracy after each cut; None without any."""
+    config = record.config
+    said = normalisation.said(config.network, config.batchnorm.statistics, config.batchnorm.refresh)
+    refreshed = [fields(event) for event in _of(record, StatisticsRefreshed)]
+    return {"said": said, "refreshed": refreshed} | config.batchnorm.model_dump() if said else None
 
 
 def _untrained(evaluated: Sequence[Evaluated], tasks: int) -> list[float | None]:

@@ -14,13 +14,15 @@ import torch
 from torch import Tensor
 
 from esacl import anchors as anchoring
-from esacl import seeds
+from esacl import batchnorm, seeds
 from esacl.anchors import Anchors
+from esacl.batchnorm import Statistics
 from esacl.buffer import Buffer
 from esacl.config import RunConfig
 from esacl.cost import Ledger
 from esacl.errors import RunFailure
 from esacl.events import CheckpointReady, Event, Stepped
+from esacl.form import Form
 from esacl.gate import Gate
 from esacl.mask import Mask
 from esacl.networks import Network, features
@@ -28,7 +30,6 @@ from esacl.ranking import Ranking, removed_share
 from esacl.removal import Removal
 from esacl.replay import DRAWS, Batch, loss_of, per_example
 from esacl.schedule import Schedule
-from esacl.sdp import Form
 from esacl.selection import score, select
 from esacl.stages import Stage
 from esacl.tasks import Examples
@@ -65,6 +66,7 @@ class Learner:
     form: Form = field(init=False)
     buffer: Buffer = field(init=False)
     gate: Gate = field(init=False)
+    statistics: Statistics = field(init=False)
     ranking: Ranking = field(init=False)
     optimiser: torch.optim.SGD = field(init=False)
 
@@ -76,6 +78,7 @@ class Learner:
         self.form = self.make_form(self.ranking, self.config)
         self.buffer = Buffer(self.config.buffer.size, self.config.seed)
         self.gate = Gate(self.config.ids.train_fraction)
+        self.statistics = Statistics(self.network, per_task=self.config.batchnorm.statistics == "task")
         self._restart_optimiser()
 
     def _restart_optimiser(self) -> None:
@@ -128,7 +131,8 @@ class Learner:
             group["lr"] = schedule.lr(step)
         self.optimiser.zero_grad(set_to_none=True)
         densities = self.form.enter(step)
-        loss, backward_examples, outputs = self._loss(stage, batch, generator, step)
+        with batchnorm.by_batch(self.network, len(batch), moving=not self.form.elsewhere):
+            loss, backward_examples, outputs = self._loss(stage, batch, generator, step)
         if self.removal.active:
             self.removal.observe(rows, stage.criterion.correct(outputs[: batch.fresh], fresh.targets))
         loss.backward()
@@ -221,6 +225,14 @@ class Learner:
         if mask is not None:
             mask.apply(self.network)
 
+    def refresh(self, stage: Stage) -> None:
+        """Recompute BatchNorm's running statistics, which a cut leaves those of the dense network; no retraining."""
+        order = torch.randperm(
+            len(stage.examples), generator=seeds.torch_generator(self.config.seed, "refresh", stage.task)
+        )  # files are often sorted by class, and a batch of one class would be normalised by that class alone
+        batchnorm.refresh(self.network, stage.examples.inputs[order.to(stage.examples.inputs.device)])
+        self.ledger.forward(len(stage.examples), self.mask.layer_densities() if self.mask else None)
+
     def consolidate(self, stage: Stage) -> None:
         """Anchor today's solution, and offer today's examples to the buffer."""
         if self.anchors is not None and self.anchors.strength > 0:
@@ -273,6 +285,7 @@ class Learner:
             "cut": self.mask or {},
             "between": self.form.between(),
             "removal": self.removal.tensors() if epoch else {},
+            "statistics": self.statistics.state(),
         }
         tensors = {f"{g}/{n}": t.detach().cpu().numpy() for g, ts in groups.items() for n, t in ts.items()}
         counters: dict[str, Any] = {
@@ -311,4 +324,5 @@ class Learner:
         self.buffer.load(groups.get("buffer", {}), counters["buffer_seen"])
         self.gate.ratio = counters["gate_ratio"]
         self.mask = Mask(groups["cut"]) if "cut" in groups else None
+        self.statistics.load(groups.get("statistics", {}))
         self.ledger.load(counters["ledger"])

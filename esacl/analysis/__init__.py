@@ -66,6 +66,7 @@ def _pruned(scene: Scene) -> Generator[Event, None, dict[str, Any] | None]:
 def _weights(scene: Scene) -> dict[str, np.ndarray]:
     # Copies: the network goes on changing while a consumer may still hold the event.
     dense = {f"dense/{name}": as_numpy(p).copy() for name, p in scene.network.named_parameters()}
+    dense |= {f"statistics/{name}": as_numpy(s).copy() for name, s in scene.statistics.state().items()}
     curvature = {f"curvature/{name}": as_numpy(c) for name, c in scene.curvature.items()}
     if scene.config.pruning.saliency == "taylor":  # the gradients of a whole task are in it; no weight tells them
         curvature |= {f"saliency/{name}": as_numpy(s) for name, s in scene.saliency.items()}

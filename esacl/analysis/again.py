@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from esacl import networks
 from esacl.analysis.density import density
@@ -16,6 +16,7 @@ from esacl.analysis.scene import Scene, scene
 from esacl.analysis.slices import plane_by_name, slices
 from esacl.analysis.sparsity import sparsity
 from esacl.analysis.spectrum import spectrum
+from esacl.batchnorm import Statistics
 from esacl.config import RunConfig
 from esacl.cost import Ledger, count_layers, count_product
 from esacl.devices import resolve_device
@@ -94,15 +95,16 @@ def _first_eigenvectors(scene: Scene) -> Generator[Event, None, dict[str, Found]
 def _solution(scene: Scene, task: int, weights: Mapping[str, np.ndarray] | None) -> dict[str, Tensor] | None:
     if weights is None:
         return None
-    parameters = dict(scene.network.named_parameters())
-    _check_weights(weights, parameters, task)
+    _check_weights(weights, scene.network, task)
     return {key: torch.from_numpy(array) for key, array in weights.items()}
 
 
-def _check_weights(weights: Mapping[str, Any], parameters: Mapping[str, Tensor], task: int) -> None:
-    for name, parameter in parameters.items():
-        dense = weights.get(f"dense/{name}")
-        if dense is None or tuple(dense.shape) != tuple(parameter.shape):
+def _check_weights(weights: Mapping[str, Any], network: nn.Module, task: int) -> None:
+    wanted: dict[str, Tensor] = {f"dense/{name}": p for name, p in network.named_parameters()}
+    wanted |= {f"statistics/network/{name}": b for name, b in network.named_buffers()}
+    for name, tensor in wanted.items():
+        kept = weights.get(name)
+        if kept is None or tuple(kept.shape) != tuple(tensor.shape):
             raise RunUnreadable(f"weights-t{task}: {name} is missing or does not fit the config's network")
 
 
@@ -112,7 +114,9 @@ def _scene(config: RunConfig, task: int, weights: Mapping[str, np.ndarray], data
     stream = task_stream(config, data)
     network = networks.build(config, stream).to(device)
     found = {key: torch.from_numpy(array).to(device) for key, array in weights.items()}
-    _check_weights(weights, dict(network.named_parameters()), task)
+    _check_weights(weights, network, task)
+    statistics = Statistics(network, per_task=config.batchnorm.statistics == "task")
+    statistics.load({k.removeprefix("statistics/"): t for k, t in found.items() if k.startswith("statistics/")})
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             parameter.copy_(found[f"dense/{name}"])
@@ -131,6 +135,7 @@ def _scene(config: RunConfig, task: int, weights: Mapping[str, np.ndarray], data
         Mask(masks) if masks else None,
         stage.examples,
         stream,
+        statistics,
     )
 
 

@@ -84,6 +84,9 @@ def _eigen(name: str, number: int, at: Found) -> Axis:
 def _to_next(scene: Scene, following: Mapping[str, Tensor], mask: Mask | None) -> dict[str, Tensor]:
     here = {name: p.detach() for name, p in scene.network.named_parameters()}
     there = {name: following[f"dense/{name}"].to(p) for name, p in here.items()}
+    for name, buffer in scene.network.named_buffers():
+        if buffer.is_floating_point():  # BatchNorm's running means and variances are part of a solution
+            here[name], there[name] = buffer, following[f"statistics/network/{name}"].to(buffer)
     direction = landscape.task_direction(here, there)
     if mask is None:
         return direction

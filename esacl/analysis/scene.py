@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from esacl import landscape
+from esacl.batchnorm import Statistics
 from esacl.config import RunConfig
 from esacl.cost import Ledger
 from esacl.criterion import Criterion
@@ -32,6 +33,7 @@ class Scene:
         pool: training examples of the task, at most `curvature.examples`.
         chosen: (m,) positions in the pool that IDS chose, with weights (m,) of mean 1.
         evaluation: evaluation examples of each task seen so far.
+        statistics: BatchNorm's, of the earlier tasks too where each has its own.
     """
 
     config: RunConfig
@@ -49,6 +51,7 @@ class Scene:
     evaluation: tuple[Examples, ...]
     class_names: dict[int, str]
     pixels: Callable[[Tensor], np.ndarray]
+    statistics: Statistics
 
     @property
     def whole(self) -> tuple[Tensor, ...]:
@@ -77,6 +80,7 @@ def scene(
     mask: Mask | None,
     train: Examples,
     stream: TaskStream,
+    statistics: Statistics | None = None,
 ) -> Scene:
     """Draw the pool, score it by one forward pass, and let IDS choose."""
     order = torch.randperm(len(train), generator=torch_generator(config.seed, "pool", task))
@@ -104,12 +108,16 @@ def scene(
         evaluation=tuple(t.evaluation.to(train.targets.device) for t in tasks),
         class_names={c: name for t in tasks for c, name in zip(t.classes, t.class_names, strict=True)},
         pixels=stream.pixels,
+        statistics=statistics or Statistics(network, per_task=False),
     )
 
 
 @contextmanager
 def at_cut(network: nn.Module, mask: Mask) -> Iterator[None]:
-    """The network at the pruned point for the length of a block; never yield an event inside."""
+    """The network at the pruned point for the length of a block; never yield an event inside.
+
+    BatchNorm's statistics stay those of the dense point: a cut moves weights and nothing else.
+    """
     weights = {name: p for name, p in network.named_parameters() if name in mask}
     before = {name: w.detach().clone() for name, w in weights.items()}
     mask.apply_to(weights)

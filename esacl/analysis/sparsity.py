@@ -54,7 +54,7 @@ def _at_level(scene: Scene, level: float, dense_loss: float) -> Generator[Event,
     scene.ledger.analysis(forward_examples=len(scene.pool) + sum(len(examples) for examples in scene.evaluation))
     with at_cut(scene.network, mask), torch.no_grad():
         loss = scene.criterion.mean(scene.network(scene.pool.inputs), scene.pool.targets)
-        accuracy = [_accuracy(scene, examples) for examples in scene.evaluation]
+        accuracy = [_accuracy(scene, task, examples) for task, examples in enumerate(scene.evaluation)]
     norm = norm_of(scene.network, tuple(mask))
     return {
         "accuracy": accuracy,
@@ -78,8 +78,9 @@ def _dense_loss(scene: Scene) -> float:
     return scene.criterion.mean(scene.network(scene.pool.inputs), scene.pool.targets)
 
 
-def _accuracy(scene: Scene, examples: Examples) -> float:
-    outputs = torch.cat([scene.network(part) for part in examples.inputs.split(2000)])
+def _accuracy(scene: Scene, task: int, examples: Examples) -> float:
+    with scene.statistics.of(task):
+        outputs = torch.cat([scene.network(part) for part in examples.inputs.split(2000)])
     return float(scene.criterion.correct(outputs, examples.targets).cpu().double().mean())
 
 

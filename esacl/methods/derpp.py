@@ -3,7 +3,7 @@
 from typing import Any
 
 from esacl.config import RunConfig
-from esacl.sdp import Dense
+from esacl.form import Dense
 from esacl.training import Learner
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from esacl.anchors import Anchors
 from esacl.config import RunConfig
-from esacl.sdp import FORMS, Dense
+from esacl.form import Dense
+from esacl.sdp import FORMS
 from esacl.training import Learner
 
 

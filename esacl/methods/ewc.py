@@ -9,7 +9,7 @@ from typing import Any
 
 from esacl.anchors import Anchors
 from esacl.config import RunConfig
-from esacl.sdp import Dense
+from esacl.form import Dense
 from esacl.training import Learner
 
 

@@ -5,8 +5,8 @@ from typing import Any
 from esacl.anchors import Anchors
 from esacl.config import RunConfig
 from esacl.dynamic import TaskAwareDynamic
+from esacl.form import Dense
 from esacl.removal import Removal
-from esacl.sdp import Dense
 from esacl.training import Learner
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from esacl.config import RunConfig
 from esacl.cost import LayerFlops, Ledger, activation_bytes, count_layers, count_product, peak_bytes
-from esacl.networks import build
+from esacl.networks import NETWORKS, build, resnet18
 from esacl.tasks import TaskStream
 
 
@@ -60,6 +60,36 @@ def test_colour_images_and_another_loss():
     }
 
 
+RESNET_STAGES = ((64, 64, 32), (64, 128, 16), (128, 256, 8), (256, 512, 4))  # in, out, side of the maps
+
+
+def resnet_by_hand() -> dict[str, LayerFlops]:
+    layers = {"body.stem.weight": layer(conv(3, 64, 32), first=True)}
+    for number, (inside, outside, side) in enumerate(RESNET_STAGES, start=1):
+        first, second = f"body.block{number}a", f"body.block{number}b"
+        layers[f"{first}.conv1.weight"] = layer(conv(inside, outside, side))
+        for name in (f"{first}.conv2", f"{second}.conv1", f"{second}.conv2"):
+            layers[f"{name}.weight"] = layer(conv(outside, outside, side))
+        if inside != outside:
+            layers[f"{first}.shortcut.conv.weight"] = layer(2 * inside * outside * side * side)
+    return layers | {"head.weight": layer(linear(512, 10))}
+
+
+def test_resnet18_is_counted_to_the_last_operation(monkeypatch):
+    monkeypatch.setitem(NETWORKS, "resnet18", resnet18)  # in its own width
+    counted = count_layers(network_of("resnet18", (3, 32, 32)), torch.rand(1, 3, 32, 32))
+    assert counted == resnet_by_hand()
+    assert len(counted) == 21
+    assert sum(flops.forward for flops in counted.values()) == 1_110_845_440
+
+
+def test_a_product_of_resnet18_is_about_three_gradients():
+    network = network_of("resnet18", (1, 8, 8))
+    layers = count_layers(network, torch.rand(2, 1, 8, 8))
+    gradient = sum(f.forward + f.input_gradient + f.weight_gradient for f in layers.values())
+    assert 2.8 < count_product(network, torch.rand(2, 1, 8, 8)) / gradient < 3.2
+
+
 def test_a_dense_step_of_the_mlp_is_2_34_forward_passes():
     ledger = Ledger(MLP)
     ledger.dense_step(1)
@@ -81,9 +111,11 @@ def test_a_product_of_the_cnn_is_about_three_gradients():
     assert 2.5 < product / gradient < 3.5
 
 
-@pytest.mark.parametrize("name", ["mlp", "small-cnn"])
-def test_counting_leaves_the_network_as_it_was(name):
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", ["mlp", "small-cnn", "resnet18"])
+def test_counting_leaves_the_network_as_it_was(name, training):
     network = network_of(name, (1, 28, 28))
+    network.train(training)
     network.head.bias.requires_grad_(False)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     inputs = torch.rand(2, 1, 28, 28)
@@ -95,6 +127,7 @@ def test_counting_leaves_the_network_as_it_was(name):
     assert not network.head.bias.requires_grad
     assert network.head.weight.requires_grad
     assert not inputs.requires_grad
+    assert all(module.training == training for module in network.modules())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
 
 

@@ -13,9 +13,11 @@ ROOT = Path(__file__).resolve().parents[2]
 RECORD = {
     "esacl": (),
     "esacl.errors": (),
+    "esacl.normalisation": (),
     "esacl.config": ("pydantic",),
     "esacl.protocols": (),
-    "esacl.refusal": {"pydantic"},
+    "esacl.refusal": ("pydantic",),
+    "esacl.sections": ("pydantic",),
     "esacl.events": (),
     "esacl.look": (),
     "esacl.metrics": (),
