@@ -4,9 +4,11 @@ from app import comparing, comparison, literature, reading, report, widgets
 from app.figures import compared
 
 st.title("Which method, at what cost?")
+entry = reading.chosen()
+reading.record(entry)  # a run that cannot be read is said here as on every page
 left, right = st.columns([2, 3], gap="large")
 with left:
-    of, every = comparing.family_picker(reading.chosen(), reading.entries())
+    of, every = comparing.family_picker(entry, reading.entries())
 with right:
     found = comparing.groups_picker(every, of)
 st.caption(

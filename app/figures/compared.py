@@ -34,7 +34,7 @@ def tradeoff(frame: pd.DataFrame, axis: str, published: Sequence[Reference] = ()
     y = Scale(max(0.0, y.low), min(y.high, 1.005) if y.high > 1 else y.high)
     panel = Panel(
         x, y, TITLES[axis], "average accuracy at the end", alt="", width=700 if published else 620, height=370, left=60,
-        right=176 if published else 30, x_ticks=ticks, x_format=FORMS[axis], y_format=_percent_of(y),
+        right=190 if published else 30, x_ticks=ticks, x_format=FORMS[axis], y_format=_percent_of(y),
     )  # fmt: skip
     _front(panel, frame, left_is_better=axis != "sparsity")
     for r in rows(frame):
@@ -61,7 +61,7 @@ def _front(panel: Panel, frame: pd.DataFrame, *, left_is_better: bool) -> None:
     if best.empty:
         return
     xs, ys = best["x"].tolist(), best["y"].tolist()
-    steps = [(xs[0], panel.y.low), (xs[0], ys[0])]
+    steps = [(xs[0], ys[0])]
     for before, x, y in zip(ys, xs[1:], ys[1:]):
         steps += [(x, before), (x, y)]
     steps.append((panel.x.high if left_is_better else panel.x.low, ys[-1]))
@@ -86,11 +86,14 @@ def _published(panel: Panel, published: Sequence[Reference]) -> None:
     panel.marks.append(words(edge - 8, 14, "published, dense", "title"))
     placed = sorted(published, key=lambda r: -r.accuracy)
     heights = [panel.at_y(r.accuracy) or 0.0 for r in placed]
+    before, aside = -math.inf, False
     for r, at, beside in zip(placed, heights, apart(heights, 15.0, panel.top + 4, panel.height - panel.bottom)):
+        aside = at - before < 11 and not aside  # marks that would cover each other stand side by side
+        before = at
         tip = f"{r.written}: {percent(r.accuracy, 2)}\n{r.source}"
         look = f"open {palette.look(r.method)}"
-        panel.marks.append({**marker(edge, at, look, palette.shape(r.method), 5), "tip": tip})
-        panel.marks.append({**words(edge + 14, beside + 4, r.written, "tick"), "tip": tip})
+        panel.marks.append({**marker(edge + 14 * aside, at, look, palette.shape(r.method), 5), "tip": tip})
+        panel.marks.append({**words(edge + 28, beside + 4, r.written, "tick"), "tip": tip})
 
 
 def legend(frame: pd.DataFrame) -> Drawing:
