@@ -106,6 +106,7 @@ def _tex(r: Row, key: str) -> str:
     if isinstance(r[key], str):
         return "".join(_ESCAPES.get(sign, sign) for sign in " ".join(text.split()))
     text = re.sub(r"(\d[\d.]*)e([+-])0*(\d+)", lambda m: rf"{m[1]}\cdot10^{{{m[2].strip('+')}{m[3]}}}", text)
+    text = re.sub(r"(?<=\d) ([kMG]?B)", r"\\,\\mathrm{\1}", text) if "±" in text else text
     mathematical = any(sign in text for sign in "+-±^")
     return "$" + text.replace("±", r"\pm") + "$" if mathematical else text.replace("–", "--")
 

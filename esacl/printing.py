@@ -143,4 +143,7 @@ def _cost(cost: dict[str, Any]) -> str:
     if flops is not None:
         share = f" ({flops / dense:.2f} of dense SGD's)" if dense else ""
         told.append(f"training {flops:.3g} FLOPs{share}, analysis {cost['analysis_flops']:.3g} FLOPs")
+    if cost["bill"] and flops:
+        shares = [f"{item.replace('_', ' ')} {percent(part / flops)}%" for item, part in cost["bill"].items() if part]
+        return f"cost  {', '.join(told)}\nbill  {', '.join(shares)}"
     return "cost  " + ", ".join(told)

@@ -92,6 +92,7 @@ def test_latex_is_booktabs_with_escaped_names():
     assert all(line.replace(r"\&", "").count("&") == len(columns) - 1 for line in body.strip().splitlines())
     assert r"\pm" in body
     assert r"\cdot10^{9}" in body  # 1.26e+09
+    assert r"$2.35\,\mathrm{kB} \pm 0\,\mathrm{B}$" in body
     assert text.startswith("% split-digits, task;")
     assert comparing.as_latex([outcomes.row(runs[0])])  # one a run too
 
