@@ -30,6 +30,11 @@ _THEME = """:root { color-scheme: light dark; color: light-dark(#22262b, #e6e4df
 --st-text-color: light-dark(#22262b, #e6e4df); --st-background-color: light-dark(#fdfcfa, #15181c);
 --st-font: system-ui, sans-serif; --st-heading-font: Georgia, serif; --st-primary-color: light-dark(#1f6aa5, #62a8e0); }
 """
+_TABLES = """
+.wide { overflow-x: auto; } table { border-collapse: collapse; margin-bottom: 1.5rem; font-size: .9rem; }
+th, td { padding: .25rem .7rem; text-align: left; border-bottom: 1px solid #8886; white-space: nowrap; }
+"""
+_DRAWN = _THEME + (_FOLDER / "drawing.css").read_text(encoding="utf-8")
 
 
 def row(name: str, files: Mapping[str, Callable[[], bytes]], *, key: str) -> None:
@@ -59,23 +64,42 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
 
 def drawings(title: str, about: str, parts: Sequence[Mapping[str, Any]]) -> bytes:
     """Drawings in one HTML file that needs nothing else; what is stepped through on the page is so there too."""
+    return _page(title, about, _DRAWN, _drawn(parts))
+
+
+def comparison(
+    title: str,
+    about: str,
+    sections: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]], Sequence[Mapping[str, Any]]]],
+) -> bytes:
+    """Sections of a heading, a table (columns, rows of text) and drawings, in one HTML file that needs nothing else."""
+    body = []
+    for heading, columns, rows, parts in sections:
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
+        lines = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
+        table = "\n".join(f"<tr>{line}</tr>" for line in (head, *lines))
+        body.append(f"<h2>{html.escape(heading)}</h2>\n<div class=wide><table>\n{table}\n</table></div>{_drawn(parts)}")
+    return _page(title, about, _DRAWN + _TABLES, "\n".join(body))
+
+
+def _drawn(parts: Sequence[Mapping[str, Any]]) -> str:
     script = (_FOLDER / "drawing.js").read_text(encoding="utf-8").replace("export default function", "function draw")
-    style = _THEME + (_FOLDER / "drawing.css").read_text(encoding="utf-8")
-    body = f"""<script type="module">
+    return f"""<section></section><script type="module">
+const here = [...document.querySelectorAll("section:not([data-drawn])")][0];
+here.dataset.drawn = "1";
 {script}
 for (const data of {_json(list(parts))}) {{
-  const box = document.createElement("section");
+  const box = document.createElement("div");
   box.innerHTML = '<div class="drawings"></div>';
-  document.body.append(box);
+  here.append(box);
   draw({{ parentElement: box, data, setStateValue() {{}} }});
 }}
 </script>"""
-    return _page(title, about, style, body)
 
 
-def part(*shown: Drawing | None, scrub: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def part(*shown: Drawing | None, scrub: Mapping[str, Any] | None = None, even: bool = False) -> dict[str, Any]:
     """What one drawing component shows, for `drawings`."""
-    found: dict[str, Any] = {"drawings": [drawing for drawing in shown if drawing is not None]}
+    found: dict[str, Any] = {"drawings": [drawing for drawing in shown if drawing is not None], "even": even}
     return found if scrub is None else {**found, "scrub": dict(scrub)}
 
 

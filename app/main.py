@@ -15,6 +15,8 @@ PAGES = {  # file -> (title, path in the address)
     "curvature": ("Curvature", "curvature"),
     "landscape": ("Landscape", "landscape"),
     "selection": ("Selection", "selection"),
+    "cost": ("Cost", "cost"),
+    "compare": ("Compare", "compare"),
 }
 
 

@@ -17,6 +17,7 @@ from esacl.errors import InputError, RunUnreadable
 from esacl.events import Event
 from esacl.records import RunRecord, Status, Tail
 from esacl.store import RunStore
+from esacl.summary import summarise
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 RECORDED = ASSETS  # where the runs that come with the project are
@@ -107,6 +108,21 @@ def record(entry: Entry) -> RunRecord:
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _record(root: str, run_id: str, state: str, stamp: tuple[int, ...]) -> RunRecord:
     return _store(root).read(run_id)
+
+
+def summary(entry: Entry) -> dict[str, Any]:
+    """A finished run in numbers, as `esacl show --json` has it; kept, for pages that look at many runs at once.
+
+    Raises:
+        RunUnreadable: its folder is damaged.
+    """
+    stamp = _stamp(entry.store, entry.run_id, "events.jsonl", "measured.jsonl", "done.json", "config.json")
+    return _summary(str(entry.store.root), entry.run_id, stamp)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4096)
+def _summary(root: str, run_id: str, stamp: tuple[int, ...]) -> dict[str, Any]:
+    return summarise(_store(root).read(run_id))
 
 
 def arrays(entry: Entry, name: str) -> dict[str, np.ndarray] | None:

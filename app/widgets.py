@@ -40,11 +40,11 @@ STATES = {
 }
 
 
-def draw(*drawings: Drawing | None, key: str) -> None:
-    """Show drawings side by side, wrapped where the window is narrow; None is left out."""
+def draw(*drawings: Drawing | None, key: str, even: bool = False) -> None:
+    """Show drawings side by side, wrapped where the window is narrow; None is left out. `even`: all of one width."""
     shown = [drawing for drawing in drawings if drawing is not None]
     if shown:
-        _drawings(data={"drawings": shown}, key=key)
+        _drawings(data={"drawings": shown, "even": even}, key=key)
 
 
 def scrub(

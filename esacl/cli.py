@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from esacl import __version__, comparing, config, printing
+from esacl import __version__, comparing, config, outcomes, printing, serving
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Evaluated
 from esacl.look import AXES, PROBES, Look
@@ -78,7 +78,9 @@ def parser() -> argparse.ArgumentParser:
     resuming.add_argument("--held-lock", type=int, help=argparse.SUPPRESS)
     comparing_.add_argument("runs_to_compare", metavar="RUN", nargs="+", help="an id, a unique prefix, or `latest`")
     comparing_.add_argument("--csv", type=Path, metavar="FILE", help="write a table for spreadsheets")
-    comparing_.add_argument("--html", type=Path, metavar="FILE", help="write one page that needs nothing else")
+    comparing_.add_argument("--html", type=Path, metavar="FILE", help="write one page with figures, complete in itself")
+    comparing_.add_argument("--latex", type=Path, metavar="FILE", help="write a table for LaTeX with booktabs")
+    comparing_.add_argument("--by-seed", action="store_true", help="a row a run, not a mean over seeds")
     serving = _command(commands, "app", _app, "open the web app; options of `streamlit run` are passed on")
     serving.set_defaults(passes_on=True)
     return top
@@ -255,15 +257,19 @@ def _delete(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace) -> int:
     store = RunStore(args.runs)
     ids = list(dict.fromkeys(map(store.resolve, args.runs_to_compare)))
-    rows = [comparing.row(summarise(store.read(run_id))) for run_id in ids]
-    for path, text in ((args.csv, comparing.as_csv), (args.html, comparing.as_html)):
+    summaries = [summarise(store.read(run_id)) for run_id in ids]
+    runs, groups = [outcomes.row(summary) for summary in summaries], outcomes.groups(summaries)
+    rows = runs if args.by_seed else groups
+    for path, text in ((args.csv, comparing.as_csv), (args.latex, comparing.as_latex)):
         if path is None:
             continue
         try:
             path.write_text(text(rows), encoding="utf-8")
         except OSError as error:
             raise InputError(f"{path} cannot be written ({error.strerror}); name another file") from None
-    print(json.dumps({"runs": rows}) if args.json else comparing.as_table(rows))
+    if args.html is not None:
+        serving.report(store.root, ids, args.html)
+    print(json.dumps({"runs": runs, "groups": groups}) if args.json else comparing.as_table(rows))
     return 0
 
 
@@ -276,8 +282,6 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _app(args: argparse.Namespace) -> int:
-    from esacl import serving
-
     return serving.serve(args.runs, args.data, args.rest)
 
 

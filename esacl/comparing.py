@@ -1,93 +1,129 @@
-"""Runs beside each other: one row a run, as a table, CSV or one HTML file."""
+"""Rows of runs or of groups of seeds as text: for a terminal, for spreadsheets, for a paper."""
 
 import csv
-import html
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from esacl import metrics, printing
+from esacl import printing
+from esacl.outcomes import MEASURED, SETTINGS, Row
 
-COLUMNS = (
-    "run", "name", "status", "benchmark", "scenario", "method", "sparsity", "seed", "average_accuracy",
-    "learning_accuracy", "backward_transfer", "forgetting", "pruning_drop", "lambda_max_dense",
-    "lambda_max_pruned", "train_flops", "seconds",
+RUN_COLUMNS = ("run", "name", "status", *SETTINGS, "seed", *MEASURED)
+GROUP_COLUMNS = (
+    "name", "status", *SETTINGS, "settings", "n", *(key for name in MEASURED for key in (name, f"{name}_sd")),
+    "seeds", "runs",
 )  # fmt: skip
-_SHORT = {
-    "average_accuracy": "ACC, %", "learning_accuracy": "learned, %", "backward_transfer": "BWT",
-    "forgetting": "forgetting", "pruning_drop": "cut costs", "lambda_max_dense": "λmax dense",
-    "lambda_max_pruned": "λmax pruned", "train_flops": "FLOPs", "seconds": "time", "sparsity": "sparsity, %",
+TOLD = ("name", "status", *SETTINGS, "settings", "seed")  # told once, above, where all rows agree
+SHORT = {
+    "average_accuracy": "ACC, %", "average_accuracy_task": "task known, %", "learning_accuracy": "learned, %",
+    "backward_transfer": "BWT", "forgetting": "forgetting", "pruning_drop": "cut costs",
+    "smallest_sparsity": "least sparse, %", "lambda_max_dense": "λmax dense", "lambda_max_pruned": "λmax pruned",
+    "train_flops": "FLOPs", "flops_over_dense_sgd": "FLOPs/SGD", "train_flops_published_rule": "FLOPs, published",
+    "kept_bytes": "kept", "seconds": "time", "sparsity": "sparsity, %",
+}  # fmt: skip
+# A paper's table: what is measured on one machine alone stays out.
+TEX = {
+    "method": "method", "sparsity": "sparsity", "settings": "settings", "n": "$n$", "average_accuracy": "ACC",
+    "average_accuracy_task": "task known", "learning_accuracy": "learned", "backward_transfer": "BWT",
+    "forgetting": "forgetting", "pruning_drop": "cut", "flops_over_dense_sgd": "FLOPs/SGD",
+    "train_flops_published_rule": "published FLOPs", "kept_bytes": "kept",
+}  # fmt: skip
+_PERCENT = ("average_accuracy", "average_accuracy_task", "learning_accuracy", "sparsity", "smallest_sparsity")
+_POINTS = ("backward_transfer", "forgetting", "pruning_drop")
+_ESCAPES = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"}, "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
 }  # fmt: skip
 
 
-def row(summary: dict[str, Any]) -> dict[str, Any]:
-    """What `COLUMNS` name, of one run. Means over tasks for the cut's cost and the top eigenvalues."""
-    config = summary["config"]
-    cuts = [(cut["dense_accuracy"], cut["pruned_accuracy"]) for cut in summary["pruning"]]
-    return {
-        **{key: summary[key] for key in ("run", "name", "status")},
-        **{key: config[key] for key in ("benchmark", "scenario", "method", "sparsity", "seed")},
-        **{key: summary[key] for key in ("average_accuracy", "learning_accuracy", "backward_transfer", "forgetting")},
-        "pruning_drop": metrics.cost_of_cuts(cuts),
-        "lambda_max_dense": _mean(_sharpness(summary, "dense")),
-        "lambda_max_pruned": _mean(_sharpness(summary, "pruned")),
-        "train_flops": summary["cost"]["train_flops"],
-        "seconds": summary["cost"]["seconds"],
-    }
+def as_table(rows: Sequence[Row]) -> str:
+    """For a terminal: columns in which all rows agree are told once, above; what nobody knows is left out."""
+    shared, columns = _columns(rows)
+    told = ", ".join(f"{key} {cell(rows[0], key)}" for key in shared if rows[0][key] != "")
+    body = printing.table([SHORT.get(key, key) for key in columns], [[cell(r, k) for k in columns] for r in rows])
+    repeats = [run for r in rows for run in r.get("repeats", ())]
+    note = f"left out, repeats of a seed: {', '.join(repeats)}" if repeats else ""
+    return "\n\n".join(part for part in (told, body, note) if part)
 
 
-def as_table(rows: Sequence[dict[str, Any]]) -> str:
-    """For a terminal: columns in which all runs agree are told once, above."""
-    shared = [key for key in COLUMNS[1:8] if len(rows) > 1 and len({str(r[key]) for r in rows}) == 1]
-    columns = [key for key in COLUMNS if key not in shared]
-    told = ", ".join(f"{key} {_cell(key, rows[0][key])}" for key in shared if rows[0][key] != "")
-    body = printing.table([_SHORT.get(key, key) for key in columns], [[_cell(k, r[k]) for k in columns] for r in rows])
-    return f"{told}\n\n{body}" if told else body
+def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Names of columns and texts, for a page: as `as_table`, with nothing told above."""
+    shared, columns = _columns(rows)
+    columns = [*(key for key in shared if key != "status" and rows[0][key] != ""), *columns]
+    return [SHORT.get(key, key) for key in columns], [[cell(r, key) for key in columns] for r in rows]
 
 
-def as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """One line a run, numbers in full, nothing where a value is not known."""
+def as_csv(rows: Sequence[Row]) -> str:
+    """One line a row, numbers in full, nothing where a value is not known."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    columns = GROUP_COLUMNS if rows and "n" in rows[0] else RUN_COLUMNS
+    writer = csv.DictWriter(out, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows({key: _defused(value) for key, value in r.items()} for r in rows)
     return out.getvalue()
 
 
-def as_html(rows: Sequence[dict[str, Any]]) -> str:
-    """One file that needs nothing else."""
-    head = "".join(f"<th>{html.escape(_SHORT.get(key, key))}</th>" for key in COLUMNS)
-    body = "\n".join(
-        "<tr>" + "".join(f"<td>{html.escape(_cell(key, r[key]))}</td>" for key in COLUMNS) + "</tr>" for r in rows
-    )
-    style = "body{font:15px sans-serif;margin:2em}td,th{padding:.3em .8em;text-align:right}"
+def as_latex(rows: Sequence[Row]) -> str:
+    r"""A `tabular` for the package booktabs; benchmark and scenario stand above it where all rows agree."""
+    columns = [key for key in TEX if key in rows[0] and _known(rows, key)]
+    apart = [key for key in ("benchmark", "scenario") if len({r[key] for r in rows}) > 1]
+    columns = [*apart, *columns]
+    left = [key in ("method", "settings", *apart) for key in columns]
+    head = " & ".join(TEX.get(key, key) for key in columns)
+    body = "\n".join(" & ".join(_tex(r, key) for key in columns) + r" \\" for r in rows)
+    above = ", ".join(str(rows[0][key]) for key in ("benchmark", "scenario") if key not in apart)
     return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>EsaCL: runs compared</title>\n'
-        f"<style>{style}</style>\n<table>\n<tr>{head}</tr>\n{body}\n</table>\n</html>\n"
+        f"% {above or 'runs compared'}; percent, differences in points; mean and sample sd over n seeds\n"
+        f"\\begin{{tabular}}{{{''.join('l' if flush else 'r' for flush in left)}}}\n\\toprule\n{head} \\\\\n\\midrule\n"
+        f"{body}\n\\bottomrule\n\\end{{tabular}}\n"
     )
 
 
-def _cell(key: str, value: Any) -> str:
-    if key in ("average_accuracy", "learning_accuracy", "sparsity"):
+def cell(r: Row, key: str, form: Callable[[str, Any], str] | None = None) -> str:
+    """A value as text, with its standard deviation where there is one."""
+    form = form or _plain
+    sd = r.get(f"{key}_sd")
+    text = form(key, r[key])
+    if sd is None or r[key] is None:
+        return text
+    return f"{text} ± {form(key, sd).lstrip('+')}"
+
+
+def _plain(key: str, value: Any) -> str:
+    if key in _PERCENT:
         return printing.percent(value)
-    if key in ("backward_transfer", "forgetting", "pruning_drop"):
+    if key in _POINTS:
         return printing.points(value)
+    if key == "kept_bytes":
+        return printing.size(value)
     return printing.seconds(value) if key == "seconds" else printing.number(value)
 
 
-def _sharpness(summary: dict[str, Any], point: str) -> list[float]:
-    return [
-        found["top_eigenvalues"][0]
-        for found in summary["curvature"]
-        if found["point"] == point and not found["restricted"] and found["engine"] == "lanczos"
-        if found["top_eigenvalues"]
-    ]
+def _tex(r: Row, key: str) -> str:
+    text = cell(r, key)
+    if isinstance(r[key], str):
+        return "".join(_ESCAPES.get(sign, sign) for sign in " ".join(text.split()))
+    text = re.sub(r"(\d[\d.]*)e([+-])0*(\d+)", lambda m: rf"{m[1]}\cdot10^{{{m[2].strip('+')}{m[3]}}}", text)
+    text = re.sub(r"(?<=\d) ([kMG]?B)", r"\\,\\mathrm{\1}", text) if "±" in text else text
+    mathematical = any(sign in text for sign in "+-±^")
+    return "$" + text.replace("±", r"\pm") + "$" if mathematical else text.replace("–", "--")
+
+
+def _columns(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
+    every = [key for key in (GROUP_COLUMNS if "n" in rows[0] else RUN_COLUMNS) if key not in ("seeds", "runs")]
+    every = [key for key in every if not key.endswith("_sd") and (key not in (*MEASURED, *TOLD) or _known(rows, key))]
+    shared = [key for key in TOLD if key in every and len(rows) > 1 and len({str(r[key]) for r in rows}) == 1]
+    return shared, [key for key in every if key not in shared]
+
+
+def _known(rows: Sequence[Row], key: str) -> bool:
+    return any(r[key] not in (None, "") for r in rows)
 
 
 def _defused(value: Any) -> Any:
     # A spreadsheet runs a cell that begins like a formula; a run's name is anybody's text.
+    if isinstance(value, list):
+        value = " ".join(map(str, value))
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
-
-
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None

@@ -5,9 +5,11 @@ convolutions exactly and is blind to masks; what it does not count (activations,
 update) is linear in the number of activations and weights, and left out here as it is in published tables.
 """
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +22,10 @@ from esacl.batchnorm import by_batch, by_running
 Loss = Callable[[Tensor], Tensor]
 
 _COUNTS = (
-    "train_flops", "train_flops_dense_sgd", "train_flops_published_rule", "analysis_flops",
-    "examples_forward", "examples_backward",
+    "train_flops_dense_sgd", "train_flops_published_rule", "analysis_flops", "examples_forward", "examples_backward",
 )  # fmt: skip
+# What training is billed for. Their sum is `train_flops`: nothing is counted that is not on the bill.
+ITEMS = ("fresh_forward", "fresh_backward", "replay", "scoring", "fisher", "other")
 
 
 @dataclass(frozen=True)
@@ -71,33 +74,46 @@ class Ledger:
 
     `layers` are the dense FLOPs of `count_layers`, `product` those of `count_product` (None: three gradients'
     worth, which is what double backward costs). `densities` map names of weights to the fraction kept; a
-    weight that they do not name is dense.
+    weight that they do not name is dense. `bill` has an entry for each of `ITEMS`; `by_layer` holds the same
+    FLOPs by layer, without those of Hessian-vector products, which are counted as a whole.
     """
 
     def __init__(self, layers: Mapping[str, LayerFlops], product: int | None = None) -> None:
         self._layers = dict(layers)
-        self._product = 3 * self._gradient_flops(None) if product is None else product
-        self.train_flops = 0.0
+        self._product = product
+        self._uncharged = 0.0  # FLOPs of a checkpoint from before there were bills: no item, no layer is known
+        self.bill = dict.fromkeys(ITEMS, 0.0)
+        self.by_layer = dict.fromkeys(self._layers, 0.0)
         self.train_flops_dense_sgd = 0.0
         self.train_flops_published_rule = 0.0
         self.analysis_flops = 0.0
         self.examples_forward = 0
         self.examples_backward = 0
 
-    def forward(self, examples: int, densities: Mapping[str, float] | None = None) -> None:
+    @property
+    def train_flops(self) -> float:
+        """All that training was billed for."""
+        return math.fsum([self._uncharged, *self.bill.values()])
+
+    @property
+    def itemised(self) -> bool:
+        """Whether the bill tells all: not where a part was counted before there were bills."""
+        return self._uncharged == 0
+
+    def forward(self, examples: int, densities: Mapping[str, float] | None = None, *, item: str = "scoring") -> None:
         """A forward pass that training needs beside its steps: the scoring pass of IDS."""
-        self.train_flops += examples * self._forward_flops(densities)
+        self._charge(item, examples, self._forward(densities))
         self.examples_forward += examples
 
-    def gradient(self, examples: int, densities: Mapping[str, float] | None = None) -> None:
-        """A gradient that training needs beside its steps: a Fisher batch, the second gradient of SAM."""
-        self.train_flops += examples * self._gradient_flops(densities)
+    def gradient(self, examples: int, densities: Mapping[str, float] | None = None, *, item: str = "fisher") -> None:
+        """A gradient that training needs beside its steps: a Fisher batch, the second gradient of SAM ("other")."""
+        self._charge(item, examples, self._gradient(densities))
         self.examples_forward += examples
         self.examples_backward += examples
 
-    def products(self, examples: int) -> None:
+    def products(self, examples: int, *, item: str = "other") -> None:
         """A Hessian-vector product that training needs, over `examples`."""
-        self.train_flops += examples * self._product
+        self.bill[item] += examples * self._product_flops
         self.examples_forward += examples
         self.examples_backward += examples
 
@@ -117,49 +133,71 @@ class Ledger:
         where the method says. `replayed` of the forward examples
         come from the rehearsal buffer. They cost what fresh ones do; the rule of published tables bills a
         fresh example 3F and a replayed one F.
+
+        On the bill, an example that the backward pass leaves out was only scored; where some were, replayed
+        ones are taken to be among them by their share.
         """
         back = forward_examples if backward_examples is None else backward_examples
-        forward = self._forward_flops(densities)
         of_weights = updated if updated is not None else densities if survivors_only else None
-        backward = self._backward_flops(densities, of_weights)
-        self.train_flops += forward_examples * forward + back * backward
+        forward, backward = self._forward(densities), self._backward(densities, of_weights)
         fresh = (forward_examples - replayed) / forward_examples if forward_examples else 0.0
-        self.train_flops_published_rule += forward * (fresh * (forward_examples + 2 * back) + replayed)
+        fresh_back = fresh * back
+        self._charge("fresh_forward", fresh_back, forward)
+        self._charge("fresh_backward", fresh_back, backward)
+        self._charge("replay", back - fresh_back, forward)
+        self._charge("replay", back - fresh_back, backward)
+        self._charge("scoring", forward_examples - back, forward)
+        self.train_flops_published_rule += sum(forward.values()) * (fresh * (forward_examples + 2 * back) + replayed)
         self.examples_forward += forward_examples
         self.examples_backward += back
 
     def dense_step(self, examples: int) -> None:
         """What the same step would have cost dense SGD, for reference."""
-        self.train_flops_dense_sgd += examples * self._gradient_flops(None)
+        self.train_flops_dense_sgd += examples * sum(self._gradient(None).values())
 
     def analysis(self, forward_examples: int = 0, gradients: int = 0, products: int = 0) -> None:
         """What is computed only to be shown: examples of forward passes, of gradients, of HVPs, all dense."""
         self.analysis_flops += (
-            forward_examples * self._forward_flops(None)
-            + gradients * self._gradient_flops(None)
-            + products * self._product
+            forward_examples * sum(self._forward(None).values())
+            + gradients * sum(self._gradient(None).values())
+            + products * self._product_flops
         )
 
-    def state(self) -> dict[str, float]:
+    def state(self) -> dict[str, Any]:
         """The counts by name, as JSON can hold them."""
-        return {name: getattr(self, name) for name in _COUNTS}
+        own = {"train_flops": self.train_flops, "bill": dict(self.bill), "by_layer": dict(self.by_layer)}
+        return {**{name: getattr(self, name) for name in _COUNTS}, **own}
 
-    def load(self, state: Mapping[str, float]) -> None:
-        """Go on from the counts of `state()`."""
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from the counts of `state()`; a checkpoint from before there were bills has a sum without items."""
         for name in _COUNTS:
             setattr(self, name, type(getattr(self, name))(state[name]))
+        self.bill = {item: float(state.get("bill", {}).get(item, 0.0)) for item in ITEMS}
+        self.by_layer = {name: float(state.get("by_layer", {}).get(name, 0.0)) for name in self._layers}
+        told = math.fsum(self.bill.values())
+        self._uncharged = 0.0 if state["train_flops"] == told else float(state["train_flops"]) - told
 
-    def _forward_flops(self, densities: Mapping[str, float] | None) -> float:
-        return sum(_density(densities, name) * layer.forward for name, layer in self._layers.items())
+    def _charge(self, item: str, examples: float, costs: Mapping[str, float]) -> None:
+        self.bill[item] += examples * sum(costs.values())
+        for name, flops in costs.items():
+            self.by_layer[name] += examples * flops
 
-    def _backward_flops(self, densities: Mapping[str, float] | None, of_weights: Mapping[str, float] | None) -> float:
-        return sum(
-            _density(densities, name) * layer.input_gradient + _density(of_weights, name) * layer.weight_gradient
+    @property
+    def _product_flops(self) -> float:
+        return 3 * sum(self._gradient(None).values()) if self._product is None else self._product
+
+    def _forward(self, densities: Mapping[str, float] | None) -> dict[str, float]:
+        return {name: _density(densities, name) * layer.forward for name, layer in self._layers.items()}
+
+    def _backward(self, inputs: Mapping[str, float] | None, weights: Mapping[str, float] | None) -> dict[str, float]:
+        return {
+            name: _density(inputs, name) * layer.input_gradient + _density(weights, name) * layer.weight_gradient
             for name, layer in self._layers.items()
-        )
+        }
 
-    def _gradient_flops(self, densities: Mapping[str, float] | None) -> float:
-        return self._forward_flops(densities) + self._backward_flops(densities, None)
+    def _gradient(self, densities: Mapping[str, float] | None) -> dict[str, float]:
+        back = self._backward(densities, None)
+        return {name: flops + back[name] for name, flops in self._forward(densities).items()}
 
 
 def peak_bytes(device: torch.device | str) -> int:

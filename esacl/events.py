@@ -159,7 +159,11 @@ class Evaluated:
 
 @dataclass(frozen=True, kw_only=True)
 class CostCounted:
-    """Cumulative costs after a task: counted FLOPs, examples, bytes of what is kept."""
+    """Cumulative costs after a task: counted FLOPs, examples, bytes of what is kept.
+
+    The bill, `*_flops` from `fresh_forward_flops` on, sums to `train_flops`; null where it is not known: runs from
+    before there were bills have none. `layer_flops` are those of `layer_names`, without Hessian-vector products.
+    """
 
     task: int
     train_flops: float
@@ -174,6 +178,14 @@ class CostCounted:
     buffer_bytes: int
     optimiser_bytes: int
     activations_bytes: int
+    fresh_forward_flops: float | None = None
+    fresh_backward_flops: float | None = None
+    replay_flops: float | None = None  # forward and backward of what the buffer brings
+    scoring_flops: float | None = None  # forward passes without a backward one: IDS
+    fisher_flops: float | None = None  # gradients of the consolidation
+    other_flops: float | None = None
+    layer_names: tuple[str, ...] = ()
+    layer_flops: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,8 +273,8 @@ def from_line(line: str | bytes) -> Event:
     if kind is None:
         raise RunUnreadable(f"unknown event in line {line[:80]!r}; this run may come from a newer version")
     known = _field_types(kind)
-    if fields.keys() != known.keys():
-        odd = sorted(fields.keys() ^ known.keys())
+    odd = sorted((fields.keys() - known.keys()) | (known.keys() - fields.keys() - _with_default(kind)))
+    if odd:
         raise RunUnreadable(f"{kind.__name__} has missing or unknown fields: {', '.join(odd)}")
     return kind(**{name: _checked(kind, name, value, known[name]) for name, value in fields.items()})
 
@@ -293,6 +305,13 @@ def _fits(value: Any, wanted: Any) -> bool:
 def _field_types(kind: type) -> dict[str, Any]:
     hints = typing.get_type_hints(kind)
     return {f.name: hints[f.name] for f in dataclasses.fields(kind) if f.name not in _NOT_A_LINE}
+
+
+@functools.cache
+def _with_default(kind: type) -> frozenset[str]:
+    """Fields that came later: older lines read without them. A digest is no such field: it is made, not assumed."""
+    found = (f.name for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING)
+    return frozenset(found) - {"digest"}
 
 
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -240,4 +241,13 @@ def _cost(learner: Learner, stage: Stage) -> CostCounted:
         buffer_bytes=learner.buffer.bytes,
         optimiser_bytes=4 * sum(p.numel() for p in learner.parameters.values()) if learner.config.momentum else 0,
         activations_bytes=activation_bytes(learner.network, batch),
+        **_bill(ledger),
     )
+
+
+def _bill(ledger: Ledger) -> dict[str, Any]:
+    """Where the FLOPs went; nothing where a part of them came without a bill."""
+    if not ledger.itemised:
+        return {}
+    items = {f"{item}_flops": flops for item, flops in ledger.bill.items()}
+    return {**items, "layer_names": tuple(ledger.by_layer), "layer_flops": tuple(ledger.by_layer.values())}

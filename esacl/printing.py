@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 Summary = dict[str, Any]
+WORDS = ("name", "status", "benchmark", "scenario", "method", "settings")  # columns of text
 
 
 def result_text(summary: Summary) -> str:
@@ -22,7 +23,7 @@ def result_text(summary: Summary) -> str:
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Aligned columns: the first and names to the left, numbers to the right."""
     widths = [max(map(len, cells)) for cells in zip(columns, *rows)]
-    left = [place == 0 or column in ("name", "status") for place, column in enumerate(columns)]
+    left = [place == 0 or column in WORDS for place, column in enumerate(columns)]
     lines = []
     for row in (columns, *rows):
         cells = [cell.ljust(w) if flush else cell.rjust(w) for cell, w, flush in zip(row, widths, left)]
@@ -53,6 +54,16 @@ def seconds(value: float | None) -> str:
         return "–"
     whole = round(value)
     return f"{value:.1f} s" if value < 100 else f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def size(value: float | None) -> str:
+    """Bytes in the unit that keeps them short."""
+    if value is None:
+        return "–"
+    for unit, one in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= one:
+            return f"{value / one:.3g} {unit}"
+    return f"{value:.0f} B"
 
 
 def _heading(summary: Summary) -> str:
@@ -144,4 +155,7 @@ def _cost(cost: dict[str, Any]) -> str:
     if flops is not None:
         share = f" ({flops / dense:.2f} of dense SGD's)" if dense else ""
         told.append(f"training {flops:.3g} FLOPs{share}, analysis {cost['analysis_flops']:.3g} FLOPs")
+    if cost["bill"] and flops:
+        shares = [f"{item.replace('_', ' ')} {percent(part / flops)}%" for item, part in cost["bill"].items() if part]
+        return f"cost  {', '.join(told)}\nbill  {', '.join(shares)}"
     return "cost  " + ", ".join(told)

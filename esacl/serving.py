@@ -1,8 +1,9 @@
-"""`esacl app`: starts Streamlit on the web app that belongs to this installation."""
+"""`esacl app` and `esacl compare --html`: start what belongs to the app, in a process of its own."""
 
 import importlib.util
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,22 @@ def serve(runs: Path, data: Path | None, options: Sequence[str]) -> int:
     os.chdir(main.parent.parent)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(main), *options])  # noqa: S606
+
+
+def report(runs: Path, ids: Sequence[str], out: Path) -> None:
+    """Write a page about these runs, figures and all; drawing them is the app's work, so the app is asked.
+
+    Raises:
+        InputError: the app is not installed, or the page cannot be written.
+    """
+    missing = [name for name in ("streamlit", "pandas") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"--html needs {missing[0]} to draw; `pip install -r requirements.txt` installs it")
+    command = [sys.executable, "-m", "app.report", "--runs", str(runs.absolute()), "--out", str(out.absolute()), *ids]
+    done = subprocess.run(command, cwd=find_app().parent.parent, capture_output=True, text=True)
+    if done.returncode:
+        told = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
+        raise InputError(told[-1] if told else f"{out} could not be drawn ({done.stderr.strip()[-200:]})")
 
 
 def find_app() -> Path:

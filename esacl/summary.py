@@ -17,6 +17,7 @@ from esacl.events import (
 )
 from esacl.records import RunRecord
 
+BILL = ("fresh_forward", "fresh_backward", "replay", "scoring", "fisher", "other")  # `cost.ITEMS`: no torch in here
 Matrix = list[list[float | None]]
 T = TypeVar("T")
 
@@ -117,8 +118,11 @@ def _cost(record: RunRecord) -> dict[str, Any]:
         "examples_forward", "examples_backward",
     )  # fmt: skip
     kinds = ("weights", "masks", "anchors", "buffer", "optimiser", "activations")
+    items = {item: last.get(f"{item}_flops") for item in BILL}
     return {
         **{name: last.get(name) for name in totals},
+        "bill": items if items["other"] is not None else None,
+        "layers": dict(zip(last.get("layer_names", ()), last.get("layer_flops", ()))) or None,
         "seconds": measured.get("seconds"),
         "peak_bytes": max(peaks, default=None),
         "state_bytes": {kind: last.get(f"{kind}_bytes") for kind in kinds},

@@ -145,7 +145,7 @@ assert not at.exception, at.exception
 assert not at.error, at.error
 print(at.title[0].value, len(at.metric))
 """
-    assert in_copy(followed, "-c", code).strip().splitlines()[-1] == "What did it cost? 1"
+    assert in_copy(followed, "-c", code).strip().splitlines()[-1] == "How fast was it? 1"
 
 
 def test_the_recipe_of_a_table_makes_one(followed):

@@ -47,7 +47,55 @@ function figure(drawing, animated) {
     caption.textContent = drawing.caption;
     box.append(caption);
   }
+  if (drawing.save) box.append(saver(svg, drawing.save));
   return box;
+}
+
+const STYLES = [
+  "fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "stroke-linecap", "opacity",
+  "font-family", "font-size", "font-weight", "font-style", "paint-order", "visibility",
+];
+const TWICE = 2;  // for print: twice the pixels of the screen
+
+// The figure as it is on the screen, theme and all: styles live in the page, so they are written into a copy first.
+async function picture(svg) {
+  const copy = svg.cloneNode(true);
+  const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
+  const originals = [svg, ...svg.querySelectorAll("*")];
+  [copy, ...copy.querySelectorAll("*")].forEach((element, i) => {
+    const style = getComputedStyle(originals[i]);
+    for (const name of STYLES) element.style.setProperty(name, style.getPropertyValue(name));
+  });
+  copy.setAttribute("width", width);
+  copy.setAttribute("height", height);
+  const image = new Image();
+  image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(new XMLSerializer().serializeToString(copy));
+  await image.decode();
+  const edge = 14, canvas = document.createElement("canvas");
+  canvas.width = (width + 2 * edge) * TWICE;
+  canvas.height = (height + 2 * edge) * TWICE;
+  const brush = canvas.getContext("2d");
+  brush.scale(TWICE, TWICE);
+  brush.fillStyle = getComputedStyle(svg.closest(".drawings")).getPropertyValue("--st-background-color") || "#fff";
+  brush.fillRect(0, 0, width + 2 * edge, height + 2 * edge);
+  brush.drawImage(image, edge, edge);
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+}
+
+function saver(svg, name) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "save";
+  button.textContent = "Save as PNG";
+  button.setAttribute("aria-label", `Save as PNG: ${name}`);
+  button.onclick = async () => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await picture(svg));
+    link.download = `${name}.png`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+  return button;
 }
 
 function show(animated, index) {
@@ -165,7 +213,7 @@ export default function (component) {
     parts.push(box, facts(scrub, animated));
   }
   const grid = document.createElement("div");
-  grid.className = "grid";
+  grid.className = data.even ? "grid even" : "grid";
   for (const drawing of data.drawings) grid.append(figure(drawing, animated));
   parts.push(grid);
   root.replaceChildren(...parts);

@@ -1,11 +1,12 @@
 """What a run has cost: counted FLOPs, and the bytes of what it keeps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from app.bills import Bar
 from app.drawing import Drawing, Panel
 from app.scale import Scale
-from app.wording import number, size
+from app.wording import number, percent, size
 
 FLOPS = {
     "train_flops": ("this run's training", "pruned"),
@@ -34,7 +35,36 @@ def state(cost: Mapping[str, Any]) -> Drawing:
     return _bars([(name, look, kept.get(key)) for key, (name, look) in BYTES.items()], "bytes", "bytes", size)
 
 
-def _bars(entries: Sequence[tuple[str, str, float | None]], title: str, unit: str, form: Any) -> Drawing:
+def bars(
+    found: Sequence[Bar],
+    title: str,
+    unit: str,
+    form: Callable[[float], str],
+    *,
+    against: float | None = None,
+    against_name: str = "",
+) -> Drawing:
+    """A bar an item: what was computed and not run is hatched. `against`: each value is told as a share of it too."""
+
+    def told(value: float) -> str:
+        share = f" ({percent(value / against, 0 if value >= 0.1 * against else 1)})" if against else ""
+        return form(value) + share
+
+    entries = [(bar.name, "dense hatched" if bar.computed else "pruned", bar.value) for bar in found]
+    tips = [f"\n{bar.tip}" + ("\ncomputed, not run" if bar.computed else "") if bar.tip else "" for bar in found]
+    drawing = _bars(entries, title, unit, told, tips, right=150)
+    return {**drawing, "alt": f"{drawing['alt']} In brackets: share of {against_name}."} if against else drawing
+
+
+def _bars(
+    entries: Sequence[tuple[str, str, float | None]],
+    title: str,
+    unit: str,
+    form: Callable[[float], str],
+    tips: Sequence[str] = (),
+    *,
+    right: float = 84,
+) -> Drawing:
     shown = [(name, look, float(value)) for name, look, value in entries if value is not None]
     highest = max((value for *_, value in shown), default=1.0) or 1.0
     panel = Panel(
@@ -46,7 +76,7 @@ def _bars(entries: Sequence[tuple[str, str, float | None]], title: str, unit: st
         width=520,
         height=44 + 30 * len(shown),
         left=190,
-        right=84,
+        right=right,
         top=26,
         bottom=18,
         x_ticks=(),
@@ -58,9 +88,8 @@ def _bars(entries: Sequence[tuple[str, str, float | None]], title: str, unit: st
         if top is None or foot is None or end is None:
             continue
         box = {"x": panel.left, "y": top, "width": max(0.0, end - panel.left), "height": foot - top}
-        panel.marks.append(
-            {"tag": "rect", "at": {**box, "class": f"bar {look}"}, "tip": f"{name}: {value:,.0f} {unit}"}
-        )
+        tip = f"{name}: {value:,.0f} {unit}" + (tips[row] if tips else "")
+        panel.marks.append({"tag": "rect", "at": {**box, "class": f"bar {look}"}, "tip": tip})
         panel.text(0, at, name, "", dx=-10, dy=4, anchor="end")
         panel.text(value, at, form(value), "tick", dx=7, dy=4)
     panel.alt = f"{title}: " + ", ".join(f"{name} {form(value)}" for name, _, value in shown) + "."

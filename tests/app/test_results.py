@@ -2,7 +2,7 @@ import pytest
 from synthetic_run import synthetic_config, synthetic_events
 
 from app import results
-from esacl import comparing
+from esacl import outcomes
 from esacl.records import RunRecord, Status
 from esacl.summary import summarise
 
@@ -22,7 +22,7 @@ def made():
 def test_the_app_and_the_terminal_give_the_cost_of_the_cut_the_same_sign(made):
     summary = summarise(made())
     cost = results.cost_of_cuts(summary)
-    assert cost == pytest.approx(comparing.row(summary)["pruning_drop"])
+    assert cost == pytest.approx(outcomes.row(summary)["pruning_drop"])
     assert cost > 0
     assert results.cost_of_cuts(summarise(made(method="finetune", sparsity=0.0))) is None
 

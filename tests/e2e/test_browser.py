@@ -1,6 +1,8 @@
 """The app as its users meet it: the real command, a real browser, real runs."""
 
 import re
+import struct
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -8,7 +10,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 pytestmark = pytest.mark.browser
 
-PAGES = ("", "run", "forgetting", "sparsity", "curvature", "landscape", "selection")
+PAGES = ("", "run", "forgetting", "sparsity", "curvature", "landscape", "selection", "cost", "compare")
 BAR = "[data-testid=stProgress]"
 
 
@@ -72,6 +74,19 @@ def test_every_page_fits_and_shows_no_fault(visit, width, dark):
         for figure in here.page.locator(".drawings svg[role=img]").all():
             assert len(figure.get_attribute("aria-label")) > 10
             assert figure.bounding_box()["x"] + figure.bounding_box()["width"] <= width
+
+
+def test_a_figure_is_saved_as_a_picture_of_twice_its_size(visit):
+    here = visit()
+    here.open("compare")
+    figure = here.page.locator(".drawings figure", has=here.page.locator("button.save")).first
+    view = [float(part) for part in figure.locator("svg").get_attribute("viewBox").split()]
+    with here.page.expect_download() as saved:
+        figure.locator("button.save").click()
+    assert saved.value.suggested_filename == "esacl-split-digits-task-flops.png"
+    head = Path(saved.value.path()).read_bytes()[:24]
+    assert head.startswith(b"\x89PNG")
+    assert struct.unpack(">II", head[16:]) == (2 * (view[2] + 28), 2 * (view[3] + 28))
 
 
 def test_figures_follow_the_theme(visit):

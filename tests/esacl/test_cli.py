@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import re
@@ -321,7 +322,33 @@ def test_compare_as_table_json_csv_and_html(kept, esacl, tmp_path):
     assert len(text.splitlines()) == 3
     assert "\"'=2+3<b>" in text  # text, not a formula
     assert esacl(*runs, "--csv", tmp_path / "none" / "t.csv").is_refused()
+    assert esacl(*runs, "--html", tmp_path / "none" / "t.html").is_refused()
     kept.delete(kept.ids()[0])
+
+
+def test_compare_takes_seeds_together_unless_told(kept, esacl, tmp_path):
+    assert esacl("run", *SMALL, "--runs", kept.root, "--seed", "5", "--json").code == 0
+    runs = ["compare", *kept.ids()[:2], "--runs", kept.root]
+    outcome = esacl(*runs, "--latex", tmp_path / "t.tex", "--csv", tmp_path / "t.csv", "--json")
+    (group,) = outcome.json["groups"]
+    assert (group["n"], len(outcome.json["runs"])) == (2, 2)
+    assert group["average_accuracy_sd"] is not None
+    assert "±" in esacl(*runs).out
+    assert "±" not in esacl(*runs, "--by-seed").out
+    assert (tmp_path / "t.tex").read_text().count(r"\pm") > 3
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 2
+    esacl(*runs, "--by-seed", "--csv", tmp_path / "t.csv")
+    assert len((tmp_path / "t.csv").read_text().splitlines()) == 3
+    kept.delete(kept.ids()[0])
+
+
+def test_a_page_without_the_app_is_one_line(kept, esacl, tmp_path, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "streamlit" else found(name))
+    outcome = esacl("compare", kept.ids()[0], "--runs", kept.root, "--html", tmp_path / "t.html")
+    assert outcome.is_refused()
+    assert "--html needs streamlit" in outcome.err
+    assert not (tmp_path / "t.html").exists()
 
 
 def test_the_analyses_of_the_command_are_those_of_the_library():

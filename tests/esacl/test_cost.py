@@ -1,12 +1,17 @@
 """Costs: FLOPs against a count by hand to the last operation, bytes against shapes."""
 
+import math
+from dataclasses import fields
+
 import psutil
 import pytest
 import torch
 from torch import nn
 
+from esacl import summary
 from esacl.config import RunConfig
-from esacl.cost import LayerFlops, Ledger, activation_bytes, count_layers, count_product, peak_bytes
+from esacl.cost import ITEMS, LayerFlops, Ledger, activation_bytes, count_layers, count_product, peak_bytes
+from esacl.events import CostCounted
 from esacl.networks import NETWORKS, build, resnet18
 from esacl.tasks import TaskStream
 
@@ -202,11 +207,119 @@ def test_a_ledger_goes_on_from_its_state():
 
 
 def test_the_fields_are_those_of_the_event():
-    from dataclasses import fields
+    names = {field.name for field in fields(CostCounted)}
+    assert set(Ledger(LAYERS).state()) - {"bill", "by_layer"} <= names
+    assert {f"{item}_flops" for item in ITEMS} <= names
+    assert summary.BILL == ITEMS
 
-    from esacl.events import CostCounted
 
-    assert set(Ledger(LAYERS).state()) <= {field.name for field in fields(CostCounted)}
+# The bill
+
+
+def test_every_flop_is_on_the_bill_and_in_a_layer():
+    ledger = Ledger(LAYERS, product=1000)
+    ledger.step(64, 32, densities={"a": 0.5}, replayed=16)
+    ledger.forward(5)
+    ledger.gradient(3)
+    ledger.gradient(2, item="other")
+    forward, backward = 50 + 10, 100 + 10 + 10
+    assert ledger.bill == {
+        "fresh_forward": 24 * forward, "fresh_backward": 24 * backward, "replay": 8 * (forward + backward),
+        "scoring": 32 * forward + 5 * 110, "fisher": 3 * 230, "other": 2 * 230,
+    }  # fmt: skip
+    assert ledger.train_flops == 64 * forward + 32 * backward + 5 * (110 + 230)
+    assert math.fsum(ledger.by_layer.values()) == ledger.train_flops
+    assert ledger.by_layer["a"] == 64 * 50 + 32 * 100 + 5 * 100 + 5 * 200
+    ledger.products(1)
+    assert ledger.bill["other"] == 2 * 230 + 1000
+    assert ledger.train_flops - math.fsum(ledger.by_layer.values()) == 1000  # no layer is known of a product
+
+
+def test_the_sum_is_exact_where_densities_are_no_round_numbers():
+    ledger = Ledger(LAYERS)
+    for i in range(1, 50):
+        ledger.step(7, 3, densities={"a": 1 / i, "b": 0.1}, survivors_only=bool(i % 2), replayed=i % 3)
+        ledger.forward(i, {"a": 0.3})
+    assert ledger.train_flops == math.fsum(ledger.bill.values())
+    assert math.fsum(ledger.by_layer.values()) == pytest.approx(ledger.train_flops, rel=1e-12)
+
+
+def test_a_checkpoint_without_a_bill_is_gone_on_from_and_not_itemised():
+    old = {name: value for name, value in Ledger(LAYERS).state().items() if name not in ("bill", "by_layer")}
+    ledger = Ledger(LAYERS)
+    ledger.load({**old, "train_flops": 500.0})
+    ledger.step(1)
+    assert ledger.train_flops == 730
+    assert not ledger.itemised
+    again = Ledger(LAYERS)
+    again.load(ledger.state())
+    assert again.train_flops == 730
+    assert not again.itemised
+    assert Ledger(LAYERS).itemised
+
+
+# Whole steps of three networks, by hand: MACs of a layer = inputs x outputs x positions, two FLOPs each
+
+MACS = {  # network -> MACs of each layer for one example, first layer first
+    "mlp": (784 * 400, 400 * 400, 400 * 10),
+    "small-cnn": (9 * 32 * 784, 32 * 9 * 64 * 196, 64 * 9 * 128 * 49, 1152 * 128, 128 * 10),
+    "strided": (3 * 9 * 8 * 16, 8 * 6 * 16, 96 * 5),
+}
+
+
+class Strided(nn.Module):
+    """3x3 with stride 2, 1x1, linear: 3x8x8 images become 8x4x4, 6x4x4, 5."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.narrow = nn.Conv2d(8, 6, 1)
+        self.head = nn.Linear(96, 5)
+
+    def forward(self, inputs):
+        return self.head(self.narrow(self.wide(inputs).relu()).relu().flatten(1))
+
+
+@pytest.fixture(scope="module", params=MACS)
+def counted(request):
+    """A fresh ledger of a network, and its MACs."""
+    shape = (3, 8, 8) if request.param == "strided" else (1, 28, 28)
+    network = Strided() if request.param == "strided" else network_of(request.param, (1, 28, 28))
+    layers = count_layers(network, torch.rand(2, *shape))
+    return lambda: Ledger(layers), MACS[request.param]
+
+
+def test_a_replay_step_of_each_network(counted):
+    ledger, macs = counted[0](), counted[1]
+    ledger.step(64, replayed=32)
+    ledger.dense_step(32)
+    forward, backward = 2 * sum(macs), 4 * sum(macs) - 2 * macs[0]  # the data needs no gradient
+    assert ledger.train_flops == 64 * (forward + backward) == 2 * ledger.train_flops_dense_sgd
+    assert ledger.bill["replay"] == 32 * (forward + backward)
+    assert ledger.train_flops_published_rule == 32 * 3 * forward + 32 * forward
+
+
+def test_a_step_of_each_network_that_goes_back_on_a_quarter(counted):
+    ledger, macs = counted[0](), counted[1]
+    ledger.step(64, 16)
+    forward, backward = 2 * sum(macs), 4 * sum(macs) - 2 * macs[0]
+    assert ledger.train_flops == 64 * forward + 16 * backward
+    assert ledger.bill["scoring"] == 48 * forward
+    assert ledger.train_flops_published_rule == forward * (64 + 2 * 16)
+
+
+@pytest.mark.parametrize("survivors_only", [False, True])
+def test_a_sparse_step_of_each_network(counted, survivors_only):
+    ledger, macs = counted[0](), counted[1]
+    first, *_, last = ledger.by_layer
+    ledger.step(8, densities={first: 0.25, last: 0.5}, survivors_only=survivors_only)
+    share = [0.25, *[1.0] * (len(macs) - 2), 0.5]
+    forward = sum(2 * m * d for m, d in zip(macs, share))
+    of_inputs = sum(2 * m * d for m, d in zip(macs[1:], share[1:]))
+    of_weights = forward if survivors_only else 2 * sum(macs)
+    assert ledger.train_flops == 8 * (forward + of_inputs + of_weights)
+    assert ledger.train_flops_published_rule == 8 * 3 * forward
+    assert ledger.by_layer[first] == 8 * 2 * macs[0] * (0.25 + (0.25 if survivors_only else 1.0))
 
 
 def test_activations_are_what_the_backward_pass_needs():

@@ -11,6 +11,7 @@ from esacl.events import (
     EVENTS,
     ArrayRecorded,
     CheckpointReady,
+    CostCounted,
     CurvatureMeasured,
     Failed,
     RunFinished,
@@ -100,6 +101,18 @@ def test_what_is_no_event_is_refused(line, told):
 def test_whole_numbers_stand_for_floats():
     event = from_line('{"event":"TaskFinished","task":0,"density":1}')
     assert isinstance(event.density, float)
+
+
+def test_a_line_from_before_there_were_bills_is_read():
+    event = next(e for e in examples() if isinstance(e, CostCounted))
+    later = [f.name for f in dataclasses.fields(CostCounted) if f.default is not dataclasses.MISSING]
+    fields = {name: value for name, value in json.loads(to_line(event)).items() if name not in later}
+    old = from_line(json.dumps(fields))
+    assert old.train_flops == event.train_flops
+    assert (old.replay_flops, old.layer_names) == (None, ())
+    del fields["train_flops"]
+    with pytest.raises(RunUnreadable, match=r"missing or unknown fields: train_flops$"):
+        from_line(json.dumps(fields))
 
 
 def test_arrays_are_equal_by_name_and_content():

@@ -32,6 +32,9 @@ RECORD = {
     "esacl.recording": (),
     "esacl.store": (),
     "esacl.summary": (),
+    "esacl.outcomes": (),
+    "esacl.printing": (),
+    "esacl.comparing": (),
     "esacl.jobs": ("psutil",),
 }
 # The command line joins both halves; it loads the compute half inside the functions that compute.
@@ -40,8 +43,6 @@ COMMANDS = {
     "esacl.cli": (),
     "esacl.computing": ("torch",),  # inside a function
     "esacl.progress": ("tqdm",),
-    "esacl.printing": (),
-    "esacl.comparing": (),
     "esacl.viewing": (),
     "esacl.serving": (),
     "esacl.doctor": ("torch",),  # inside a function

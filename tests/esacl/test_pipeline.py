@@ -1,5 +1,6 @@
 """run(config): which events come, in which order, and that they say what the weights say."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ import esacl
 from esacl import networks, pipeline
 from esacl.config import BENCHMARKS as FACTS
 from esacl.config import SPARSE_METHODS, RunConfig
+from esacl.cost import ITEMS
 from esacl.errors import DataMissing, InputError
 from esacl.events import (
     Analysing,
@@ -196,6 +198,13 @@ def test_costs_grow_and_bytes_are_those_of_what_is_kept():
     assert costs[-1].optimiser_bytes == 4 * (prunable + others)
     # Omega and theta* of survivors and biases, and a row and a column factor a layer.
     assert costs[-1].anchors_bytes == 4 * (2 * (prunable // 10 + 200) + (100 + 64) + (100 + 100))
+    for cost in costs:
+        items = {item: getattr(cost, f"{item}_flops") for item in ITEMS}
+        assert math.fsum(items.values()) == cost.train_flops
+        assert min(items["fresh_forward"], items["fisher"], items["scoring"]) > 0
+        assert cost.layer_names == ("body.hidden1.weight", "body.hidden2.weight", "head.weight")
+        assert sum(cost.layer_flops) == pytest.approx(cost.train_flops, rel=1e-12)
+    assert costs[0].replay_flops == 0 < costs[1].replay_flops
 
 
 @pytest.mark.parametrize(("name", "scenario"), SCENARIOS)

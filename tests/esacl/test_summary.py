@@ -14,7 +14,7 @@ from esacl.events import (
     TaskFinished,
 )
 from esacl.records import RunRecord, Status
-from esacl.summary import accuracy_matrix, summarise
+from esacl.summary import BILL, accuracy_matrix, summarise
 
 # The names that others build on.
 TOP = {
@@ -31,7 +31,7 @@ CURVATURE = {
 }  # fmt: skip
 COST = {
     "train_flops", "train_flops_dense_sgd", "train_flops_published_rule", "analysis_flops", "examples_forward",
-    "examples_backward", "seconds", "peak_bytes", "state_bytes",
+    "examples_backward", "seconds", "peak_bytes", "state_bytes", "bill", "layers",
 }  # fmt: skip
 KINDS = {"weights", "masks", "anchors", "buffer", "optimiser", "activations"}
 
@@ -157,6 +157,16 @@ def test_class_il_has_the_same_logits_with_the_task_known():
     summary = summarise(record(RunConfig(tasks=2, scenario="class"), *events))
     assert summary["accuracy_matrix_task"] == [[1.0, None], [1.0, 1.0]]
     assert summarise(record(RunConfig(tasks=2), *events))["accuracy_matrix_task"] is None
+
+
+def test_the_bill_is_told_where_there_is_one():
+    assert summarise(record(RunConfig(), COUNTED))["cost"]["bill"] is None
+    assert summarise(record(RunConfig(), COUNTED))["cost"]["layers"] is None
+    items = {f"{item}_flops": 1.0 for item in BILL}
+    billed = CostCounted(**{**vars(COUNTED), **items, "layer_names": ("a", "b"), "layer_flops": (4.0, 2.0)})
+    cost = summarise(record(RunConfig(), billed))["cost"]
+    assert cost["bill"] == dict.fromkeys(BILL, 1.0)
+    assert cost["layers"] == {"a": 4.0, "b": 2.0}
 
 
 def test_costs_are_the_last_counted_and_the_most_held():

@@ -1,0 +1,114 @@
+"""Where the FLOPs and the bytes of a run go, beside what others would cost by the same counter."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from esacl.events import Event, RunStarted, TaskStarted
+from esacl.outcomes import KEPT
+
+FISHER_EXAMPLES = 12, 128  # batches and their size in `esacl.training`, which needs torch
+ITEMS = {  # of `esacl.cost`: (as it is written, what it is)
+    "fresh_forward": ("forward, fresh images", "The network's answers to the images of the task."),
+    "fresh_backward": ("backward, fresh images", "Gradients of inputs and weights, at the density of each layer."),
+    "replay": ("replay", "Forward and backward of what the rehearsal memory brings: as dear as fresh images."),
+    "scoring": ("scoring", "Forward passes without a backward one: IDS looking for the images that matter."),
+    "fisher": ("consolidation", "Gradients of the Fisher information, by which earlier tasks are held."),
+    "other": ("other", "Whatever else a method computes to train: further gradients, Hessian-vector products."),
+}
+PLACES = {  # what is kept, and what is needed only while training
+    "weights": "weights that are left",
+    "masks": "masks",
+    "anchors": "anchors of earlier tasks",
+    "buffer": "rehearsal memory",
+    "optimiser": "optimiser, while training",
+    "activations": "activations, while training",
+}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a figure. `computed`: nobody ran it; it follows from what this run counted."""
+
+    name: str
+    value: float
+    tip: str = ""
+    computed: bool = False
+
+
+def items(cost: Mapping[str, Any]) -> list[Bar]:
+    """The bill of a run, dearest first as far as it is not in order already; empty where it is not itemised."""
+    bill = cost["bill"] or {}
+    return [Bar(name, float(bill[key]), tip) for key, (name, tip) in ITEMS.items() if key in bill]
+
+
+def layers(cost: Mapping[str, Any]) -> list[Bar]:
+    """FLOPs by layer, in the order of the network; what is counted as a whole has a bar of its own."""
+    known = cost["layers"] or {}
+    bars = [Bar(name.removesuffix(".weight"), float(flops)) for name, flops in known.items()]
+    rest = (cost["train_flops"] or 0.0) - sum(bar.value for bar in bars)
+    if bars and rest > 1e-6 * cost["train_flops"]:
+        bars.append(Bar("Hessian-vector products", rest, "Counted over all layers together."))
+    return bars
+
+
+def rivals(cost: Mapping[str, Any], events: Sequence[Event]) -> list[Bar]:
+    """This run's FLOPs beside those of dense SGD, EWC and replay over the same steps.
+
+    EWC: dense SGD, and after each task the gradients of its Fisher information, over as many images as EWC takes here.
+    Replay: every step at twice the batch. Both need nothing but the images that dense SGD saw, which are recorded.
+    """
+    bars = [Bar("this run", float(cost["train_flops"]), "Counted.")]
+    dense, started = cost["train_flops_dense_sgd"], [event for event in events if isinstance(event, TaskStarted)]
+    seen = sum(event.train_examples * event.epochs for event in started[: _tasks_counted(events)])
+    if not dense or not seen:
+        return bars
+    bars.append(Bar("dense SGD", dense, "The same steps, every weight there: counted.", computed=True))
+    batches, batch = FISHER_EXAMPLES
+    fisher = sum(batches * min(batch, event.train_examples) for event in started[: _tasks_counted(events)])
+    told = f"Dense SGD, and the gradients of {fisher:,} images for its Fisher information."
+    bars.append(Bar("EWC", dense * (1 + fisher / seen), told, computed=True))
+    bars.append(Bar("replay", 2 * dense, "Dense SGD with as many replayed images as fresh ones.", computed=True))
+    return bars
+
+
+def _tasks_counted(events: Sequence[Event]) -> int:
+    return sum(type(event).__name__ == "CostCounted" for event in events)
+
+
+def kept(cost: Mapping[str, Any], events: Sequence[Event]) -> list[Bar]:
+    """What stays in memory between tasks, beside dense SGD, replay with this run's memory, and dense EWC."""
+    held = cost["state_bytes"]
+    started = next((event for event in events if isinstance(event, RunStarted)), None)
+    if started is None or None in [held[kind] for kind in KEPT]:
+        return []
+    dense = 4.0 * started.parameters
+    told = " + ".join(PLACES[kind] for kind in KEPT if held[kind])
+    bars = [Bar("this run", float(sum(held[kind] for kind in KEPT)), f"{told[:1].upper()}{told[1:]}.")]
+    bars.append(Bar("dense SGD", dense, f"{started.parameters:,} weights of 4 bytes.", computed=True))
+    if held["buffer"]:
+        told = "The weights, and the rehearsal memory of this run."
+        bars.append(Bar("replay", dense + held["buffer"], told, computed=True))
+    told = "Three numbers a weight: its value, the anchor, its Fisher information."
+    bars.append(Bar("EWC", 3 * dense, told, computed=True))
+    return bars
+
+
+def places(cost: Mapping[str, Any]) -> list[Bar]:
+    """Bytes by what they are for."""
+    held = cost["state_bytes"]
+    return [Bar(name, float(held[kind])) for kind, name in PLACES.items() if held[kind] is not None]
+
+
+def as_frame(bars: Sequence[Bar], unit: str) -> pd.DataFrame:
+    """Bars as a table: what, how much, and the share of all of them."""
+    total = sum(bar.value for bar in bars) or 1.0
+    return pd.DataFrame(
+        {
+            "for": [bar.name for bar in bars],
+            unit: [bar.value for bar in bars],
+            "share, %": [round(100 * bar.value / total, 2) for bar in bars],
+        }
+    )

@@ -1,0 +1,121 @@
+"""Groups of runs -> tidy DataFrames of what is compared: one function a question. No streamlit in here."""
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pandas as pd
+
+from app.figures import palette
+from esacl import outcomes
+
+Summary = dict[str, Any]
+AXES = {  # what accuracy is drawn against: (as it is written, column of `outcomes`, whether less is better)
+    "flops": ("FLOPs", "train_flops", True),
+    "memory": ("memory kept", "kept_bytes", True),
+    "sparsity": ("sparsity", "smallest_sparsity", False),
+    "published": ("FLOPs, published rule", "train_flops_published_rule", True),
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in their seed alone, newest of each seed. `tag` tells groups of one method apart, on figures."""
+
+    row: dict[str, Any]  # of `outcomes.groups`
+    label: str
+    tag: str
+    summaries: tuple[Summary, ...] = field(repr=False)
+
+    @property
+    def method(self) -> str:
+        """The name of the method."""
+        return str(self.row["method"])
+
+
+def groups(summaries: Sequence[Summary]) -> list[Group]:
+    """The groups of these runs, in the order of the methods on all pages, dense before sparse."""
+    by_id = {summary["run"]: summary for summary in summaries}
+    order = {name: place for place, name in enumerate(palette.METHODS)}
+    rows = outcomes.groups(summaries)
+    rows.sort(key=lambda row: (order.get(row["method"], len(order)), row["sparsity"], row["settings"]))
+    made = []
+    for row in rows:
+        members = tuple(by_id[run] for run in row["runs"])
+        made.append(Group(row, _label(row, members[0]["config"]), "", members))
+    return tagged(made)
+
+
+def tagged(found: Sequence[Group]) -> list[Group]:
+    """The groups with a letter each where a method, and so its colour and shape, comes more than once."""
+    often, seen, made = Counter(group.method for group in found), Counter[str](), []
+    for group in found:
+        letter = "abcdefghijklmnopqrstuvwxyz"[seen[group.method] % 26]
+        seen[group.method] += 1
+        made.append(replace(group, tag=letter if often[group.method] > 1 else ""))
+    return made
+
+
+def _label(row: dict[str, Any], config: dict[str, Any]) -> str:
+    name = palette.written(row["method"], row["sparsity"], config["pruning"]["saliency"])
+    parts = [name, f"{100 * row['sparsity']:.3g} %" if row["sparsity"] > 0 else "dense", row["settings"]]
+    return ", ".join(part for part in parts if part)
+
+
+def tradeoff(found: Sequence[Group], axis: str, *, task_known: bool = False) -> pd.DataFrame:
+    """Accuracy against a cost, one row a group: label, tag, method, n, x, x_sd, y, y_sd, front.
+
+    `front`: no other group is at least as good in both and better in one. A group without a number is left out.
+    """
+    _, column, less = AXES[axis]
+    accuracy = "average_accuracy_task" if task_known else "average_accuracy"
+    names = ["label", "tag", "method", "n", "x", "x_sd", "y", "y_sd"]
+    kept = [
+        (g.label, g.tag, g.method, row["n"], row[column], row[f"{column}_sd"], row[accuracy], row[f"{accuracy}_sd"])
+        for g in found
+        if (row := g.row)[column] is not None and row[accuracy] is not None
+    ]
+    frame = pd.DataFrame(kept, columns=names).astype({"x": float, "x_sd": float, "y": float, "y_sd": float})
+    frame["front"] = front(frame["x"].tolist(), frame["y"].tolist(), less_is_better=less)
+    return frame
+
+
+def front(xs: Sequence[float], ys: Sequence[float], *, less_is_better: bool) -> list[bool]:
+    """Which points lie on the Pareto front of much `y` at little `x` (or at much, for sparsity)."""
+    costs = [x if less_is_better else -x for x in xs]
+    points = list(zip(costs, ys, strict=True))
+    return [not any(c <= cost and v >= y and (c, v) != (cost, y) for c, v in points) for cost, y in points]
+
+
+def so_far(found: Sequence[Group], *, task_known: bool = False) -> pd.DataFrame:
+    """Average accuracy over the tasks learned so far: label, tag, method, after (0-based), value, sd, n."""
+
+    def mean(matrix: list[list[float | None]], after: int) -> float | None:
+        seen = [value for value in matrix[after][: after + 1] if value is not None]
+        return statistics.fmean(seen) if len(seen) == after + 1 else None
+
+    return _over_seeds(found, task_known, lambda matrix, i, _: mean(matrix, i), columns=lambda tasks: [0])
+
+
+def on_tasks(found: Sequence[Group], *, task_known: bool = False) -> pd.DataFrame:
+    """Accuracy on each task after each task: label, tag, method, after, on, value, sd, n."""
+    return _over_seeds(found, task_known, lambda matrix, i, j: matrix[i][j] if j <= i else None, columns=range)
+
+
+def _over_seeds(found: Sequence[Group], task_known: bool, value_of: Any, *, columns: Any) -> pd.DataFrame:
+    tidy = []
+    for group in found:
+        matrices = [s["accuracy_matrix_task" if task_known else "accuracy_matrix"] or [] for s in group.summaries]
+        learned = min((len(matrix) for matrix in matrices), default=0)
+        for after in range(learned):
+            for on in columns(len(matrices[0][0])):
+                values = [value_of(matrix, after, on) for matrix in matrices]
+                known = [value for value in values if value is not None]
+                if len(known) == len(values) and known:
+                    sd = statistics.stdev(known) if len(known) > 1 else None
+                    mean = statistics.fmean(known)
+                    tidy.append((group.label, group.tag, group.method, after, on, mean, sd, len(known)))
+    names = ["label", "tag", "method", "after", "on", "value", "sd", "n"]
+    return pd.DataFrame(tidy, columns=names).astype({"value": float, "sd": float})

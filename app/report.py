@@ -1,0 +1,89 @@
+"""Runs beside each other as one HTML file: `python -m app.report RUN ... --out FILE`, which `esacl compare` starts."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from app import comparison, downloads, literature
+from app.comparison import Group
+from app.figures import compared
+from esacl import comparing
+from esacl.errors import InputError
+from esacl.store import RunStore
+from esacl.summary import summarise
+
+Family = tuple[str, str, int, str]  # benchmark, scenario, tasks, evaluation: what may share an axis
+
+
+def family(config: Mapping[str, Any]) -> Family:
+    """Runs of one family may stand on one axis; others may not."""
+    return config["benchmark"], config["scenario"], config["tasks"], config["evaluation"]
+
+
+def named(of: Family) -> str:
+    """A family as the reader knows it."""
+    benchmark, scenario, tasks, evaluation = of
+    return f"{benchmark}, {scenario}-IL, {tasks} tasks" + ("" if evaluation == "test" else f", {evaluation} images")
+
+
+def published(found: Sequence[Group], *, task_known: bool = False) -> list[literature.Reference]:
+    """The literature for the stream that these groups learned."""
+    if not found:
+        return []
+    first = found[0].summaries[0]
+    benchmark, scenario, tasks, _ = family(first["config"])
+    classes = (first.get("network") or {}).get("classes", 0)
+    return literature.references(benchmark, "task" if task_known else scenario, tasks, classes)
+
+
+def page(found: Sequence[Group], *, about: str = "", title: str = "Runs compared") -> bytes:
+    """One file that needs nothing else: for each family a table and all figures."""
+    families: dict[Family, list[Group]] = {}
+    for group in found:
+        families.setdefault(family(group.summaries[0]["config"]), []).append(group)
+    sections = [(named(of), *_section(comparison.tagged(members), of)) for of, members in families.items()]
+    return downloads.comparison(title, about or "Mean ± sample standard deviation over n seeds.", sections)
+
+
+def _section(found: Sequence[Group], of: Family) -> tuple[list[str], list[list[str]], list[dict[str, Any]]]:
+    marks = published(found)
+    names, cells = comparing.cells([group.row for group in found])
+    frames = [comparison.tradeoff(found, axis) for axis in comparison.AXES]
+    on_tasks = comparison.on_tasks(found)
+    trades = [compared.tradeoff(frame, axis, marks) for frame, axis in zip(frames, comparison.AXES) if len(frame)]
+    for drawing in trades:
+        drawing["caption"] = literature.caption(marks, of[1] == "task")
+    parts = [downloads.part(*trades)]
+    if len(on_tasks):
+        curves = compared.so_far(comparison.so_far(found), of[2]), compared.at_the_end(on_tasks, of[2])
+        parts += [
+            downloads.part(*curves, compared.legend(on_tasks)),
+            downloads.part(*compared.each_task(on_tasks, of[2]), even=True),
+        ]
+    return names, cells, parts
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the file and return the exit code: 2 with one line on stderr where that cannot be."""
+    parser = argparse.ArgumentParser(prog="python -m app.report", description="Runs compared, as one HTML file.")
+    parser.add_argument("ids", metavar="RUN", nargs="+")
+    parser.add_argument("--runs", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    args = parser.parse_args(arguments)
+    store = RunStore(args.runs)
+    try:
+        summaries = [summarise(store.read(store.resolve(run_id))) for run_id in args.ids]
+        args.out.write_bytes(page(comparison.groups(summaries)))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {args.out} cannot be written ({error.strerror}); name another file", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

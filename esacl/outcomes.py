@@ -1,0 +1,121 @@
+"""Runs beside each other as rows: one a run, or one a group of runs that differ in their seed alone."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from esacl import metrics
+
+Row = dict[str, Any]
+
+SETTINGS = ("benchmark", "scenario", "method", "sparsity")
+MEASURED = (
+    "average_accuracy", "average_accuracy_task", "learning_accuracy", "backward_transfer", "forgetting",
+    "pruning_drop", "smallest_sparsity", "lambda_max_dense", "lambda_max_pruned", "train_flops",
+    "flops_over_dense_sgd", "train_flops_published_rule", "kept_bytes", "seconds",
+)  # fmt: skip
+KEPT = ("weights", "masks", "anchors", "buffer")  # what lies in memory between two tasks
+_NO_MATTER = ("name", "seed", "device", "threads")  # runs that differ in these alone are one group
+
+
+def row(summary: Row) -> Row:
+    """What is compared of one run. Means over tasks for the cut's cost and the top eigenvalues.
+
+    `smallest_sparsity` is the least over the tasks, after the cut; `kept_bytes` are weights, masks, anchors and buffer.
+    """
+    config, cost = summary["config"], summary["cost"]
+    cuts = [(cut["dense_accuracy"], cut["pruned_accuracy"]) for cut in summary["pruning"]]
+    kept = [cost["state_bytes"][kind] for kind in KEPT]
+    known = summary["accuracy_matrix_task"] or []
+    return {
+        **{key: summary[key] for key in ("run", "name", "status")},
+        **{key: config[key] for key in (*SETTINGS, "seed")},
+        **{key: summary[key] for key in ("average_accuracy", "learning_accuracy", "backward_transfer", "forgetting")},
+        "average_accuracy_task": metrics.average_accuracy(known) if len(known) == config["tasks"] else None,
+        "pruning_drop": metrics.cost_of_cuts(cuts),
+        "smallest_sparsity": 1 - max(summary["density"]) if summary["density"] else None,
+        "lambda_max_dense": _mean(_sharpness(summary, "dense")),
+        "lambda_max_pruned": _mean(_sharpness(summary, "pruned")),
+        "train_flops": cost["train_flops"],
+        "flops_over_dense_sgd": _ratio(cost["train_flops"], cost["train_flops_dense_sgd"]),
+        "train_flops_published_rule": cost["train_flops_published_rule"],
+        "kept_bytes": None if None in kept else sum(kept),
+        "seconds": cost["seconds"],
+    }
+
+
+def groups(summaries: Sequence[Row]) -> list[Row]:
+    """One row a group of runs that differ in seed, name, device and threads alone, in the order of their first run.
+
+    Each of `MEASURED` is the mean over seeds and has a column `..._sd`, the sample standard deviation, None below
+    two; `n` counts seeds. Of runs that share a seed too only the newest counts; the others are `repeats`.
+    `settings` says what else tells a group from one of the same benchmark, scenario, method and sparsity.
+    """
+    found: dict[str, list[Row]] = {}
+    for summary in summaries:
+        decides = {key: value for key, value in summary["config"].items() if key not in _NO_MATTER}
+        found.setdefault(json.dumps([decides, summary["status"]], sort_keys=True), []).append(summary)
+    told = _told_apart([members[0]["config"] for members in found.values()])
+    return [{**_group(members), "settings": settings} for members, settings in zip(found.values(), told)]
+
+
+def _group(members: Sequence[Row]) -> Row:
+    by_seed: dict[int, Row] = {}
+    for summary in sorted(members, key=lambda summary: summary["run"]):  # ids begin with the time of the start
+        by_seed[summary["config"]["seed"]] = summary
+    chosen = [by_seed[seed] for seed in sorted(by_seed)]
+    rows = [row(summary) for summary in chosen]
+    names = {r["name"] for r in rows}
+    return {
+        "name": names.pop() if len(names) == 1 else "",
+        "status": rows[0]["status"],
+        **{key: rows[0][key] for key in SETTINGS},
+        "n": len(rows),
+        **{key: value for name in MEASURED for key, value in _spread(name, [r[name] for r in rows]).items()},
+        "seeds": sorted(by_seed),
+        "runs": [r["run"] for r in rows],
+        "repeats": sorted({summary["run"] for summary in members} - {r["run"] for r in rows}),
+    }
+
+
+def _spread(name: str, values: Sequence[float | None]) -> Row:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return {name: None, f"{name}_sd": None}
+    return {name: statistics.fmean(known), f"{name}_sd": statistics.stdev(known) if len(known) > 1 else None}
+
+
+def _told_apart(configs: Sequence[Row]) -> list[str]:
+    """For each config what no other of its kind has, as `key=value, ...`; nothing where there is no other."""
+    flat = [_flat(config) for config in configs]
+    told = []
+    for one in flat:
+        alike = [other for other in flat if all(other[key] == one[key] for key in SETTINGS)]
+        keys = [key for key in one if key not in _NO_MATTER and len({str(other.get(key)) for other in alike}) > 1]
+        told.append(", ".join(f"{key}={one[key]}" for key in keys))
+    return told
+
+
+def _flat(config: Row, before: str = "") -> Row:
+    found: Row = {}
+    for key, value in config.items():
+        found |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
+    return found
+
+
+def _sharpness(summary: Row, point: str) -> list[float]:
+    return [
+        found["top_eigenvalues"][0]
+        for found in summary["curvature"]
+        if found["point"] == point and not found["restricted"] and found["engine"] == "lanczos"
+        if found["top_eigenvalues"]
+    ]
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _ratio(a: float | None, b: float | None) -> float | None:
+    return None if a is None or not b else a / b

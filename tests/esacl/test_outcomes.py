@@ -1,0 +1,103 @@
+"""Runs as rows: what is grouped, what is told apart, and that means and deviations are those of the seeds."""
+
+import statistics
+
+import pytest
+from synthetic_run import synthetic_config, synthetic_events
+
+from esacl import comparing, outcomes
+from esacl.records import RunRecord, Status
+from esacl.summary import summarise
+
+
+def summary(run_id: str, state: str = "finished", **fields):
+    config = synthetic_config(**fields)
+    measured = ({"events": 1, "seconds": 2.0 + config.seed, "peak_bytes": 100},)
+    return summarise(RunRecord(run_id, config, Status(state), tuple(synthetic_events(config)), measured, {}))
+
+
+def test_runs_that_differ_in_seed_name_device_and_threads_are_one_group():
+    runs = [summary("b", seed=1, name="x", threads=2), summary("a", seed=0), summary("c", seed=2, device="auto")]
+    (group,) = outcomes.groups(runs)
+    assert (group["n"], group["seeds"], group["runs"], group["name"]) == (3, [0, 1, 2], ["a", "b", "c"], "")
+    assert group["seconds"] == 3.0
+    assert group["seconds_sd"] == 1.0  # sample standard deviation of 2, 3, 4
+    rows = [outcomes.row(run) for run in runs]
+    for name in ("average_accuracy", "pruning_drop", "train_flops", "kept_bytes"):
+        assert group[name] == pytest.approx(statistics.fmean(r[name] for r in rows))
+        assert group[f"{name}_sd"] == pytest.approx(statistics.stdev(r[name] for r in rows))
+
+
+def test_a_seed_counts_once_by_its_newest_run():
+    (group,) = outcomes.groups([summary("2", seed=0), summary("1", seed=0), summary("3", seed=1)])
+    assert (group["n"], group["runs"], group["repeats"]) == (2, ["2", "3"], ["1"])
+    assert "left out, repeats of a seed: 1" in comparing.as_table([group])
+
+
+def test_what_decides_the_numbers_tells_groups_apart_and_is_named():
+    runs = [summary("1"), summary("2", epochs=5), summary("3", method="ewc"), summary("4", state="failed")]
+    groups = outcomes.groups(runs)
+    assert [group["runs"] for group in groups] == [["1"], ["2"], ["3"], ["4"]]
+    assert [group["settings"] for group in groups] == ["epochs=3", "epochs=5", "", "epochs=3"]
+    assert groups[0]["average_accuracy_sd"] is None
+
+
+def test_what_one_run_does_not_know_has_no_mean():
+    known, unknown = summary("1", seed=0), summary("2", seed=1)
+    unknown["average_accuracy"] = None
+    (group,) = outcomes.groups([known, unknown])
+    assert group["average_accuracy"] is None
+    assert group["average_accuracy_sd"] is None
+
+
+def test_a_row_of_a_run():
+    row = outcomes.row(summary("1", sparsity=0.9, scenario="class"))
+    assert row["kept_bytes"] == 720 + 225 + 1400
+    assert row["smallest_sparsity"] == pytest.approx(0.9)
+    assert row["flops_over_dense_sgd"] == pytest.approx(4.0 / 3.1)
+    assert row["average_accuracy_task"] > row["average_accuracy"]
+    assert outcomes.row(summary("1"))["average_accuracy_task"] is None
+
+
+# As text
+
+
+def test_the_table_has_means_deviations_and_n():
+    table = comparing.as_table(outcomes.groups([summary(str(s), seed=s) for s in (0, 2)]))
+    assert "3.0 s ± 1.4 s" in table
+    assert "90.0" in table
+    assert "λmax dense" in table
+    assert "task known" not in table  # nobody knows it
+
+
+def test_csv_has_a_column_for_each_deviation_and_defuses_formulas():
+    text = comparing.as_csv(outcomes.groups([summary("1", name="=1+1", seed=0), summary("2", name="=1+1", seed=1)]))
+    head, line = text.splitlines()
+    assert head.split(",")[:8] == ["name", "status", "benchmark", "scenario", "method", "sparsity", "settings", "n"]
+    assert "average_accuracy,average_accuracy_sd" in head
+    assert line.startswith("'=1+1,finished,split-digits,task,esacl,0.9,,2,")
+    assert line.endswith(",0 1,1 2")
+
+
+def test_latex_is_booktabs_with_escaped_names():
+    runs = [summary("1", seed=0), summary("2", seed=1), summary("3", epochs=5)]
+    groups = [{**group, "settings": r"a_b=50%\x{}&~^#$"} for group in outcomes.groups(runs)]
+    text = comparing.as_latex(groups)
+    for part in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}", r"\end{tabular}"):
+        assert text.count(part) == 1
+    body = text.split("\\midrule\n")[1].split("\\bottomrule")[0]
+    escaped = r"a\_b=50\%\textbackslash{}x\{\}\&\textasciitilde{}\textasciicircum{}\#\$"
+    assert body.count(escaped) == 2
+    columns = text.split(r"\begin{tabular}{")[1].split("}")[0]
+    assert all(line.replace(r"\&", "").count("&") == len(columns) - 1 for line in body.strip().splitlines())
+    assert r"\pm" in body
+    assert r"\cdot10^{9}" in body  # 1.26e+09
+    assert r"$2.35\,\mathrm{kB} \pm 0\,\mathrm{B}$" in body
+    assert text.startswith("% split-digits, task;")
+    assert comparing.as_latex([outcomes.row(runs[0])])  # one a run too
+
+
+def test_runs_of_two_benchmarks_say_which():
+    other = summary("2", benchmark="permuted-mnist", scenario="domain")
+    text = comparing.as_latex(outcomes.groups([summary("1"), other]))
+    assert "permuted-mnist" in text.split("\\midrule")[1]

@@ -1,0 +1,79 @@
+"""The Compare page groups seeds and never mixes problems; the Cost page itemises what it can."""
+
+import pytest
+from pages_runs import record
+from test_pages import drawings, everything, said
+
+from app import reading
+from esacl.store import RunStore
+
+
+@pytest.fixture
+def seeds(app, monkeypatch, tmp_path):
+    """Three seeds of EsaCL, two of EWC, one run in another scenario."""
+    store = RunStore(tmp_path / "seeds")
+    for seed in range(3):
+        record(store, seed=seed)
+    for seed in range(2):
+        record(store, seed=seed, method="ewc")
+    record(store, scenario="class")
+    monkeypatch.setenv("ESACL_RUNS", str(store.root))
+    return app
+
+
+def test_seeds_are_one_method_and_other_problems_are_left_out(seeds):
+    at = seeds("compare", run=next(e.run_id for e in reading.entries() if e.config.scenario == "task"))
+    assert at.multiselect[0].options == ["EsaCL, 90 % (n = 3)", "EWC, dense (n = 2)"]
+    table = at.dataframe[0].value
+    assert table["n"].tolist() == ["3", "2"]
+    assert "±" in table["ACC, %"][0]
+    assert len(at.selectbox(key=next(b.key for b in at.selectbox if b.key.startswith("family"))).options) == 2
+    assert not at.toggle
+
+
+def test_methods_can_be_left_out_and_the_axis_changed(seeds):
+    at = seeds("compare", run=next(e.run_id for e in reading.entries() if e.config.scenario == "task"))
+    at.multiselect[0].unselect("EWC, dense (n = 2)").run()
+    assert len(at.dataframe[0].value) == 1
+    at.button_group[0].set_value("memory").run()
+    assert "bytes kept between tasks" in drawings(at)[0]["alt"]
+    assert drawings(at)[0]["save"] == "esacl-split-digits-task-memory"
+    at.multiselect[0].set_value([]).run()
+    assert said(at) == ["Choose at least one method above."]
+    assert not at.exception
+
+
+def test_class_il_can_be_compared_with_the_task_known(seeds):
+    at = seeds("compare", run=next(e.run_id for e in reading.entries() if e.config.scenario == "class"))
+    before = drawings(at)[0]["alt"]
+    at.toggle(key="task-known").set_value(True).run()
+    assert drawings(at)[0]["alt"] != before
+
+
+def test_nothing_finished_is_said(app, monkeypatch, tmp_path):
+    store = RunStore(tmp_path / "none-finished")
+    record(store, failure="the loss is no longer finite; lower lr")
+    monkeypatch.setenv("ESACL_RUNS", str(store.root))
+    assert said(app("compare")) == ["No run has finished yet: there is nothing to compare."]
+
+
+def test_the_recorded_runs_fill_the_page_at_first_sight(app, monkeypatch, tmp_path):
+    monkeypatch.setenv("ESACL_RUNS", str(tmp_path / "empty"))
+    monkeypatch.setattr(reading, "RECORDED", reading.ASSETS)
+    at = app("compare")
+    assert len(at.dataframe[0].value) == 2
+    assert {"mark esacl", "mark ewc"} <= {mark["at"].get("class") for mark in drawings(at)[0]["marks"]}
+    at = at.switch_page("../pages/cost.py").run()
+    assert not at.exception
+    assert not at.error
+
+
+def test_a_bill_is_itemised_and_an_old_run_says_that_it_is_not(app):
+    at = app("cost", run="esacl")
+    assert [d["alt"].partition(":")[0] for d in drawings(at)] == [
+        "FLOPs of training", "for what", "in which layer", "kept between tasks", "for what",
+    ]  # fmt: skip
+    old = app("cost", run="ewc")
+    assert "Not itemised" in everything(old)
+    assert len(drawings(old)) == 3
+    assert at.metric[4].value != "–"
