@@ -43,7 +43,14 @@ def test_the_same_rest_from_the_middle_of_a_task(settings, data):
     agree(events[place + 1 :], events_of(config, events[place], data))
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"anchor.strength": 0.5}, {"sparsity": 0.5}, {"lr": 0.04}], ids=label)
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"seed": 1}, {"anchor.strength": 0.5}, {"sparsity": 0.5}, {"lr": 0.04}),
+        *({"augment": "crop-flip"}, {"momentum": 0.0}, {"schedule": "constant"}),
+    ],
+    ids=label,
+)
 def test_another_config_is_another_run(change):
     losses = [[e.loss for e in of_kind(events_of(tiny(more)), Stepped)] for more in ({}, change)]
     assert losses[0] != losses[1]

@@ -1,6 +1,7 @@
 """The training loop against a plain one, and what a step may and may not touch."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from tiny_runs import events_of, label, of_kind, tiny
 
 from esacl import networks, seeds
+from esacl.augmentation import crop_and_flip
 from esacl.buffer import Buffer
 from esacl.cost import Ledger, count_layers
 from esacl.errors import RunFailure
@@ -75,6 +77,42 @@ def test_finetune_is_plain_sgd_with_momentum():
     assert [e.loss for e in of_kind(events, Stepped)] == pytest.approx(losses, rel=1e-5)
     for name, p in reference.named_parameters():
         torch.testing.assert_close(learner.parameters[name], p, rtol=1e-4, atol=1e-6)
+
+
+def test_augmented_training_at_a_constant_rate_without_momentum_is_plain_sgd_on_crops():
+    fields = {"augment": "crop-flip", "schedule": "constant", "momentum": 0.0}
+    config = tiny(fields, method="finetune", train_limit=40, epochs=1)
+    learner, stream = learner_of(config)
+    reference = networks.build(config, stream)
+    events = learn(learner, config, stream)
+    train, losses = stream[0].train, []
+    optimiser = torch.optim.SGD(reference.parameters(), lr=config.lr)
+    order = torch.randperm(40, generator=seeds.torch_generator(0, "batches", 0, 0))
+    for step, rows in enumerate(order.split(16)):
+        inputs = crop_and_flip(train.inputs[rows], stream.black, seeds.torch_generator(0, "step", 0, step))
+        optimiser.zero_grad()
+        loss = F.cross_entropy(reference(inputs)[:, [0, 1]], train.targets[rows])
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert [e.loss for e in of_kind(events, Stepped)] == pytest.approx(losses, rel=1e-5)
+    assert {e.learning_rate for e in of_kind(events, Stepped)} == {config.lr}
+
+
+@pytest.mark.parametrize("method", ["finetune", "derpp"])
+def test_replayed_images_are_augmented_anew_and_kept_as_they_were(method):
+    config = tiny({"buffer.size": 20, "augment": "crop-flip"}, method=method)
+    learner, stream = learner_of(config)
+    learn(learner, config, stream)
+    learner.consolidate(stage(config, stream, 0))
+    raw, seen = {row.numpy().tobytes() for row in stream[0].train.inputs}, []
+    assert {row.numpy().tobytes() for row in learner.buffer.state()["inputs"]} <= raw
+    second = stage(config, stream, 1)
+    recording = replace(second, augment=lambda inputs, generator: seen.append(inputs) or inputs)
+    list(learner.learn(recording))
+    fresh = min(config.batch_size, len(second.examples))
+    assert len(seen[0]) == fresh * (3 if method == "derpp" else 2)
+    assert {row.numpy().tobytes() for row in seen[0][fresh:]} <= raw
 
 
 def test_every_epoch_sees_every_example_once_in_a_new_order(monkeypatch):
