@@ -14,7 +14,7 @@ from esacl.analysis.again import _scene
 from esacl.anchors import fisher_diagonal
 from esacl.batchnorm import Statistics, by_batch, refresh
 from esacl.checkpoints import Place, newest, write_checkpoint
-from esacl.config import RunConfig
+from esacl.config import RunConfig, config_with
 from esacl.cost import Ledger, count_layers
 from esacl.curvature import hessian, top_eigenpairs, trace
 from esacl.errors import InputError, RunUnreadable
@@ -28,7 +28,6 @@ from esacl.training import Learner
 
 CPU = torch.device("cpu")
 RESNET = {"network": "resnet18", "train_limit": 40, "curvature.examples": 8}
-LOOKED_AT = {"curvature.levels": 1, "curvature.grid": 2, "curvature.examples": 8}
 
 
 def learner_of(config: RunConfig) -> tuple[Learner, object]:
@@ -231,8 +230,7 @@ def count_of(config: RunConfig) -> int:
 
 
 def test_a_task_is_evaluated_with_its_own_and_the_network_goes_on_with_todays():
-    config = tiny(RESNET, method="finetune")
-    assert config.batchnorm.statistics == "task"
+    config = tiny(RESNET | {"batchnorm.statistics": "task"}, method="finetune")
     learner, stream = learner_of(config)
     found = []
     for task in (0, 1):
@@ -297,7 +295,8 @@ def test_what_cannot_be_had_is_refused_in_one_line(settings, told):
 
 def test_defaults():
     assert tiny(RESNET).batchnorm.statistics == "task"
-    for other in ({"scenario": "class"}, {"scenario": "domain"}, {"method": "joint"}, {"network": "mlp"}):
+    others = [{"scenario": "class"}, {"scenario": "domain"}, {"network": "mlp"}]
+    for other in (*others, {"method": "joint"}, {"method": "finetune"}, {"method": "ewc"}):
         assert tiny(RESNET | other).batchnorm.statistics == "shared"
     assert not tiny(RESNET).batchnorm.refresh
 
@@ -342,7 +341,7 @@ def test_every_state_has_the_statistics_of_the_tasks_before_it():
 
 
 def test_an_analysis_afterwards_finds_what_the_run_found():
-    config = tiny(RESNET | LOOKED_AT)
+    config = tiny(RESNET | {"curvature.levels": 1}, epochs=1)
     events = events_of(config)
     weights = [array(events, f"weights-t{task}") for task in (0, 1)]
     again = of_kind(list(analyse("sparsity", config, 1, weights[1])), ArrayRecorded)
@@ -355,7 +354,9 @@ def test_an_analysis_afterwards_finds_what_the_run_found():
     kept = statistics_of(states[-1], "0")
     assert all(torch.equal(first[name], value) for name, value in kept.items())
     view = Look(x="task", y="random1", at="dense")
-    [plane] = of_kind(list(analyse("landscape", config, 0, weights[0], look=view, following=weights[1])), ArrayRecorded)
+    seen = config_with(config, {"curvature.grid": 2})
+    found_again = analyse("landscape", seen, 0, weights[0], look=view, following=weights[1])
+    [plane] = of_kind(list(found_again), ArrayRecorded)
     assert str(plane.arrays["statistics"]) == "moved"
 
 

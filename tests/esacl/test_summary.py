@@ -11,10 +11,12 @@ from esacl.events import (
     Pruned,
     RunStarted,
     Selected,
+    StatisticsRefreshed,
     TaskFinished,
 )
+from esacl.printing import result_text
 from esacl.records import RunRecord, Status
-from esacl.summary import BILL, accuracy_matrix, summarise
+from esacl.summary import BILL, accuracy_matrix, fields, summarise
 
 # The names that others build on.
 TOP = {
@@ -199,3 +201,18 @@ def test_density_of_each_task():
 def test_evaluations_outside_the_run_are_passed_over():
     assert accuracy_matrix([evaluated(0, 7, 0.5), evaluated(0, 0, 0.9)], 2) == [[0.9, None]]
     assert accuracy_matrix([evaluated(5, 0, 0.5)], 2) == [[None, None], [None, None]]
+
+
+def test_batchnorm_is_named_with_what_refreshing_it_did():
+    refreshed = StatisticsRefreshed(task=0, examples=40, accuracy_before=0.5, accuracy=0.75)
+    config = RunConfig(tasks=1, network="resnet18", batchnorm={"refresh": True})
+    summary = summarise(record(config, refreshed))
+    assert summary["batchnorm"]["refreshed"] == [fields(refreshed)]
+    assert (summary["batchnorm"]["statistics"], summary["batchnorm"]["refresh"]) == ("task", True)
+    text = result_text(summary)
+    assert "50.0" in text.split("BatchNorm refreshed")[1]
+    assert "75.0" in text.split("BatchNorm refreshed")[1]
+    assert "BatchNorm statistics per task, refreshed after the cuts" in text
+    shared = result_text(summarise(record(RunConfig(network="resnet18", scenario="class"))))
+    assert "BatchNorm statistics shared by all tasks, not refreshed after the cuts" in shared
+    assert summarise(record(RunConfig()))["batchnorm"] is None
