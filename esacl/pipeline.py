@@ -26,6 +26,7 @@ from esacl.events import (
     TaskFinished,
     TaskStarted,
 )
+from esacl.machine import keep_freed_memory
 from esacl.mask import Mask
 from esacl.methods import METHODS
 from esacl.stages import Stage, stage_of
@@ -75,6 +76,7 @@ def run(config: RunConfig, state: CheckpointReady | None = None, *, data: Path |
 def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None) -> Iterator[Event]:
     device = resolve_device(config.device)
     torch.set_num_threads(config.threads)
+    keep_freed_memory()
     stream = task_stream(config, data)
     network = networks.build(config, stream).to(device)
     learner = _learner(config, stream, network, device)

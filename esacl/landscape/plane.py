@@ -14,12 +14,12 @@ from esacl.errors import InputError
 from esacl.landscape.affine import Affine
 from esacl.landscape.entrance import Entrance, Given, Layer, entrances, holders, narrow, products, put
 from esacl.landscape.statistics import Recomputed, used, variances
+from esacl.machine import keep_freed_memory
 
 Correct = Callable[[Tensor, Tensor], Tensor]
 
 # Examples at a time: only a forward pass's activations are alive.
 CHUNK = 2048
-KEPT_BYTES = 1 << 24
 TRIAL = (0.37, -0.61)  # coordinates at which the shortcut is compared with the whole network
 
 
@@ -96,7 +96,7 @@ class Plane:
         self._inside = self._affine(start, [name for pair in layers for name in pair], state)
         self._give(self._copy, layers)
         self._overwrite(self._copy, layers)
-        _keep_freed_memory()
+        keep_freed_memory()
 
     def cell(self, *at: float) -> tuple[float, float | None]:
         """(loss, accuracy) at the coordinates: NaN where the loss is not finite, None if not asked for."""
@@ -250,15 +250,6 @@ def _moving(
 
 def _agree(one: Tensor, other: Tensor) -> bool:
     return torch.allclose(one, other, rtol=1e-3, atol=1e-4)
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep the memory that a forward pass frees for the next one, as much of it as it ever keeps.
-
-    It takes what is freed as the measure of what to keep, so a large block is asked for, freed, and never touched.
-    Without it the system may take the activations' pages back after each cell: 1 ms of faults for 500 x 400 floats.
-    """
-    np.empty(KEPT_BYTES, dtype=np.uint8)
 
 
 def _copied(network: nn.Module, parameters: Mapping[str, Tensor]) -> nn.Module | None:
