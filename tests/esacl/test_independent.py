@@ -1,0 +1,54 @@
+"""ER, DER++ and EWC reach what plain loops reach that share no training code with them."""
+
+import statistics
+
+import pytest
+from oracles import plain_methods
+from tiny_runs import events_of, of_kind, tiny
+
+from esacl import networks
+from esacl.events import Evaluated
+from esacl.tasks import task_stream
+
+SEEDS = range(5)
+COMMON = {"tasks": 5, "epochs": 10, "train_limit": None, "evaluation": "test"}
+
+
+def ours(settings, seed):
+    found = of_kind(events_of(tiny(COMMON | settings, seed=seed)), Evaluated)
+    last = [e.accuracy for e in found if e.after == 4]
+    assert len(last) == 5
+    return sum(last) / 5
+
+
+def start(settings, seed):
+    config = tiny(COMMON | settings, seed=seed)
+    stream = task_stream(config)
+    return networks.build(config, stream), stream, config
+
+
+def theirs(settings, seed):
+    network, stream, config = start(settings, seed)
+    loop = {"epochs": config.epochs, "batch": config.batch_size, "peak": config.lr, "seed": seed}
+    if config.method == "ewc":
+        return plain_methods.ewc(network, stream, strength=config.anchor.strength, **loop)
+    dark = {"alpha": config.derpp.alpha, "beta": config.derpp.beta} if config.method == "derpp" else {}
+    return plain_methods.replayed(network, stream, size=config.buffer.size, **loop, **dark)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "er", "scenario": "class", "buffer.size": 100},
+        {"method": "derpp", "scenario": "class", "buffer.size": 100},
+        {"method": "ewc", "anchor.strength": 1.0},
+    ],
+    ids=lambda settings: settings["method"],
+)
+def test_it_is_as_accurate_as_a_plain_loop(settings):
+    one, other = ([run(settings, seed) for seed in SEEDS] for run in (ours, theirs))
+    apart = abs(statistics.mean(one) - statistics.mean(other))
+    spread = max(statistics.stdev(one), statistics.stdev(other))
+    print(settings["method"], [round(100 * x, 2) for x in one], [round(100 * x, 2) for x in other])
+    assert apart <= 2 * spread

@@ -1,0 +1,129 @@
+"""ER, DER++ and online EWC as plain loops, written from the papers; no training code of the library is used.
+
+Data, first weights and the order of the tasks are the library's, everything else is its own: schedule, reservoir,
+losses, Fisher information, anchors, accuracy.
+"""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+
+
+def rate(step, steps, peak):
+    """20 steps of warm-up (a fifth of a short task), constant, linear decay over the last 40%."""
+    warm = min(20, max(1, steps // 5))
+    return peak * min(1, (step + 1) / warm) * min(1, (steps - step) / (0.4 * steps))
+
+
+class Reservoir:
+    def __init__(self, size, seed):
+        self.size, self.seen, self.rows = size, 0, []
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def offer(self, *columns):
+        for row in zip(*columns):
+            if len(self.rows) < self.size:
+                self.rows.append(row)
+            else:
+                place = int(torch.randint(0, self.seen + 1, (1,), generator=self.generator))
+                if place < self.size:
+                    self.rows[place] = row
+            self.seen += 1
+
+    def draw(self, count):
+        chosen = torch.randperm(len(self.rows), generator=self.generator)[:count].tolist()
+        return [torch.stack(column) for column in zip(*(self.rows[i] for i in chosen))]
+
+
+def accuracies(network, stream, tasks, scenario):
+    """On each of the first `tasks` tasks."""
+    seen = sorted({c for t in stream[:tasks] for c in t.classes})
+    found = []
+    for task in stream[:tasks]:
+        columns = torch.tensor(list(task.classes) if scenario == "task" else seen)
+        with torch.no_grad():
+            answers = columns[network(task.evaluation.inputs)[:, columns].argmax(1)]
+        found.append(float((answers == task.evaluation.targets).double().mean()))
+    return found
+
+
+def entropy(outputs, targets, columns):
+    places = {c: i for i, c in enumerate(columns)}
+    return F.cross_entropy(outputs[:, columns], torch.tensor([places[int(y)] for y in targets]))
+
+
+def replayed(network, stream, *, epochs, batch, peak, size, seed, alpha=None, beta=None):
+    """ER (alpha None) or DER++ in class-IL; the average accuracy after the last task."""
+    network, buffer = copy.deepcopy(network), Reservoir(size, seed)
+    shuffle = torch.Generator().manual_seed(1000 + seed)
+    for t, task in enumerate(stream):
+        seen = sorted({c for one in stream[: t + 1] for c in one.classes})
+        inputs, targets = task.train.inputs, task.train.targets
+        optimiser = torch.optim.SGD(network.parameters(), lr=peak, momentum=0.9)
+        steps, step = epochs * -(-len(inputs) // batch), 0
+        for _ in range(epochs):
+            for rows in torch.randperm(len(inputs), generator=shuffle).split(batch):
+                optimiser.param_groups[0]["lr"] = rate(step, steps, peak)
+                x, y = inputs[rows], targets[rows]
+                outputs = network(x)
+                if not buffer.rows:
+                    loss = entropy(outputs, y, seen)
+                elif alpha is None:
+                    old = buffer.draw(len(rows))
+                    loss = entropy(torch.cat([outputs, network(old[0])]), torch.cat([y, old[1]]), seen)
+                else:
+                    one, two = buffer.draw(len(rows)), buffer.draw(len(rows))
+                    loss = entropy(outputs, y, seen) + alpha * F.mse_loss(network(one[0]), one[2])
+                    loss = loss + beta * entropy(network(two[0]), two[1], seen)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                buffer.offer(x, y, outputs.detach())
+                step += 1
+    found = accuracies(network, stream, len(stream), "class")
+    return sum(found) / len(found)
+
+
+def ewc(network, stream, *, epochs, batch, peak, strength, seed):
+    """Online EWC in task-IL, whose penalty is taken as a proximal step; the average accuracy after the last task."""
+    network = copy.deepcopy(network)
+    shuffle = torch.Generator().manual_seed(1000 + seed)
+    shared = {n: p for n, p in network.named_parameters() if not n.startswith("head")}
+    omega = {n: torch.zeros_like(p) for n, p in shared.items()}
+    centre = {n: p.detach().clone() for n, p in shared.items()}
+    for task in stream:
+        columns = list(task.classes)
+        inputs, targets = task.train.inputs, task.train.targets
+        optimiser = torch.optim.SGD(network.parameters(), lr=peak, momentum=0.9)
+        steps, step = epochs * -(-len(inputs) // batch), 0
+        for _ in range(epochs):
+            for rows in torch.randperm(len(inputs), generator=shuffle).split(batch):
+                lr = optimiser.param_groups[0]["lr"] = rate(step, steps, peak)
+                optimiser.zero_grad()
+                entropy(network(inputs[rows]), targets[rows], columns).backward()
+                optimiser.step()
+                with torch.no_grad():
+                    for n, p in shared.items():
+                        q = lr * strength * omega[n]
+                        p.copy_((p + q * centre[n]) / (1 + q))
+                step += 1
+        fisher = _fisher(network, shared, inputs, columns)
+        mean = sum(float(f.sum()) for f in fisher.values()) / sum(f.numel() for f in fisher.values())
+        for n, p in shared.items():
+            omega[n] += fisher[n] / mean
+            centre[n] = p.detach().clone()
+    found = accuracies(network, stream, len(stream), "task")
+    return sum(found) / len(found)
+
+
+def _fisher(network, shared, inputs, columns):
+    """The diagonal, example by example and label by label."""
+    total = {n: torch.zeros_like(p) for n, p in shared.items()}
+    for image in inputs:
+        logs = network(image[None])[0, columns].log_softmax(0)
+        for log in logs:
+            parts = torch.autograd.grad(log, list(shared.values()), retain_graph=True)
+            for n, g in zip(shared, parts):
+                total[n] += float(log.detach().exp()) * g.square() / len(inputs)
+    return total
