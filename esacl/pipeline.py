@@ -33,7 +33,7 @@ from esacl.stages import Stage, stage_of
 from esacl.tasks import Examples, Task, TaskStream, task_stream
 from esacl.training import Learner
 
-EVALUATION_BATCH = 2000
+EVALUATION_NUMBERS = 2000 * 28 * 28  # of the inputs that are evaluated at once; a network's activations follow
 
 
 class EventStream(Iterator[Event]):
@@ -182,7 +182,8 @@ def _evaluate(learner: Learner, stream: TaskStream, after: int) -> Iterator[Even
 
 @torch.no_grad()
 def _outputs(learner: Learner, examples: Examples) -> tuple[torch.Tensor, torch.Tensor]:
-    pieces = [learner.network(part) for part in examples.inputs.split(EVALUATION_BATCH)]
+    size = max(1, EVALUATION_NUMBERS // max(28 * 28, examples.inputs[0].numel()))
+    pieces = [learner.network(part) for part in examples.inputs.split(size)]
     return torch.cat(pieces), examples.targets
 
 
