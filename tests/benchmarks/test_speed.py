@@ -15,6 +15,9 @@ from benchmarks.speed_race import race, ratio
 from esacl.curvature import hessian
 from esacl.landscape import random_direction
 
+# A peer that is installed may warn when it is imported.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+
 
 @pytest.fixture(scope="module")
 def tiny():
