@@ -14,7 +14,7 @@ from esacl import machine
 from esacl.arrays import write_arrays
 from esacl.checkpoints import Place, drop_later, place_of, write_checkpoint
 from esacl.durable import replace_json
-from esacl.errors import InputError, RunFailure
+from esacl.errors import InputError, RunFailure, RunUnreadable
 from esacl.events import (
     ArrayRecorded,
     Cancelled,
@@ -27,7 +27,7 @@ from esacl.events import (
     TaskFinished,
     to_line,
 )
-from esacl.records import read_measured
+from esacl.records import read_config_file, read_measured
 
 MEASURED_EVERY = 1.0  # seconds
 
@@ -229,7 +229,7 @@ def array_name(name: str) -> str:
 def explain(error: Exception, folder: Path) -> str:
     """One line for the reader: what stopped the run, and what to do."""
     if _is_out_of_memory(error):
-        return "out of memory; take a smaller batch_size or curvature.examples, or another device"
+        return f"out of memory; take {_smaller_batch(folder)} or a smaller curvature.examples, or another device"
     if isinstance(error, OSError):
         cause = f"the run's files cannot be written ({error.strerror or error})"
         return f"{cause}; make room, then `esacl resume {folder.name}`"
@@ -237,6 +237,15 @@ def explain(error: Exception, folder: Path) -> str:
         return str(error)
     text = f"internal error, {type(error).__name__}: {error}; please report it with the run's log.txt"
     return " ".join(text.split())
+
+
+def _smaller_batch(folder: Path) -> str:
+    """The batch size to try: half of the run's."""
+    try:
+        size = read_config_file(folder).batch_size
+    except RunUnreadable:
+        size = 1
+    return f"batch_size {size // 2}" if size > 1 else "a smaller batch_size"
 
 
 def _close(stream: Iterable[Event]) -> None:
