@@ -58,6 +58,7 @@ def curvature(events: Sequence[Event]) -> pd.DataFrame:
             "lambda_max": e.top_eigenvalues[0] if e.top_eigenvalues else np.nan,
             "relative_sharpness": e.relative_sharpness,
             "eigenvalues": e.top_eigenvalues,
+            "residuals": e.residuals,
             "residual": max(e.residuals, default=np.nan),
             "products": e.products,
             "converged": e.converged,
@@ -170,6 +171,20 @@ def measurements(frame: pd.DataFrame) -> pd.DataFrame:
             "instances": frame["examples"],
         }
     )
+
+
+def eigenvalues(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same with one row an eigenvalue, numbers in full: to be taken along."""
+    names = [
+        "task", "where", "engine", "place", "eigenvalue", "residual", "products", "converged", "network_norm",
+        "examples",
+    ]  # fmt: skip
+    found = [
+        (r.task + 1, r.where, r.engine, place, value, residual, r.products, r.converged, r.network_norm, r.examples)
+        for r in rows(frame)
+        for place, (value, residual) in enumerate(zip(r.eigenvalues, r.residuals), start=1)
+    ]
+    return pd.DataFrame(found, columns=names)
 
 
 def sparsity(arrays: Arrays) -> pd.DataFrame:

@@ -129,7 +129,7 @@ def _offer(entry: Entry, what: str, task: int, key: str, probes: int = 0) -> Non
 
 
 def _table(frame: pd.DataFrame) -> bytes:
-    shown = frames.measurements(frame)
+    shown = frames.eigenvalues(frame)
     return downloads.table(list(shown.columns), shown.values.tolist())
 
 

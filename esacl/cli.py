@@ -21,6 +21,7 @@ from esacl.viewing import View
 BAD_INPUT = 2
 ANALYSES = ("landscape", "spectrum", "sparsity", "selection")
 _POINTS = {"landscape": "curvature.grid", "sparsity": "curvature.levels", "spectrum": "curvature.top"}
+_POINTS_RANGE = {"landscape": (2, 201), "spectrum": (1, 20), "sparsity": (1, 100)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -176,6 +177,9 @@ def _analyse(args: argparse.Namespace) -> int:
     if args.points is not None:
         if args.kind not in _POINTS:
             raise InputError(f"--points has no meaning for {args.kind}; use it with {', '.join(_POINTS)}")
+        low, high = _POINTS_RANGE[args.kind]
+        if not low <= args.points <= high:
+            raise InputError(f"--points {args.points} will not do for {args.kind}; choose {low} to {high}")
         settings[_POINTS[args.kind]] = args.points
     view = View(args.kind, args.task, settings, args.device, _look(args))
     return computing.analyse(store, run_id, view, args.data, as_json=args.json, job=args.held_lock is not None)

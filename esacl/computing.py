@@ -91,7 +91,11 @@ def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_j
     task = view.task if view.task is not None else _last_task(store, run_id)
     name = f"weights-t{task}"
     if name not in store.array_names(run_id):
-        raise InputError(f"task {task} of run {run_id} has no weights kept; choose a task that was learned")
+        learned = _learned_tasks(store, run_id)
+        raise InputError(
+            f"task {task} of run {run_id} has no weights kept; choose from the tasks that were learned: "
+            + (", ".join(map(str, learned)) or "none yet")
+        )
 
     def look() -> int:
         _sign_in(store, run_id)
@@ -178,10 +182,17 @@ def _weights(store: RunStore, run_id: str, task: int) -> dict[str, np.ndarray] |
 
 
 def _last_task(store: RunStore, run_id: str) -> int:
-    kept = [int(name.removeprefix("weights-t")) for name in store.array_names(run_id) if _WEIGHTS.fullmatch(name)]
-    if not kept:
-        raise InputError(f"run {run_id} has no weights kept; resume it until a task is learned")
-    return max(kept)
+    learned = _learned_tasks(store, run_id)
+    if not learned:
+        remedy = "wait" if store.status(run_id).live else "resume it"
+        raise InputError(f"run {run_id} has no weights kept; {remedy} until a task is learned")
+    return learned[-1]
+
+
+def _learned_tasks(store: RunStore, run_id: str) -> list[int]:
+    """The tasks whose weights are kept, ascending."""
+    names = store.array_names(run_id)
+    return sorted(int(name.removeprefix("weights-t")) for name in names if _WEIGHTS.fullmatch(name))
 
 
 def _follow(events: Iterable[Event]) -> tuple[Event | None, list[Event]]:

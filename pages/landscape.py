@@ -26,7 +26,7 @@ left, middle, right = st.columns([3, 3, 4], gap="medium", vertical_alignment="bo
 with left:
     view = widgets.choice("View", looking.VIEWS, key="view")
 with middle:
-    quantity = widgets.choice("Show", slices.quantities(arrays or {}), key="quantity")
+    quantity = widgets.choice("Show", slices.quantities(arrays or {}, found.values()), key="quantity")
 with right:
     locked = st.toggle("One colour scale for all tasks", value=True, key="locked", persist_state="session")
 if asked is None:

@@ -1,10 +1,11 @@
 """Slices through the loss along a line: the way of the cut, and random directions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from app.drawing import Drawing, Panel
+from app.figures.planes import Plane
 from app.scale import Scale, span
 from app.wording import number
 
@@ -15,9 +16,10 @@ STARTS = {  # name in the array -> (as it is written, look, shape, dash)
 QUANTITIES = {"loss": "loss, nats", "accuracy": "accuracy"}
 
 
-def quantities(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Which quantities the slices hold: `{name: as it is written}`."""
+def quantities(arrays: Mapping[str, np.ndarray], planes: Iterable[Plane] = ()) -> dict[str, str]:
+    """Which quantities the slices and planes hold: `{name: as it is written}`."""
     found = {name for name in QUANTITIES if any(key.endswith(f"/{name}") and "plane" not in key for key in arrays)}
+    found |= {name for name in QUANTITIES if any(getattr(plane, name) is not None for plane in planes)}
     return {name: name.capitalize() for name in QUANTITIES if name in found} or {"loss": "Loss"}
 
 

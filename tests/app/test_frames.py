@@ -69,6 +69,17 @@ def test_an_eigenvalue_of_zero_can_be_compared():
     assert frames.cross_check(frames.curvature(events))["difference"].tolist() == [0.0]
 
 
+def test_each_eigenvalue_is_taken_along_in_full_with_its_residual(events):
+    frame = frames.curvature(events)
+    taken = frames.eigenvalues(frame)
+    assert len(taken) == sum(len(values) for values in frame["eigenvalues"])
+    first = taken[(taken["task"] == 1) & (taken["where"] == "dense") & (taken["engine"] == "lanczos")]
+    whole = frame[(frame["task"] == 0) & (frame["where"] == "dense") & (frame["engine"] == "lanczos")].iloc[0]
+    assert tuple(first["eigenvalue"]) == whole["eigenvalues"]
+    assert tuple(first["residual"]) == whole["residuals"]
+    assert first["place"].tolist() == list(range(1, len(first) + 1))
+
+
 def test_what_has_not_converged_is_named_and_not_compared(events):
     frame = frames.curvature(events)
     loose = (frame["task"] == 1) & (frame["engine"] == "pyhessian")

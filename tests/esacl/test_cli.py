@@ -409,6 +409,19 @@ def test_an_analysis_that_the_run_left_out_has_the_plain_name(esacl, tmp_path):
     assert named.out.splitlines()[0] == "recorded plane-t1-dense-random1-random2"
 
 
+@pytest.mark.parametrize(("kind", "points", "range_"), [("landscape", 1, "2 to 201"), ("spectrum", 0, "1 to 20")])
+def test_points_out_of_range_are_told_by_the_name_that_was_typed(kept, esacl, kind, points, range_):
+    refused = esacl("analyse", "latest", kind, "--points", points, "--runs", kept.root)
+    assert refused.is_refused()
+    assert f"--points {points} will not do for {kind}; choose {range_}" in refused.err
+
+
+def test_a_task_without_weights_is_told_with_those_that_have_some(kept, esacl):
+    refused = esacl("analyse", "latest", "spectrum", "--task", 9, "--runs", kept.root)
+    assert refused.is_refused()
+    assert "choose from the tasks that were learned: 0, 1" in refused.err
+
+
 def test_each_view_has_a_name_of_its_own():
     own, short = RunConfig(), {"ids.fraction": 0.1, "ids.score": "el2n"}
     assert viewing.viewed(own, viewing.View("selection", 0, short, "cpu"))[1] == "-fraction0_1-scoreel2n"
@@ -427,7 +440,7 @@ def test_each_view_has_a_name_of_its_own():
         (["nonsense"], "nonsense"),
         (["landscape", "--task", "9"], "task 9"),
         (["landscape", "--task", "-1"], "task -1"),
-        (["landscape", "--points", "100000"], "curvature.grid"),
+        (["landscape", "--points", "100000"], "--points 100000 will not do for landscape; choose 2 to 201"),
         (["selection", "--points", "3"], "--points has no meaning for selection"),
         (["spectrum", "--x", "eigen1"], "--x has no meaning for spectrum; it belongs to landscape"),
         (["landscape", "--check"], "--check has no meaning for landscape; it belongs to spectrum"),
