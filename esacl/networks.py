@@ -37,18 +37,11 @@ class Network(nn.Module):
 
     def features(self, inputs: Tensor) -> Tensor:
         """What the head sees: (n, c, h, w) -> (n, f)."""
-        return cast(Tensor, self.body(_laid_out(inputs)))
+        return cast(Tensor, self.body(inputs))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits (n, outputs)."""
         return cast(Tensor, self.head(self.features(inputs)))
-
-
-def _laid_out(inputs: Tensor) -> Tensor:
-    """Colour images with their channels last in memory, which a CPU convolves and pools faster (1.2 to 1.7 times)."""
-    if inputs.device.type != "cpu" or inputs.ndim != 4 or inputs.shape[1] == 1:
-        return inputs
-    return inputs.contiguous(memory_format=torch.channels_last)
 
 
 def mlp(stream: TaskStream, activation: str) -> Network:
