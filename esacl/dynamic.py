@@ -22,7 +22,7 @@ GRADIENT_WEIGHT = 0.5  # alpha: of the gradient beside the weight's size
 
 
 class TaskAwareDynamic(Dense):
-    """Task-aware dynamic masking and dynamic gradient masking (Wang et al. 2022, sections 3.1 and 3.3).
+    """Task-aware dynamic masking and dynamic gradient masking (SparCL, Wang et al. 2022).
 
     The network is sparse from its first step. The importance of a weight is |theta| + alpha |dL/dtheta|. A new task
     widens the mask by chance and is cut back to its sparsity by importance after a tenth of its steps; later borders

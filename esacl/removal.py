@@ -11,7 +11,7 @@ from esacl import seeds
 class Removal:
     """Removes `share` of a task's examples, step by step over the first half of its epochs.
 
-    Those go first that were mistaken least often so far, by chance among equals (Wang et al. 2022, section 3.2).
+    Those go first that were mistaken least often so far, by chance among equals (SparCL, Wang et al. 2022).
     """
 
     def __init__(self, share: float, seed: int) -> None:

@@ -89,7 +89,7 @@ def trace_parts(operator: Hessian) -> Iterator[float]:
     one example by a layer's weight is the product of what enters the layer and what comes back to it, so that squared
     norms need no gradient of a single example where the layer is linear.
 
-    Source: Dangel, Kunstner & Hennig, BackPACK (2020), section 2.3 (exact diagonal of the Gauss-Newton matrix).
+    Source: Dangel, Kunstner & Hennig, BackPACK (2020) (exact diagonal of the Gauss-Newton matrix).
     """
     objective, kept = operator.objective, operator.survivors()
     for batch in objective.batches:
