@@ -140,6 +140,12 @@ class Anchors:
             self.solution[name] = parameters[name].detach().clone()
 
     @torch.no_grad()
+    def remember(self, parameters: Mapping[str, Tensor]) -> None:
+        """Move theta* to today's weights, and nothing more: for distillation alone."""
+        self.solution |= {name: p.detach().clone() for name, p in parameters.items()}
+        self._bytes = 4 * sum(int((p != 0).sum()) for p in self.solution.values())
+
+    @torch.no_grad()
     def pull(self, parameters: Mapping[str, Tensor], lr: float) -> None:
         """One proximal step to theta*, (theta + q theta*) / (1 + q) with q = lr lambda Omega; stable for any q."""
         if self.strength == 0:

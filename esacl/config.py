@@ -39,6 +39,7 @@ SPARSE_METHODS = ("esacl", "packnet", "sparcl")  # sparse unless told otherwise
 SDP_FORM_NAMES = ("admm", "segment", "progressive")
 
 BENCHMARK_NAMES = tuple(BENCHMARKS)
+CUT = 0.5  # of a task's steps come before the one-shot cut of esacl
 BUFFER = 500  # examples a method that rehearses keeps, where the benchmark does not say
 
 
@@ -120,8 +121,10 @@ class RunConfig(Section):
         fields.setdefault("threads", 1 if fields["network"] == "mlp" else os.cpu_count() or 1)
         if method != "esacl" and isinstance(fields.get("pruning", {}), dict):
             fields["pruning"] = {"saliency": "magnitude", **fields.get("pruning", {})}
+        if isinstance(fields.get("sdp", {}), dict):
+            fields["sdp"] = {"cut": _cut(method, fields), **fields.get("sdp", {})}
         if method != "esacl" and isinstance(fields.get("anchor", {}), dict):
-            fields["anchor"] = {"guard": False, **fields.get("anchor", {})}
+            fields["anchor"] = {"guard": False, "distillation": 0.0, **fields.get("anchor", {})}
         if isinstance(fields.get("batchnorm", {}), dict):
             whose = normalisation.default_statistics(fields["network"], fields["scenario"], method)
             fields["batchnorm"] = {"statistics": whose, **fields.get("batchnorm", {})}
@@ -144,6 +147,11 @@ class RunConfig(Section):
             raise ValueError(
                 f"sparsity: {self.sparsity} will not do: hardly a weight would be left; "
                 f"choose a number in [0, 1), {MOST_SPARSITY} at most"
+            )
+        if self.sdp.cut < 1 and (self.method != "esacl" or self.sdp.form == "progressive" or not self.sparsity):
+            raise ValueError(
+                f"sdp.cut: {self.sdp.cut} will not do: only esacl with form admm or segment has one cut that sparse "
+                "steps can follow; leave it at 1"
             )
         if self.curvature.grid == 1:
             raise ValueError("curvature.grid: 1 will not do: a slice has two ends; choose 0 (off) or 2 to 201")
@@ -246,6 +254,13 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return key.strip(), tomllib.loads(f"v = {value.strip()}")["v"]
     except tomllib.TOMLDecodeError:
         return key.strip(), value.strip()
+
+
+def _cut(method: str, fields: dict[str, Any]) -> float:
+    """Where in a task the cut comes that was not said: in the middle where the form allows it, else at the end."""
+    section = fields.get("sdp", {})
+    prepared = method == "esacl" and section.get("form", SDP().form) != "progressive" and fields["sparsity"] != 0
+    return CUT if prepared else 1.0
 
 
 def _rehearses(method: str, fields: dict[str, Any]) -> bool:

@@ -129,9 +129,7 @@ class TaskAwareDynamic(Dense):
         """The survivors that are updated; a survivor without a gradient yet has just grown and is."""
         moments = self.ranking.moments
         most = max(float(m.max()) for m in moments.values())
-        ranked = {
-            name: torch.where(self.mask[name], torch.where(m > 0, m, most), -1.0) for name, m in moments.items()
-        }
+        ranked = {name: torch.where(self.mask[name], torch.where(m > 0, m, most), -1.0) for name, m in moments.items()}
         return self._top(ranked, 1 - self.config.sparcl.updated * self.mask.density)
 
     def _grown(self, mask: Mask, count: int, purpose: str) -> Mask:

@@ -8,7 +8,9 @@ import contextlib
 from collections.abc import Mapping
 from typing import Protocol
 
+import torch
 from torch import Tensor
+from typing_extensions import override
 
 from esacl.config import RunConfig
 from esacl.mask import Mask
@@ -133,3 +135,44 @@ class Dense:
         for name, moment in self.ranking.moments.items():
             moment.copy_(tensors[f"moment/{name}"])
         self.flips, self.total_flips = flips, total_flips
+
+
+class Settled(Dense):
+    """After the cut: the mask stays, passes are sparse, and only survivors are trained."""
+
+    def __init__(self, ranking: Ranking, config: RunConfig, mask: Mask) -> None:
+        super().__init__(ranking, config)
+        self.mask = mask
+
+    @override
+    def enter(self, step: int) -> dict[str, float] | None:
+        return self.mask.layer_densities()
+
+    @override
+    @torch.no_grad()
+    def leave(self, step: int) -> None:
+        for name, w in self.ranking.weights.items():
+            if w.grad is not None:
+                w.grad.mul_(self.mask[name])
+
+    @override
+    @torch.no_grad()
+    def after(self, step: int) -> None:
+        self.mask.apply_to(self.ranking.weights)
+
+    @property
+    @override
+    def survivors_only(self) -> bool:
+        return True
+
+    @override
+    def survivors(self) -> Mask | None:
+        return self.mask
+
+    @override
+    def tensors(self) -> dict[str, Tensor]:
+        return {}  # the mask is that of the cut, and no saliency is asked for any more
+
+    @override
+    def load(self, tensors: Mapping[str, Tensor], flips: int, total_flips: int) -> None:
+        """Nothing."""

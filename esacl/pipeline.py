@@ -3,6 +3,7 @@
 import contextlib
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,10 @@ from esacl.stages import Stage, stage_of
 from esacl.tasks import Examples, Task, TaskStream, task_stream
 from esacl.training import Learner
 
-EVALUATION_NUMBERS = 2000 * 28 * 28  # of the inputs that are evaluated at once; a network's activations follow
+# Numbers of the inputs that are evaluated at once. On a CPU few, so that a layer's activations stay in its cache: 64
+# images of 3x32x32 at a time take 0.6 of the time of 512.
+EVALUATION_NUMBERS = {"cpu": 64 * 3 * 32 * 32}
+EVALUATION_NUMBERS_ELSEWHERE = 2000 * 28 * 28
 
 
 class EventStream(Iterator[Event]):
@@ -93,29 +97,7 @@ def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None)
         stage = stage_of(config, stream, task, device, joint=learner.joint)
         if resumed is None:
             yield _task_started(config, stream[task], stage)
-        yield from learner.learn(stage, resumed)
-        mask = learner.survivors()
-        judged = [t.evaluation for t in (stream[: task + 1] if learner.joint else stream[task : task + 1])]
-        dense_accuracy = _accuracy(learner, stage.criterion, judged)
-        measured = yield from analysis.measure(_scene(learner, stage, stream, mask))
-        learner.cut(mask)
-        if measured is not None:
-            pruned_accuracy = _accuracy(learner, stage.criterion, judged)
-            yield Pruned(
-                task=task,
-                dense_accuracy=dense_accuracy,
-                pruned_accuracy=pruned_accuracy,
-                flips=learner.form.total_flips,
-                **measured,
-            )
-            if config.batchnorm.refresh:
-                learner.refresh(stage)
-                yield StatisticsRefreshed(
-                    task=task,
-                    examples=len(stage.examples),
-                    accuracy_before=pruned_accuracy,
-                    accuracy=_accuracy(learner, stage.criterion, judged),
-                )
+        yield from learner.learn(stage, partial(_cut, learner, stage, stream), resumed)
         learner.statistics.keep(task)
         learner.consolidate(stage)
         yield from _evaluate(learner, stream, after=task)
@@ -123,6 +105,36 @@ def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None)
         yield TaskFinished(task=task, density=_density(learner))
         yield learner.checkpoint(task + 1, 0)
     yield RunFinished()
+
+
+def _cut(learner: Learner, stage: Stage, stream: TaskStream) -> Iterator[Event]:
+    """The one-shot cut, with everything that is measured before and after it; without a cut what is left of that."""
+    task, mask = stage.task, learner.survivors()
+    if mask is None:
+        yield from analysis.measure(_scene(learner, stage, stream, None))
+        learner.cut(None)
+        return
+    judged = [t.evaluation for t in (stream[: task + 1] if learner.joint else stream[task : task + 1])]
+    dense_accuracy = _accuracy(learner, stage.criterion, judged)
+    measured = yield from analysis.measure(_scene(learner, stage, stream, mask))
+    assert measured is not None, "there is a mask"
+    learner.cut(mask)
+    pruned_accuracy = _accuracy(learner, stage.criterion, judged)
+    yield Pruned(
+        task=task,
+        dense_accuracy=dense_accuracy,
+        pruned_accuracy=pruned_accuracy,
+        flips=learner.form.total_flips,
+        **measured,
+    )
+    if learner.config.batchnorm.refresh:
+        learner.refresh(stage)
+        yield StatisticsRefreshed(
+            task=task,
+            examples=len(stage.examples),
+            accuracy_before=pruned_accuracy,
+            accuracy=_accuracy(learner, stage.criterion, judged),
+        )
 
 
 def _learner(config: RunConfig, stream: TaskStream, network: networks.Network, device: torch.device) -> Learner:
@@ -182,7 +194,8 @@ def _evaluate(learner: Learner, stream: TaskStream, after: int) -> Iterator[Even
 
 @torch.no_grad()
 def _outputs(learner: Learner, examples: Examples) -> tuple[torch.Tensor, torch.Tensor]:
-    size = max(1, EVALUATION_NUMBERS // max(28 * 28, examples.inputs[0].numel()))
+    numbers = EVALUATION_NUMBERS.get(examples.inputs.device.type, EVALUATION_NUMBERS_ELSEWHERE)
+    size = max(1, numbers // max(28 * 28, examples.inputs[0].numel()))
     pieces = [learner.network(part) for part in examples.inputs.split(size)]
     return torch.cat(pieces), examples.targets
 

@@ -144,9 +144,18 @@ def read_config_file(folder: Path) -> RunConfig:
     path = folder / "config.json"
     fields = read_json(path)
     try:
-        return RunConfig.from_dict(fields)
+        return RunConfig.from_dict(_as_then(fields))
     except InputError as error:
         raise RunUnreadable(f"{path}: {error}; the run may come from another version") from None
+
+
+def _as_then(fields: Any) -> Any:
+    """The settings of a run from before a setting was there: what it did without, and not today's defaults."""
+    if not isinstance(fields, dict):
+        return fields
+    without = {"sdp": {"cut": 1.0}, "anchor": {"distillation": 0.0}}
+    told = {name: fields[name] for name in without if isinstance(fields.get(name), dict)}
+    return fields | {name: without[name] | section for name, section in told.items()}
 
 
 def read_measured(path: Path) -> tuple[dict[str, Any], ...]:

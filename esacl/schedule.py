@@ -1,4 +1,4 @@
-"""Learning rate and SDP's ramp over the steps of one task, all as fractions of the task."""
+"""Learning rate, SDP's ramp and the cut over the steps of one task, all as fractions of the task."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,14 +16,21 @@ class Schedule:
     Attributes:
         steps: optimiser steps of the task.
         peak: the constant learning rate.
-        ramp_share: fraction of the steps over which the ramp grows from 0 to 1.
+        ramp_share: fraction of the steps before the cut over which the ramp grows from 0 to 1.
         constant: neither warm-up nor decay.
+        cut_share: fraction of the steps that come before the cut; the others are sparse.
     """
 
     steps: int
     peak: float
     ramp_share: float
     constant: bool = False
+    cut_share: float = 1.0
+
+    @property
+    def cut_step(self) -> int:
+        """The step before which the cut comes; `steps` where it comes after the last one."""
+        return max(1, round(self.cut_share * self.steps))
 
     def lr(self, step: int) -> float:
         """Learning rate of step 0, 1, ...; never 0."""
@@ -35,9 +42,9 @@ class Schedule:
 
     def ramp(self, step: int) -> float:
         """How far SDP's pull has grown at a step, in (0, 1]."""
-        return min(1.0, (step + 1) / max(1.0, self.ramp_share * self.steps))
+        return min(1.0, (step + 1) / max(1.0, self.ramp_share * self.cut_step))
 
     @cached_property
     def pull_total(self) -> float:
-        """Sum of lr x ramp over the task: what makes SDP's strength dimensionless."""
-        return sum(self.lr(step) * self.ramp(step) for step in range(self.steps))
+        """Sum of lr x ramp up to the cut: what makes SDP's strength dimensionless."""
+        return sum(self.lr(step) * self.ramp(step) for step in range(self.cut_step))

@@ -23,7 +23,9 @@ class SDP(Section):
     every: Annotated[int, Field(ge=1, le=10_000)] = 10
     """Steps between two updates of the mask."""
     ramp: Fraction = 0.5
-    """Fraction of a task's steps over which the pull grows from 0 to 1 (progressive: sparsity to its target)."""
+    """Share of the steps before the cut in which the pull grows from 0 to 1 (progressive: sparsity to its target)."""
+    cut: Fraction = 1.0
+    """Fraction of a task's steps that come before the one-shot cut; those after it are sparse steps."""
 
 
 class Pruning(Section):
@@ -46,7 +48,9 @@ class Anchor(Section):
     """The quadratic anchor that consolidates earlier tasks."""
 
     strength: Annotated[float, Field(ge=0, le=1e6)] = 3.0
-
+    """lambda, of the weights' way from where they were."""
+    distillation: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    """Of what the outputs of earlier tasks on today's examples have moved; 0 = off, as published for other methods."""
     guard: bool = True
     """Anchor weights from idle units as if the units were active; off for `ewc`, which is published without."""
 

@@ -1,6 +1,6 @@
 """Stages: what a run trains on, one stretch after another."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +22,8 @@ class Stage:
         examples: what is learned from, on the run's device.
         criterion: the loss over everything seen so far, this stage included.
         current: the same over the columns of this stage alone.
+        past: groups of columns that earlier tasks own: each of their heads in task-IL, all their classes in class-IL;
+            none in domain-IL, where today's examples ask for the same columns, and none for `joint`.
         augment: a training batch (n, c, h, w), replayed images included, and a step's generator -> what is learned
             from; None leaves it as it is.
     """
@@ -31,6 +33,7 @@ class Stage:
     criterion: Criterion
     current: Criterion
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    past: tuple[Tensor, ...] = ()
 
 
 def stage_of(config: RunConfig, stream: TaskStream, task: int, device: torch.device, *, joint: bool) -> Stage:
@@ -42,7 +45,14 @@ def stage_of(config: RunConfig, stream: TaskStream, task: int, device: torch.dev
     own = seen if joint else seen[-1:]
     current = criterion(config.scenario, [t.classes for t in own], stream.outputs, device)
     augment = partial(_cropped_and_flipped, stream.black) if config.augment == "crop-flip" else None
-    return Stage(task, examples.to(device), loss, current, augment)
+    past = () if joint else _past(config.scenario, [t.classes for t in seen[:-1]])
+    return Stage(task, examples.to(device), loss, current, augment, tuple(torch.tensor(c, device=device) for c in past))
+
+
+def _past(scenario: str, tasks: list[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
+    if scenario == "domain" or not tasks:
+        return ()
+    return tasks if scenario == "task" else [tuple(sorted({column for columns in tasks for column in columns}))]
 
 
 def _cropped_and_flipped(black: Tensor, inputs: Tensor, generator: torch.Generator) -> Tensor:

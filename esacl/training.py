@@ -20,9 +20,10 @@ from esacl.batchnorm import Statistics
 from esacl.buffer import Buffer
 from esacl.config import RunConfig
 from esacl.cost import Ledger
+from esacl.distillation import Teacher, asked, distillation
 from esacl.errors import RunFailure
 from esacl.events import CheckpointReady, Event, Stepped
-from esacl.form import Form
+from esacl.form import Form, Settled
 from esacl.gate import Gate
 from esacl.mask import Mask
 from esacl.networks import Network, features
@@ -35,7 +36,7 @@ from esacl.stages import Stage
 from esacl.tasks import Examples
 
 REPORTS_PER_TASK = 100
-FISHER_BATCHES, FISHER_BATCH_SIZE = 12, 128
+FISHER_BATCHES, FISHER_BATCH_SIZE = 12, 32  # the variance falls with the number of batches, the cost rises with both
 
 
 @dataclass
@@ -62,8 +63,10 @@ class Learner:
     offers_steps: bool = False
     removal: Removal = field(default_factory=lambda: Removal(0.0, 0))
     freezes_rest: bool = False
+    teacher: Teacher | None = field(default=None, init=False)
     mask: Mask | None = None
     form: Form = field(init=False)
+    preparing: Form = field(init=False)
     buffer: Buffer = field(init=False)
     gate: Gate = field(init=False)
     statistics: Statistics = field(init=False)
@@ -75,7 +78,7 @@ class Learner:
         self.weights = {name: self.parameters[name] for name in self.prunable}
         importance = self.anchors.importance if self.anchors else {}
         self.ranking = Ranking(self.weights, importance, self.config)
-        self.form = self.make_form(self.ranking, self.config)
+        self.form = self.preparing = self.make_form(self.ranking, self.config)
         self.buffer = Buffer(self.config.buffer.size, self.config.seed)
         self.gate = Gate(self.config.ids.train_fraction)
         self.statistics = Statistics(self.network, per_task=self.config.batchnorm.statistics == "task")
@@ -86,21 +89,34 @@ class Learner:
 
     # -- one task
 
-    def learn(self, stage: Stage, resumed: CheckpointReady | None = None) -> Iterator[Event]:
+    def learn(
+        self, stage: Stage, at_cut: Callable[[], Iterator[Event]], resumed: CheckpointReady | None = None
+    ) -> Iterator[Event]:
         """Train on a stage, from the start or from an epoch's checkpoint; a checkpoint after every epoch.
+
+        Args:
+            stage: what to learn.
+            at_cut: cuts the network, once, where the schedule says: in the middle, so that sparse steps follow, or at
+                the end; its events are passed on.
+            resumed: a checkpoint inside this task.
 
         Raises:
             RunFailure: the loss is no longer finite.
         """
         config, per_epoch = self.config, math.ceil(len(stage.examples) / self.config.batch_size)
-        schedule = Schedule(config.epochs * per_epoch, config.lr, config.sdp.ramp, config.schedule == "constant")
+        schedule = Schedule(
+            config.epochs * per_epoch, config.lr, config.sdp.ramp, config.schedule == "constant", config.sdp.cut
+        )
         self._restart_optimiser()
+        self.form = self.preparing
         self.form.begin(stage.task, schedule)
         self.removal.begin(len(stage.examples))
-        first = 0
+        first = resumed.epoch if resumed else 0
         if resumed is not None:
-            first = resumed.epoch
             self.load(resumed)
+            if first * per_epoch > schedule.cut_step:
+                self._settle(self.mask)
+        self.teacher = self._teacher(stage, billed=resumed is None)
         report_every = math.ceil(schedule.steps / REPORTS_PER_TASK)
         losses: list[Tensor] = []
         for epoch in range(first, config.epochs):
@@ -110,12 +126,37 @@ class Learner:
             batches = self.removal.remaining(order).split(config.batch_size)
             for i, rows in enumerate(batches):
                 step = epoch * per_epoch + i
+                if step == schedule.cut_step:
+                    yield from at_cut()
+                    self._settle(self.mask)
                 losses.append(self._step(stage, rows, step, schedule))
                 if (step + 1) % report_every == 0 or i + 1 == len(batches):
                     yield self._report(stage, epoch, step, schedule, losses)
                     losses.clear()
             self.removal.after(stage.task, epoch + 1, config.epochs)
             yield self.checkpoint(stage.task, epoch + 1)
+        if schedule.cut_step == schedule.steps:
+            yield from at_cut()
+
+    def _teacher(self, stage: Stage, *, billed: bool) -> Teacher | None:
+        """Who says what today's examples used to mean to the heads of earlier tasks."""
+        if self.anchors is None or not self.config.anchor.distillation or not stage.past:
+            return None
+        solution = self.anchors.solution
+        densities = {name: float((solution[name] != 0).float().mean()) for name in self.weights}
+        if stage.augment is not None:
+            return Teacher(self.network, solution, densities, None)
+        if billed:
+            self.ledger.forward(len(stage.examples), densities)
+        return Teacher(self.network, solution, densities, asked(self.network, solution, stage.examples.inputs))
+
+    def _settle(self, mask: Mask | None) -> None:
+        """From the cut on: nothing that it removed moves any more."""
+        assert mask is not None, "only a form that prunes is cut before the end"
+        self.form = Settled(self.ranking, self.config, mask)
+        for name, momentum in self._momentum().items():
+            if name in mask:
+                momentum.mul_(mask[name])
 
     def _step(self, stage: Stage, rows: Tensor, step: int, schedule: Schedule) -> Tensor:
         fresh = stage.examples.take(rows)
@@ -130,14 +171,17 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = schedule.lr(step)
         self.optimiser.zero_grad(set_to_none=True)
+        told = self._told(rows, batch)
         densities = self.form.enter(step)
         with batchnorm.by_batch(self.network, len(batch), moving=not self.form.elsewhere):
-            loss, backward_examples, outputs = self._loss(stage, batch, generator, step)
+            loss, backward_examples, outputs = self._loss(stage, batch, told, generator, step)
         if self.removal.active:
             self.removal.observe(rows, stage.criterion.correct(outputs[: batch.fresh], fresh.targets))
         loss.backward()
         if self.freezes_rest and stage.task > 0:
             self._freeze_rest()
+        if told is not None and self.config.scenario == "task":
+            self._spare_heads(stage)
         self.form.leave(step)
         self.optimiser.step()
         self.form.after(step)
@@ -164,23 +208,46 @@ class Learner:
             if name not in self.weights:
                 self.parameters[name].grad = None
 
+    def _told(self, rows: Tensor, batch: Batch) -> Tensor | None:
+        """What the teacher says (b, c) of the fresh examples of a batch; only these: what is replayed has labels."""
+        if self.teacher is None:
+            return None
+        if self.teacher.told is None:
+            self.ledger.forward(len(rows), self.teacher.densities)
+        return self.teacher.of(rows, batch.inputs[: batch.fresh])
+
+    def _spare_heads(self, stage: Stage) -> None:
+        """Private heads are learned with their tasks; what moved below them is to move back, not they after it."""
+        rows = torch.cat(stage.past)
+        for parameter in self.network.head.parameters():
+            assert parameter.grad is not None
+            parameter.grad[rows] = 0
+
     @property
     def _draws(self) -> bool:
         return len(self.buffer) > 0 or self.gate.active or self.config.augment != "none"
 
     def _loss(
-        self, stage: Stage, batch: Batch, generator: torch.Generator | None, step: int
+        self, stage: Stage, batch: Batch, told: Tensor | None, generator: torch.Generator | None, step: int
     ) -> tuple[Tensor, int, Tensor]:
         """The loss (), how many examples the backward pass needs, and the outputs (n, c), detached."""
+        strength = self.config.anchor.distillation
         if not self.gate.active:
             outputs = self.network(batch.inputs)
-            return loss_of(self.config, stage, outputs, batch), len(batch), outputs.detach()
+            loss = loss_of(self.config, stage, outputs, batch)
+            if told is not None:
+                loss = loss + strength * distillation(outputs[: batch.fresh], told, stage.past).mean()
+            return loss, len(batch), outputs.detach()
         assert generator is not None
         seen = features(self.network, batch.inputs)
         outputs = self.network.head(seen)
         logits = stage.criterion.logits(outputs, batch.targets)
         rows, weights = self.gate.choose(logits, batch.targets, seen, step, generator)
         losses = per_example(self.config, stage, outputs[rows], batch.targets[rows], rows < batch.fresh)
+        if told is not None:
+            moved = outputs.new_zeros(len(batch))
+            moved[: batch.fresh] = distillation(outputs[: batch.fresh], told, stage.past)
+            losses = losses + strength * moved[rows]
         return (weights * losses).mean(), len(rows), outputs.detach()
 
     @property
@@ -247,8 +314,13 @@ class Learner:
                 batch_size=FISHER_BATCH_SIZE,
                 generator=seeds.torch_generator(self.config.seed, "fisher", stage.task),
             )
-            self.ledger.gradient(FISHER_BATCHES * min(FISHER_BATCH_SIZE, len(chosen)))
+            densities = self.mask.layer_densities() if self.mask else None
+            self.ledger.gradient(FISHER_BATCHES * min(FISHER_BATCH_SIZE, len(chosen)), densities)
             self.anchors.consolidate(self.parameters, fisher, self.mask or Mask({}))
+        elif self.anchors is not None and self.config.anchor.distillation > 0:
+            self.anchors.remember({name: self.parameters[name] for name in self.shared})
+        if self.anchors is not None and self.anchors.solution:
+            self.anchors.solution |= self.statistics.today()
         if not self.offers_steps:
             self.buffer.offer(stage.examples.inputs, stage.examples.targets)
 
@@ -264,7 +336,7 @@ class Learner:
             return examples, torch.ones(len(examples), device=examples.targets.device)
         seen = features(self.network, examples.inputs)
         logits = stage.criterion.logits(self.network.head(seen), examples.targets)
-        self.ledger.forward(len(examples))
+        self.ledger.forward(len(examples), self.mask.layer_densities() if self.mask else None)
         scores = score(self.config.ids.score, logits, examples.targets, seen)
         rows, weights = select(scores, self.config.ids.fraction, self.config.seed + stage.task)
         return examples.take(rows), weights

@@ -30,6 +30,9 @@ STATEFUL = (
     + [{"method": name, "sparsity": 0.8} for name in METHODS if name != "esacl"]
     + [{"method": "sparcl", "sparcl.base": base, "scenario": "class"} for base in SPARCL_BASE_NAMES]
     + [{"sdp.form": name} for name in FORMS]
+    + [{"sdp.form": name, "sdp.cut": 1.0} for name in FORMS]
+    + [{"sdp.cut": 0.4, "epochs": 3}, {"sdp.cut": 0.9, "ids.train_fraction": 0.5}]
+    + [{"method": "ewc", "anchor.distillation": 1.0}, {"anchor.distillation": 0.0}]
     + [{"scenario": name} for name in FACTS["split-digits"]["scenarios"]]
     + [
         {"sdp.form": form, "scenario": scenario, "buffer.size": 20, "ids.train_fraction": 0.5}

@@ -48,6 +48,14 @@ def stage(config: RunConfig, stream, task: int = 0):
     return stage_of(config, stream, task, CPU, joint=False)
 
 
+def learn(learner: Learner, config: RunConfig, stream, task: int = 0) -> None:
+    def at_cut():
+        learner.cut(learner.survivors())
+        yield from ()
+
+    list(learner.learn(stage(config, stream, task), at_cut))
+
+
 def buffers(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: buffer.clone() for name, buffer in network.named_buffers()}
 
@@ -96,7 +104,7 @@ def test_a_training_step_moves_them_as_torch_does():
     learner, stream = learner_of(config)
     reference = copy.deepcopy(learner.network).train()
     before = buffers(learner.network)
-    list(learner.learn(stage(config, stream)))
+    learn(learner, config, stream)
     order = torch.randperm(16, generator=seeds.torch_generator(0, "batches", 0, 0))
     reference(stream[0].train.inputs[order])
     assert same(buffers(learner.network), buffers(reference))
@@ -107,7 +115,7 @@ def test_a_training_step_moves_them_as_torch_does():
 def test_a_batch_of_one_is_normalised_by_the_running_statistics():
     config = tiny(RESNET, method="finetune", epochs=1, train_limit=17)  # 16 and 1, whose last maps are one pixel
     learner, stream = learner_of(config)
-    list(learner.learn(stage(config, stream)))
+    learn(learner, config, stream)
     assert {int(layer.num_batches_tracked) for layer in batchnorm.layers(learner.network)} == {1}
 
 
@@ -145,9 +153,9 @@ def test_slices_move_every_weight_as_a_plain_loop_does():
 
 
 def test_segments_passes_elsewhere_do_not_move_them():
-    config = tiny(RESNET | {"sdp.form": "segment"}, epochs=3)
+    config = tiny(RESNET | {"sdp.form": "segment", "sdp.cut": 1.0}, epochs=3)
     learner, stream = learner_of(config)
-    list(learner.learn(stage(config, stream)))
+    learn(learner, config, stream)
     steps = len(learner.form.at_pruned_point)
     at_theta = steps - sum(learner.form.at_pruned_point)
     assert 0 < at_theta < steps == 9
@@ -200,7 +208,7 @@ def test_batches_are_pooled_with_what_lies_between_their_means(monkeypatch):
 
 
 def test_a_run_says_what_refreshing_did_and_pays_for_it():
-    off, on = (events_of(tiny(RESNET | {"batchnorm.refresh": flag}, tasks=1)) for flag in (False, True))
+    off, on = (events_of(tiny(RESNET | {"batchnorm.refresh": flag, "sdp.cut": 1.0}, tasks=1)) for flag in (False, True))
     assert not of_kind(off, StatisticsRefreshed)
     [told] = of_kind(on, StatisticsRefreshed)
     [cut], [cut_off] = of_kind(on, Pruned), of_kind(off, Pruned)
@@ -234,7 +242,7 @@ def test_a_task_is_evaluated_with_its_own_and_the_network_goes_on_with_todays():
     learner, stream = learner_of(config)
     found = []
     for task in (0, 1):
-        list(learner.learn(stage(config, stream, task)))
+        learn(learner, config, stream, task)
         learner.statistics.keep(task)
         found.append(buffers(learner.network))
     assert not same(*found)

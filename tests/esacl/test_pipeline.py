@@ -69,12 +69,12 @@ def outputs_at(config: RunConfig, state: CheckpointReady, inputs: torch.Tensor) 
 
 
 def test_the_order_of_events(default):
-    measured = ["ArrayRecorded", "Selected"]
-    task = [
-        "TaskStarted", *["Stepped", "CheckpointReady"] * 2, *measured, "Pruned", "Evaluated", "CostCounted",
-        "TaskFinished", "CheckpointReady",
-    ]  # fmt: skip
-    assert kinds(default) == ["RunStarted", "Evaluated", *task, *task, "RunFinished"]
+    epoch, cut = ["Stepped", "CheckpointReady"], ["ArrayRecorded", "Selected", "Pruned"]
+    end = ["Evaluated", "CostCounted", "TaskFinished", "CheckpointReady"]
+    middle = ["TaskStarted", *epoch, *cut, *epoch, *end]
+    assert kinds(default) == ["RunStarted", "Evaluated", *middle, *middle, "RunFinished"]
+    late = ["TaskStarted", *epoch, *epoch, *cut, *end]
+    assert kinds(events_of(tiny({"sdp.cut": 1.0}))) == ["RunStarted", "Evaluated", *late, *late, "RunFinished"]
 
 
 @pytest.mark.parametrize("method", METHODS)

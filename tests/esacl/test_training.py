@@ -2,19 +2,20 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_runs import events_of, label, of_kind, tiny
+from tiny_runs import array, events_of, label, of_kind, tiny
 
 from esacl import networks, seeds
 from esacl.augmentation import crop_and_flip
 from esacl.buffer import Buffer
 from esacl.cost import Ledger, count_layers
 from esacl.errors import RunFailure
-from esacl.events import CheckpointReady, Evaluated, Stepped, TaskFinished
+from esacl.events import CheckpointReady, Evaluated, Pruned, Stepped, TaskFinished
 from esacl.methods import METHODS
 from esacl.schedule import Schedule
 from esacl.sdp import FORMS
@@ -46,7 +47,14 @@ def stage(config, stream, task: int):
 
 
 def learn(learner: Learner, config, stream, task: int = 0) -> list:
-    return list(learner.learn(stage(config, stream, task)))
+    return list(learner.learn(stage(config, stream, task), partial(cut_if_early, learner)))
+
+
+def cut_if_early(learner: Learner):
+    """What the pipeline does at a cut that training goes on after, without its measurements."""
+    if learner.config.sdp.cut < 1:
+        learner.cut(learner.survivors())
+    yield from ()
 
 
 def checkpoints(config) -> list[CheckpointReady]:
@@ -109,7 +117,7 @@ def test_replayed_images_are_augmented_anew_and_kept_as_they_were(method):
     assert {row.numpy().tobytes() for row in learner.buffer.state()["inputs"]} <= raw
     second = stage(config, stream, 1)
     recording = replace(second, augment=lambda inputs, generator: seen.append(inputs) or inputs)
-    list(learner.learn(recording))
+    list(learner.learn(recording, partial(cut_if_early, learner)))
     fresh = min(config.batch_size, len(second.examples))
     assert len(seen[0]) == fresh * (3 if method == "derpp" else 2)
     assert {row.numpy().tobytes() for row in seen[0][fresh:]} <= raw
@@ -143,7 +151,7 @@ def test_steps_are_reported_with_the_mean_loss_since_the_last_report():
 
 
 def test_reports_say_what_the_form_and_the_gate_do():
-    events = of_kind(events_of(tiny({"ids.train_fraction": 0.5}, epochs=4, sparsity=0.8)), Stepped)
+    events = of_kind(events_of(tiny({"ids.train_fraction": 0.5, "sdp.cut": 1.0}, epochs=4, sparsity=0.8)), Stepped)
     assert events[-1].ramp == 1
     assert events[-1].density == pytest.approx(0.2, abs=1e-3)
     assert 0 < events[-1].doomed_share < 1
@@ -290,7 +298,7 @@ def test_a_checkpoint_inside_a_task_holds_all_that_a_step_needs():
 
 
 def test_a_checkpoint_loaded_into_a_new_learner_comes_out_again():
-    config = tiny({"buffer.size": 10, "ids.train_fraction": 0.5})
+    config = tiny({"buffer.size": 10, "ids.train_fraction": 0.5, "sdp.cut": 1.0})
     state = checkpoints(config)[4]
     learner, _ = learner_of(config)
     learner.form.begin(1, Schedule(6, config.lr, 0.5))
@@ -330,11 +338,53 @@ def test_selection_halves_the_backward_pass_and_replay_doubles_the_forward_pass(
 def test_sparse_steps_are_billed_as_sparse():
     flops = {}
     for form in FORMS:
-        learner, stream = learner_of(config := tiny({"sdp.form": form}, epochs=6, sparsity=0.9))
+        learner, stream = learner_of(config := tiny({"sdp.form": form, "sdp.cut": 1.0}, epochs=6, sparsity=0.9))
         learn(learner, config, stream)
         flops[form] = learner.ledger.train_flops / learner.ledger.train_flops_dense_sgd
     assert flops["admm"] == pytest.approx(1)
     assert flops["progressive"] < flops["segment"] < 1
+
+
+@pytest.mark.parametrize("cut", [0.5, 0.25])
+def test_steps_after_the_cut_cost_what_is_left(cut):
+    learner, stream = learner_of(config := tiny({"sdp.cut": cut}, epochs=4))
+    learn(learner, config, stream)
+    layers = count_layers(learner.network, stream[0].train.inputs[:2])
+    left = learner.mask.layer_densities()
+    dense, sparse = (
+        sum((f.forward + f.input_gradient + f.weight_gradient) * share.get(name, 1) for name, f in layers.items())
+        for share in ({}, left)
+    )
+    steps, before = 12, round(12 * cut)
+    assert learner.ledger.train_flops == pytest.approx(16 * (before * dense + (steps - before) * sparse))
+
+
+def test_nothing_that_the_cut_removed_comes_back_before_the_next_task():
+    config = tiny({"sdp.cut": 0.5}, epochs=4)
+    events = events_of(config)
+    for at, event in enumerate(events):
+        if not isinstance(event, Pruned):
+            continue
+        left = sum(
+            int((w != 0).sum()) for w in array(events[:at], f"weights-t{event.task}").values() if w.dtype == bool
+        )
+        later = [e for e in of_kind(events[at:], CheckpointReady) if e.task == event.task and e.epoch]
+        assert [e.epoch for e in later] == [3, 4]
+        for state in later:
+            alive = [
+                state.tensors[f"network/{n.removeprefix('cut/')}"][~m]
+                for n, m in state.tensors.items()
+                if n[:4] == "cut/"
+            ]
+            assert alive
+            assert all((a == 0).all() for a in alive)
+            moving = [
+                state.tensors[f"momentum/{n.removeprefix('cut/')}"][~m]
+                for n, m in state.tensors.items()
+                if n[:4] == "cut/"
+            ]
+            assert all((a == 0).all() for a in moving)
+        assert left == sum(int(m.sum()) for n, m in later[-1].tensors.items() if n[:4] == "cut/")
 
 
 # -- consolidation and rehearsal
@@ -352,7 +402,7 @@ def test_no_fisher_information_is_measured_where_nothing_is_anchored():
 def test_ewc_measures_fisher_on_all_examples():
     learner, stream = learner_of(config := tiny(method="ewc"))
     learner.consolidate(stage(config, stream, 0))
-    assert learner.ledger.examples_backward == 12 * 48
+    assert learner.ledger.examples_backward == 12 * 32
 
 
 @pytest.mark.parametrize(("score", "even"), [("ggn-trace", False), ("uniform", True)])
