@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from esacl.augmentation import crop_and_flip
+from esacl.augmentation import crop_and_flip, view
 from esacl.config import RunConfig
 from esacl.criterion import Criterion, criterion
 from esacl.tasks import Examples, TaskStream
@@ -24,6 +23,7 @@ class Stage:
         current: the same over the columns of this stage alone.
         augment: a training batch (n, c, h, w), replayed images included, and a step's generator -> what is learned
             from; None leaves it as it is.
+        view: the same for a method that compares two views of each image.
     """
 
     task: int
@@ -31,6 +31,7 @@ class Stage:
     criterion: Criterion
     current: Criterion
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    view: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
 
 def stage_of(config: RunConfig, stream: TaskStream, task: int, device: torch.device, *, joint: bool) -> Stage:
@@ -41,9 +42,12 @@ def stage_of(config: RunConfig, stream: TaskStream, task: int, device: torch.dev
     loss = criterion(config.scenario, [t.classes for t in seen], stream.outputs, device)
     own = seen if joint else seen[-1:]
     current = criterion(config.scenario, [t.classes for t in own], stream.outputs, device)
-    augment = partial(_cropped_and_flipped, stream.black) if config.augment == "crop-flip" else None
-    return Stage(task, examples.to(device), loss, current, augment)
-
-
-def _cropped_and_flipped(black: Tensor, inputs: Tensor, generator: torch.Generator) -> Tensor:
-    return crop_and_flip(inputs, black, generator)
+    black = stream.black
+    return Stage(
+        task,
+        examples.to(device),
+        loss,
+        current,
+        augment=(lambda inputs, rng: crop_and_flip(inputs, black, rng)) if config.augment == "crop-flip" else None,
+        view=(lambda inputs, rng: view(inputs, black, rng)) if config.contrastive else None,
+    )

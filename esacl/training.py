@@ -18,6 +18,7 @@ from esacl import batchnorm, seeds
 from esacl.anchors import Anchors
 from esacl.batchnorm import Statistics
 from esacl.buffer import Buffer
+from esacl.co2l import VIEWS, Co2L
 from esacl.config import RunConfig
 from esacl.cost import Ledger
 from esacl.errors import RunFailure
@@ -46,7 +47,8 @@ class Learner:
     whether the Fisher information comes from the instances that IDS chooses, or from all of them. `mask` is the last
     cut; None before the first one and for dense methods. `rehearsal` is a key of `replay.DRAWS`; `offers_steps`
     says whether the buffer is offered the fresh examples of every step, or those of a task once it is over;
-    `freezes_rest` that shared parameters which cannot be pruned are learned in the first task only.
+    `freezes_rest` that shared parameters which cannot be pruned are learned in the first task only. With `contrast` the
+    network is learned without its head, which is fitted once a task is over.
     """
 
     config: RunConfig
@@ -62,6 +64,7 @@ class Learner:
     offers_steps: bool = False
     removal: Removal = field(default_factory=lambda: Removal(0.0, 0))
     freezes_rest: bool = False
+    contrast: Co2L | None = None
     mask: Mask | None = None
     form: Form = field(init=False)
     buffer: Buffer = field(init=False)
@@ -72,6 +75,8 @@ class Learner:
 
     def __post_init__(self) -> None:
         self.parameters = dict(self.network.named_parameters())
+        if self.contrast is not None:
+            self.parameters |= self.contrast.parameters()
         self.weights = {name: self.parameters[name] for name in self.prunable}
         importance = self.anchors.importance if self.anchors else {}
         self.ranking = Ranking(self.weights, importance, self.config)
@@ -95,6 +100,8 @@ class Learner:
         config, per_epoch = self.config, math.ceil(len(stage.examples) / self.config.batch_size)
         schedule = Schedule(config.epochs * per_epoch, config.lr, config.sdp.ramp, config.schedule == "constant")
         self._restart_optimiser()
+        if self.contrast is not None:
+            self.contrast.begin(stage.task, self.mask.layer_densities() if self.mask else None)
         self.form.begin(stage.task, schedule)
         self.removal.begin(len(stage.examples))
         first = 0
@@ -116,6 +123,8 @@ class Learner:
                     losses.clear()
             self.removal.after(stage.task, epoch + 1, config.epochs)
             yield self.checkpoint(stage.task, epoch + 1)
+        if self.contrast is not None:
+            self.contrast.classify(stage, self.buffer, self.form.mask.layer_densities())
 
     def _step(self, stage: Stage, rows: Tensor, step: int, schedule: Schedule) -> Tensor:
         fresh = stage.examples.take(rows)
@@ -146,18 +155,24 @@ class Learner:
             if self.form.survivors_only:
                 # An anchor must not bring back what is removed for good.
                 self.form.mask.apply_to(self.weights)
-        self.ledger.step(
-            len(batch),
-            backward_examples,
-            densities=densities,
-            survivors_only=self.form.survivors_only,
-            updated=self.form.updated(),
-            replayed=len(batch) - len(rows),
-        )
-        self.ledger.dense_step(len(rows))
+        self._bill(batch, backward_examples, densities)
         if self.offers_steps:
             self.buffer.offer(fresh.inputs, fresh.targets, outputs[: batch.fresh] if self._dark else None)
         return loss.detach()
+
+    def _bill(self, batch: Batch, backward_examples: int, densities: Mapping[str, float] | None) -> None:
+        views, updated = 1, self.form.updated()
+        if self.contrast is not None:
+            views, densities, updated = VIEWS, self.contrast.entered(densities), self.contrast.entered(updated)
+        self.ledger.step(
+            views * len(batch),
+            backward_examples,
+            densities=densities,
+            survivors_only=self.form.survivors_only,
+            updated=updated,
+            replayed=views * (len(batch) - batch.fresh),
+        )
+        self.ledger.dense_step(batch.fresh)
 
     def _freeze_rest(self) -> None:
         for name in self.shared:
@@ -166,12 +181,16 @@ class Learner:
 
     @property
     def _draws(self) -> bool:
-        return len(self.buffer) > 0 or self.gate.active or self.config.augment != "none"
+        random = self.gate.active or self.config.augment != "none" or self.contrast is not None
+        return random or len(self.buffer) > 0
 
     def _loss(
         self, stage: Stage, batch: Batch, generator: torch.Generator | None, step: int
     ) -> tuple[Tensor, int, Tensor]:
         """The loss (), how many examples the backward pass needs, and the outputs (n, c), detached."""
+        if self.contrast is not None:
+            assert generator is not None
+            return self.contrast.loss(stage, batch, generator)
         if not self.gate.active:
             outputs = self.network(batch.inputs)
             return loss_of(self.config, stage, outputs, batch), len(batch), outputs.detach()
@@ -286,6 +305,7 @@ class Learner:
             "between": self.form.between(),
             "removal": self.removal.tensors() if epoch else {},
             "statistics": self.statistics.state(),
+            "contrast": self.contrast.tensors(inside=epoch > 0) if self.contrast else {},
         }
         tensors = {f"{g}/{n}": t.detach().cpu().numpy() for g, ts in groups.items() for n, t in ts.items()}
         counters: dict[str, Any] = {
@@ -325,4 +345,6 @@ class Learner:
         self.gate.ratio = counters["gate_ratio"]
         self.mask = Mask(groups["cut"]) if "cut" in groups else None
         self.statistics.load(groups.get("statistics", {}))
+        if self.contrast is not None:
+            self.contrast.load(groups["contrast"])
         self.ledger.load(counters["ledger"])

@@ -1,0 +1,39 @@
+"""The linear classifier that is learned on frozen features once a representation stands."""
+
+import torch
+from torch import Tensor, nn
+
+from esacl.criterion import Criterion
+
+EPOCHS = 50  # of as many draws as there are examples; the published 100 gain nothing where features are kept
+BATCH = 64
+RATE = 0.5  # over the mean squared length of the features: a step is then the same whatever their scale
+MOMENTUM = 0.9
+
+
+def fit(head: nn.Linear, seen: Tensor, targets: Tensor, criterion: Criterion, generator: torch.Generator) -> int:
+    """Learn the head from where it stands, by SGD with a rate that falls to 0; how many examples it saw.
+
+    Each draw takes a class by chance and then one of its examples, with replacement: the few of the past weigh as much
+    as today's many (Co2L, section 4.3: class-balanced sampling). A class without an example keeps its row in task-IL.
+
+    Args:
+        head: (f -> c).
+        seen: features (n, f).
+        targets: (n,).
+        criterion: the columns that each example competes among.
+        generator: on the CPU.
+    """
+    weights = (1 / targets.bincount().clamp(min=1))[targets].float().cpu()
+    rate = RATE / (1 + float(seen.square().sum(1).mean()))
+    optimiser = torch.optim.SGD(head.parameters(), lr=rate, momentum=MOMENTUM)
+    for epoch in range(EPOCHS):
+        rows = torch.multinomial(weights, len(targets), replacement=True, generator=generator).to(targets.device)
+        batches = rows.split(BATCH)
+        for i, batch in enumerate(batches):
+            optimiser.param_groups[0]["lr"] = rate * (1 - (epoch + i / len(batches)) / EPOCHS)
+            optimiser.zero_grad()
+            criterion(head(seen[batch]), targets[batch]).backward()
+            optimiser.step()
+    optimiser.zero_grad()
+    return EPOCHS * len(targets)
