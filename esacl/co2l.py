@@ -15,6 +15,7 @@ from esacl.buffer import Buffer
 from esacl.config import RunConfig
 from esacl.contrastive import DISTILLATION, asymmetric_contrast, nearest_class, relation_distillation
 from esacl.cost import LayerFlops, Ledger, activation_bytes
+from esacl.mask import Mask
 from esacl.networks import Network
 from esacl.replay import Batch
 from esacl.stages import Stage
@@ -61,7 +62,6 @@ class Co2L:
         self._stack = nn.Sequential(network.body, projection.to(network.head.weight.device)).eval()
         self._teacher: nn.Module | None = None
         self._inside = {"head.weight": 0.0, **dict.fromkeys(("projection.hidden.weight", "projection.out.weight"), 1.0)}
-        self._teachers: dict[str, float] = {}
         flops = {"hidden": 2 * width * width, "out": 2 * width * PROJECTED}
         ledger.beside({f"projection.{name}.weight": LayerFlops(n, n, n) for name, n in flops.items()})
 
@@ -69,21 +69,21 @@ class Co2L:
         """Those of the projection, by the names that the ledger and the optimiser's state know."""
         return {f"projection.{name}": p for name, p in self._stack[1].named_parameters()}
 
-    def begin(self, task: int, densities: Mapping[str, float] | None) -> None:
-        """A task begins: hold on to the network as it is, with the density of each of its layers."""
-        self._teacher = None
-        if task > 0:
-            self._teacher = copy.deepcopy(self._stack).requires_grad_(False)
-            self._teachers = dict(densities or {}) | self._inside
+    def begin(self, task: int) -> None:
+        """A task begins: hold on to the network as it is."""
+        self._teacher = copy.deepcopy(self._stack).requires_grad_(False) if task > 0 else None
 
     def entered(self, densities: Mapping[str, float] | None) -> dict[str, float]:
         """Densities of the layers that a step enters: with the projection, without the head."""
         return dict(densities or {}) | self._inside
 
-    def loss(self, stage: Stage, batch: Batch, generator: torch.Generator) -> tuple[Tensor, int, Tensor]:
+    def loss(
+        self, stage: Stage, batch: Batch, generator: torch.Generator, past_mask: Mask | None
+    ) -> tuple[Tensor, int, Tensor]:
         """The loss () of two views of a batch, how many went back, and what stands for outputs (n, c) of the batch.
 
-        Anchors are the fresh images, because the buffer holds nothing of a task before its end.
+        Anchors are the fresh images, because the buffer holds nothing of a task before its end. `past_mask` is that of
+        the frozen network: what its pass costs.
         """
         assert stage.view is not None, "the stage of a contrastive run has views"
         inputs, targets = torch.cat([batch.inputs] * VIEWS), batch.targets.repeat(VIEWS)
@@ -94,7 +94,9 @@ class Co2L:
         if self._teacher is not None:
             with torch.no_grad():
                 past = self._teacher(views)
-            self._ledger.forward(len(views), self._teachers, item="other")
+            self._ledger.forward(
+                len(views), self.entered(past_mask.layer_densities() if past_mask else None), item="other"
+            )
             loss = loss + DISTILLATION * relation_distillation(projections, past)
         answers = nearest_class(projections.detach(), targets, images, stage.criterion.open)
         return loss, len(views), answers[: len(batch)]

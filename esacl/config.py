@@ -72,7 +72,7 @@ class RunConfig(Section):
     train_limit: Annotated[int | None, Field(ge=4)] = None
     """At most so many training examples a task."""
     mask_logits: bool = False
-    """Class-IL: cross-entropy of fresh examples over today's classes only (SparCL, ER-ACE)."""
+    """Class-IL: cross-entropy of fresh examples over today's classes only (SparCL, ER-ACE); Co2L has none to mask."""
     evaluation: Literal["test", "validation"] = "test"
     """`validation` holds a tenth of the training data out, stratified, and never opens the test data."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

@@ -1,4 +1,4 @@
-"""Co2L's two losses on the projections of a batch of views (Cha, Lee and Shin 2021, Co2L, sections 4.1 and 4.2)."""
+"""Co2L's two losses on the projections of a batch of views (Cha, Lee and Shin 2021, Contrastive Continual Learning)."""
 
 import torch
 import torch.nn.functional as F

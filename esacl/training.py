@@ -101,7 +101,7 @@ class Learner:
         schedule = Schedule(config.epochs * per_epoch, config.lr, config.sdp.ramp, config.schedule == "constant")
         self._restart_optimiser()
         if self.contrast is not None:
-            self.contrast.begin(stage.task, self.mask.layer_densities() if self.mask else None)
+            self.contrast.begin(stage.task)
         self.form.begin(stage.task, schedule)
         self.removal.begin(len(stage.examples))
         first = 0
@@ -190,7 +190,7 @@ class Learner:
         """The loss (), how many examples the backward pass needs, and the outputs (n, c), detached."""
         if self.contrast is not None:
             assert generator is not None
-            return self.contrast.loss(stage, batch, generator)
+            return self.contrast.loss(stage, batch, generator, self.mask)
         if not self.gate.active:
             outputs = self.network(batch.inputs)
             return loss_of(self.config, stage, outputs, batch), len(batch), outputs.detach()
