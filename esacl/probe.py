@@ -24,7 +24,8 @@ def fit(head: nn.Linear, seen: Tensor, targets: Tensor, criterion: Criterion, ge
         criterion: the columns that each example competes among.
         generator: on the CPU.
     """
-    weights = (1 / targets.bincount().clamp(min=1))[targets].float().cpu()
+    labels = targets.cpu()
+    weights = (1 / labels.bincount().clamp(min=1))[labels].float()
     rate = RATE / (1 + float(seen.square().sum(1).mean()))
     optimiser = torch.optim.SGD(head.parameters(), lr=rate, momentum=MOMENTUM)
     for epoch in range(EPOCHS):
