@@ -16,12 +16,15 @@ ITEMS = {  # of `esacl.cost`: (as it is written, what it is)
     "replay": ("replay", "Forward and backward of what the rehearsal memory brings: as dear as fresh images."),
     "scoring": ("scoring", "Forward passes without a backward one: IDS looking for the images that matter."),
     "fisher": ("consolidation", "Gradients of the Fisher information, by which earlier tasks are held."),
-    "other": ("other", "Whatever else a method computes to train: further gradients, Hessian-vector products."),
+    "other": (
+        "other",
+        "Whatever else training takes: a frozen network's answers, a classifier of its own, further gradients.",
+    ),
 }
 PLACES = {  # what is kept, and what is needed only while training
     "weights": "weights that are left",
     "masks": "masks",
-    "anchors": "anchors of earlier tasks",
+    "anchors": "anchors of earlier tasks, or the frozen network of the last",
     "buffer": "rehearsal memory",
     "optimiser": "optimiser, while training",
     "activations": "activations, while training",

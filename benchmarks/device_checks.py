@@ -60,7 +60,7 @@ def place(device: torch.device, quick: bool, network: str = "mlp") -> Place:
     stream = task_stream(config)
     model = networks.build(config, stream)
     model.load_state_dict(weights)
-    names = networks.prunable_names(model, config.scenario)
+    names = networks.prunable_in(config, model)
     mask = keep_top({name: p.detach().abs() for name, p in model.named_parameters() if name in names}, 0.9)
     stage = stage_of(config, stream, config.tasks - 1, device, joint=True)
     every = torch.linspace(0, len(stage.examples) - 1, POOL).long()  # the examples are sorted by task

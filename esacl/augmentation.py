@@ -1,18 +1,24 @@
-"""Augmentation of whole batches on the device they lie on."""
+"""Augmentation of whole batches on the device they lie on, and the views that contrastive learning compares."""
 
 import torch
 from torch import Tensor
 
 PADDING = 4
+GREY_PADDING = 2  # of images of 28 and more pixels a side; one pixel for smaller ones, where two are a stroke's width
+JITTER = 0.4  # brightness and contrast are multiplied by 1 - 0.4 to 1 + 0.4, as Co2L's images are
 
 
-def crop_and_flip(inputs: Tensor, black: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image padded by 4, cropped at random to its size, and mirrored with probability 1/2.
+def crop_and_flip(
+    inputs: Tensor, black: Tensor, generator: torch.Generator, *, padding: int = PADDING, flip: bool = True
+) -> Tensor:
+    """Each image padded, cropped at random to its size, and mirrored with probability 1/2.
 
     Args:
         inputs: (n, c, h, w), normalised.
         black: (c,), what a black pixel is after the normalisation; it is what lies around an image.
         generator: on the CPU, so that every device sees the same crops.
+        padding: pixels on each side.
+        flip: whether images are mirrored at all.
 
     Returns:
         (n, c, h, w); `inputs` are left as they were.
@@ -20,12 +26,39 @@ def crop_and_flip(inputs: Tensor, black: Tensor, generator: torch.Generator) -> 
     Source: the augmentation of He et al. 2016, section 4.2.
     """
     n, c, h, w = inputs.shape
-    tops, lefts = torch.randint(0, 2 * PADDING + 1, (2, n, 1), generator=generator)
-    mirrored = torch.rand((n, 1), generator=generator) < 0.5
-    columns = torch.where(mirrored, torch.arange(w - 1, -1, -1), torch.arange(w))
+    tops, lefts = torch.randint(0, 2 * padding + 1, (2, n, 1), generator=generator)
+    columns = torch.arange(w).expand(n, w)
+    if flip:
+        mirrored = torch.rand((n, 1), generator=generator) < 0.5
+        columns = torch.where(mirrored, columns.flip(1), columns)
     rows = (tops + torch.arange(h)).to(inputs.device)
     columns = (lefts + columns).to(inputs.device)
-    padded = black.to(inputs)[:, None, None].expand(n, c, h + 2 * PADDING, w + 2 * PADDING).clone()
-    padded[:, :, PADDING:-PADDING, PADDING:-PADDING] = inputs
-    cropped = padded.gather(2, rows[:, None, :, None].expand(n, c, h, w + 2 * PADDING))
+    padded = black.to(inputs)[:, None, None].expand(n, c, h + 2 * padding, w + 2 * padding).clone()
+    padded[:, :, padding:-padding, padding:-padding] = inputs
+    cropped = padded.gather(2, rows[:, None, :, None].expand(n, c, h, w + 2 * padding))
     return cropped.gather(3, columns[:, None, None, :].expand(n, c, h, w))
+
+
+def jittered(inputs: Tensor, black: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image (c, h, w) with its brightness, then its contrast, multiplied by a random factor.
+
+    Brightness scales the distance from black (c,), contrast that from the mean of each channel. What comes out whiter
+    than white stays so: the normalised range has no edge to clip at that the network would know.
+    """
+    brightness, contrast = 1 + JITTER * (2 * torch.rand((2, len(inputs), 1, 1, 1), generator=generator) - 1)
+    dark = black.to(inputs)[:, None, None]
+    lit = dark + brightness.to(inputs) * (inputs - dark)
+    mean = lit.mean((2, 3), keepdim=True)
+    return mean + contrast.to(inputs) * (lit - mean)
+
+
+def view(inputs: Tensor, black: Tensor, generator: torch.Generator) -> Tensor:
+    """A random view of each image (n, c, h, w), for a loss that holds views of one image together.
+
+    Colour images are cropped, mirrored and jittered. Grey ones are strokes on black, for which a mirror image is
+    another sign: they are shifted by a pixel or two and nothing else.
+    """
+    if inputs.shape[1] > 1:
+        return jittered(crop_and_flip(inputs, black, generator), black, generator)
+    padding = GREY_PADDING if min(inputs.shape[2:]) >= 28 else 1
+    return crop_and_flip(inputs, black, generator, padding=padding, flip=False)

@@ -34,7 +34,7 @@ SCENARIO_NAMES = ("task", "class", "domain")
 SALIENCY_NAMES = ("second-order", "magnitude", "taylor", "random")
 ALLOCATION_NAMES = ("global", "erk", "uniform")
 SCORE_NAMES = ("ggn-trace", "el2n", "uniform")
-SPARCL_BASE_NAMES = ("ewc", "er", "derpp")
+SPARCL_BASE_NAMES = ("ewc", "er", "derpp", "co2l")
 SPARSE_METHODS = ("esacl", "packnet", "sparcl")  # sparse unless told otherwise
 SDP_FORM_NAMES = ("admm", "segment", "progressive")
 
@@ -73,7 +73,7 @@ class RunConfig(Section):
     train_limit: Annotated[int | None, Field(ge=4)] = None
     """At most so many training examples a task."""
     mask_logits: bool = False
-    """Class-IL: cross-entropy of fresh examples over today's classes only (SparCL, ER-ACE)."""
+    """Class-IL: cross-entropy of fresh examples over today's classes only (SparCL, ER-ACE); Co2L has none to mask."""
     evaluation: Literal["test", "validation"] = "test"
     """`validation` holds a tenth of the training data out, stratified, and never opens the test data."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -110,13 +110,16 @@ class RunConfig(Section):
         if fields.get("network", "auto") == "auto":
             fields.pop("network", None)
         protocol = _one_of("protocol", fields.setdefault("protocol", "small"), PROTOCOL_NAMES)
+        contrastive = method == "sparcl" and _base(fields) == "co2l"
+        if contrastive:
+            fields.setdefault("augment", "none")  # it makes views of its own, whatever the protocol says
         for key, value in preset(protocol, benchmark, method).items():
             fields.setdefault(key, value)
         _one_of("network", fields["network"], NETWORK_NAMES)
         fields.setdefault("sparsity", 0.9 if method in SPARSE_METHODS else 0.0)
         if _rehearses(method, fields) and isinstance(fields.get("buffer", {}), dict):
             fields["buffer"] = {"size": facts.get("buffer", BUFFER), **fields.get("buffer", {})}
-        if method == "sparcl" and fields["scenario"] == "class":
+        if method == "sparcl" and fields["scenario"] == "class" and not contrastive:
             fields.setdefault("mask_logits", True)
         fields.setdefault("threads", 1 if fields["network"] == "mlp" else os.cpu_count() or 1)
         if method != "esacl" and isinstance(fields.get("pruning", {}), dict):
@@ -178,12 +181,19 @@ class RunConfig(Section):
                 f"ids.train_fraction: {self.ids.train_fraction} will not do: SparCL chooses its examples by "
                 "sparcl.removal; leave one of them off (1, or removal 0)"
             )
+        if self.contrastive and (problem := _contrastive_problem(self)):
+            raise ValueError(problem)
         if self.method == "joint" and self.buffer.size:
             raise ValueError("buffer.size is of no use to 'joint', which sees all data; leave it at 0")
         asked = self.batchnorm.statistics, self.batchnorm.refresh
         if problem := normalisation.problem(self.network, self.scenario, self.method, self.sparsity, *asked):
             raise ValueError(problem)
         return self
+
+    @property
+    def contrastive(self) -> bool:
+        """Whether the network's features are learned by Co2L's losses, and its head after them."""
+        return self.method == "sparcl" and self.sparcl.base == "co2l"
 
     @property
     def digest(self) -> str:
@@ -265,9 +275,37 @@ def _cut(method: str, fields: dict[str, Any]) -> float:
 
 def _rehearses(method: str, fields: dict[str, Any]) -> bool:
     """Whether the method is none without a buffer."""
+    return method in ("er", "derpp") or (method == "sparcl" and _base(fields) != "ewc")
+
+
+def _base(fields: dict[str, Any]) -> str:
+    """What SparCL is laid over."""
     section = fields.get("sparcl", {})
-    base = section.get("base", "derpp") if isinstance(section, dict) else ""
-    return method in ("er", "derpp") or (method == "sparcl" and base != "ewc")
+    return str(section.get("base", "derpp")) if isinstance(section, dict) else ""
+
+
+def _contrastive_problem(config: RunConfig) -> str | None:
+    """Why Co2L cannot be had this way, with the remedy; None where it can."""
+    if config.benchmark == "permuted-mnist":
+        return (
+            "sparcl.base: 'co2l' will not do on 'permuted-mnist': it compares views of an image, and a shifted "
+            "permutation is another permutation; choose another base or benchmark"
+        )
+    if config.mask_logits:
+        return "mask_logits: true will not do: Co2L learns its features without logits; leave it false"
+    if config.augment != "none":
+        return f"augment: {config.augment!r} will not do: Co2L draws two views of each image itself; leave it at 'none'"
+    if config.ids.train_fraction < 1:
+        return (
+            f"ids.train_fraction: {config.ids.train_fraction} will not do: Co2L's loss is of a batch as a whole, not "
+            "of its examples; leave it at 1"
+        )
+    if config.batchnorm.refresh or config.batchnorm.statistics == "task":
+        return (
+            "batchnorm: refresh and statistics 'task' will not do: the classifier that follows Co2L's features is one "
+            "for all tasks and learned on the statistics as they are; leave them false and 'shared'"
+        )
+    return None
 
 
 def _one_of(what: str, value: Any, names: tuple[str, ...]) -> str:

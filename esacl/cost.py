@@ -80,6 +80,7 @@ class Ledger:
 
     def __init__(self, layers: Mapping[str, LayerFlops], product: int | None = None) -> None:
         self._layers = dict(layers)
+        self._beside: set[str] = set()
         self._product = product
         self._uncharged = 0.0  # FLOPs of a checkpoint from before there were bills: no item, no layer is known
         self.bill = dict.fromkeys(ITEMS, 0.0)
@@ -100,6 +101,12 @@ class Ledger:
         """Whether the bill tells all: not where a part was counted before there were bills."""
         return self._uncharged == 0
 
+    def beside(self, layers: Mapping[str, LayerFlops]) -> None:
+        """Layers that are no part of the network: they cost where densities name them, and nothing elsewhere."""
+        self._layers |= layers
+        self._beside |= layers.keys()
+        self.by_layer |= dict.fromkeys(layers, 0.0)
+
     def forward(self, examples: int, densities: Mapping[str, float] | None = None, *, item: str = "scoring") -> None:
         """A forward pass that training needs beside its steps: the scoring pass of IDS."""
         self._charge(item, examples, self._forward(densities))
@@ -110,6 +117,11 @@ class Ledger:
         self._charge(item, examples, self._gradient(densities))
         self.examples_forward += examples
         self.examples_backward += examples
+
+    def layer(self, name: str, examples: int, *, item: str = "other") -> None:
+        """Steps of one dense layer alone, on inputs that are there already: no example passes the network."""
+        flops = self._layers[name]
+        self._charge(item, examples, {name: flops.forward + flops.weight_gradient})
 
     def products(self, examples: int, *, item: str = "other") -> None:
         """A Hessian-vector product that training needs, over `examples`."""
@@ -187,13 +199,18 @@ class Ledger:
         return 3 * sum(self._gradient(None).values()) if self._product is None else self._product
 
     def _forward(self, densities: Mapping[str, float] | None) -> dict[str, float]:
-        return {name: _density(densities, name) * layer.forward for name, layer in self._layers.items()}
+        return {name: self._density(densities, name) * layer.forward for name, layer in self._layers.items()}
 
     def _backward(self, inputs: Mapping[str, float] | None, weights: Mapping[str, float] | None) -> dict[str, float]:
         return {
-            name: _density(inputs, name) * layer.input_gradient + _density(weights, name) * layer.weight_gradient
+            name: self._density(inputs, name) * layer.input_gradient
+            + self._density(weights, name) * layer.weight_gradient
             for name, layer in self._layers.items()
         }
+
+    def _density(self, densities: Mapping[str, float] | None, name: str) -> float:
+        unnamed = 0.0 if name in self._beside else 1.0
+        return unnamed if densities is None else densities.get(name, unnamed)
 
     def _gradient(self, densities: Mapping[str, float] | None) -> dict[str, float]:
         back = self._backward(densities, None)
@@ -273,7 +290,3 @@ def _detached(network: nn.Module, *, requires_grad: bool) -> dict[str, Tensor]:
 
 def _some_loss(outputs: Tensor) -> Tensor:
     return outputs.logsumexp(dim=1).mean()
-
-
-def _density(densities: Mapping[str, float] | None, name: str) -> float:
-    return 1.0 if densities is None else densities.get(name, 1.0)

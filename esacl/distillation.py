@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from esacl.cost import Ledger
+from esacl.stages import Stage
+
 TEMPERATURE = 2.0  # that of the paper, section 3
 ASKED_AT_ONCE = 64  # few enough for a CPU's cache
 
@@ -54,7 +57,7 @@ class Teacher:
     Attributes:
         network: the one that is being trained.
         solution: names of parameters and buffers -> their values then.
-        densities: kept fraction of each weight of two or more dimensions, which is what asking costs.
+        densities: kept fraction of each prunable weight, which is what asking costs.
         told: (n, c) of all of today's examples, where they are always seen alike; None where each step crops anew.
     """
 
@@ -63,6 +66,37 @@ class Teacher:
     densities: Mapping[str, float]
     told: Tensor | None
 
-    def of(self, rows: Tensor, inputs: Tensor) -> Tensor:
+    def of(self, rows: Tensor, inputs: Tensor, ledger: Ledger) -> Tensor:
         """What it says (b, c) of the examples `rows` (b,), which a step shows as `inputs` (b, ...)."""
-        return asked(self.network, self.solution, inputs) if self.told is None else self.told[rows]
+        if self.told is not None:
+            return self.told[rows]
+        ledger.forward(len(rows), self.densities)
+        return asked(self.network, self.solution, inputs)
+
+
+def teacher(
+    network: nn.Module, solution: Mapping[str, Tensor], stage: Stage, names: tuple[str, ...], ledger: Ledger | None
+) -> Teacher:
+    """The teacher of a task.
+
+    Args:
+        network: with the private heads of earlier tasks in it.
+        solution: what the anchors keep.
+        stage: the task that begins.
+        names: the prunable weights.
+        ledger: whom to bill; None where it was billed before.
+    """
+    densities = {name: float((solution[name] != 0).float().mean()) for name in names}
+    if stage.augment is not None:
+        return Teacher(network, solution, densities, None)
+    if ledger is not None:
+        ledger.forward(len(stage.examples), densities)
+    return Teacher(network, solution, densities, asked(network, solution, stage.examples.inputs))
+
+
+def spare(head: nn.Module, past: Sequence[Tensor]) -> None:
+    """Drop the gradients of earlier tasks' private heads: what moved below them is to move back, not they after it."""
+    rows = torch.cat(list(past))
+    for parameter in head.parameters():
+        assert parameter.grad is not None
+        parameter.grad[rows] = 0

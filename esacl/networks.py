@@ -118,6 +118,14 @@ def prunable_names(network: nn.Module, scenario: str) -> tuple[str, ...]:
     return tuple(name for name, p in network.named_parameters() if p.ndim >= 2 and name not in private)
 
 
+def prunable_in(config: RunConfig, network: nn.Module) -> tuple[str, ...]:
+    """The weights that the mask of a run is about.
+
+    Under Co2L the head is none of them in any scenario: no gradient reaches it while the mask is chosen.
+    """
+    return prunable_names(network, "task" if config.contrastive else config.scenario)
+
+
 def private_names(network: nn.Module, scenario: str) -> tuple[str, ...]:
     """The parameters whose rows belong to one task each: the head in task-IL, else none."""
     return tuple(name for name, _ in network.named_parameters() if name in _HEAD and scenario == "task")

@@ -144,7 +144,7 @@ def _learner(config: RunConfig, stream: TaskStream, network: networks.Network, d
     return METHODS[config.method](
         config,
         network=network,
-        prunable=networks.prunable_names(network, config.scenario),
+        prunable=networks.prunable_in(config, network),
         shared=tuple(name for name, _ in network.named_parameters() if name not in private),
         ledger=ledger,
     )
@@ -239,10 +239,9 @@ def _density(learner: Learner) -> float:
 
 
 def _cost(learner: Learner, stage: Stage) -> CostCounted:
-    ledger, mask = learner.ledger, learner.mask or Mask({})
+    ledger, mask, contrast = learner.ledger, learner.mask or Mask({}), learner.contrast
     values = sum(p.numel() for n, p in learner.parameters.items() if n not in mask) + mask.kept
     owned = learner.form.kept_bytes()
-    batch = stage.examples.inputs[: learner.config.batch_size]
     return CostCounted(
         task=stage.task,
         train_flops=ledger.train_flops,
@@ -253,12 +252,18 @@ def _cost(learner: Learner, stage: Stage) -> CostCounted:
         examples_backward=ledger.examples_backward,
         weights_bytes=4 * (values + learner.statistics.numbers),
         masks_bytes=-(-mask.total // 8) if owned is None else owned,
-        anchors_bytes=learner.anchors.bytes if learner.anchors else 0,
+        anchors_bytes=(learner.anchors.bytes if learner.anchors else 0) + (contrast.teacher_bytes if contrast else 0),
         buffer_bytes=learner.buffer.bytes,
         optimiser_bytes=4 * sum(p.numel() for p in learner.parameters.values()) if learner.config.momentum else 0,
-        activations_bytes=activation_bytes(learner.network, batch),
+        activations_bytes=_activation_bytes(learner, stage),
         **_bill(ledger),
     )
+
+
+def _activation_bytes(learner: Learner, stage: Stage) -> int:
+    if learner.contrast is not None:
+        return learner.contrast.activation_bytes(stage, learner.buffer)
+    return activation_bytes(learner.network, stage.examples.inputs[: learner.config.batch_size])
 
 
 def _bill(ledger: Ledger) -> dict[str, Any]:

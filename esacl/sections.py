@@ -80,7 +80,8 @@ class PackNet(Section):
 class SparCL(Section):
     """SparCL."""
 
-    base: Literal["ewc", "er", "derpp"] = "derpp"
+    base: Literal["ewc", "er", "derpp", "co2l"] = "derpp"
+    """What holds the past. Under co2l features are learned by contrast, without logits, and a classifier after them."""
     removal: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Share of a task's examples that is gone after half of its epochs."""
     updated: Fraction = 0.8

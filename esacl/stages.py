@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from esacl.augmentation import crop_and_flip
+from esacl.augmentation import crop_and_flip, view
 from esacl.config import RunConfig
 from esacl.criterion import Criterion, criterion
 from esacl.tasks import Examples, TaskStream
@@ -22,10 +21,11 @@ class Stage:
         examples: what is learned from, on the run's device.
         criterion: the loss over everything seen so far, this stage included.
         current: the same over the columns of this stage alone.
-        past: groups of columns that earlier tasks own: each of their heads in task-IL, all their classes in class-IL;
-            none in domain-IL, where today's examples ask for the same columns, and none for `joint`.
         augment: a training batch (n, c, h, w), replayed images included, and a step's generator -> what is learned
             from; None leaves it as it is.
+        view: the same for a method that compares two views of each image.
+        past: groups of columns that earlier tasks own: each of their heads in task-IL, all their classes in class-IL;
+            none in domain-IL, where today's examples ask for the same columns, and none for `joint`.
     """
 
     task: int
@@ -33,6 +33,7 @@ class Stage:
     criterion: Criterion
     current: Criterion
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    view: Callable[[Tensor, torch.Generator], Tensor] | None = None
     past: tuple[Tensor, ...] = ()
 
 
@@ -44,16 +45,20 @@ def stage_of(config: RunConfig, stream: TaskStream, task: int, device: torch.dev
     loss = criterion(config.scenario, [t.classes for t in seen], stream.outputs, device)
     own = seen if joint else seen[-1:]
     current = criterion(config.scenario, [t.classes for t in own], stream.outputs, device)
-    augment = partial(_cropped_and_flipped, stream.black) if config.augment == "crop-flip" else None
+    black = stream.black
     past = () if joint else _past(config.scenario, [t.classes for t in seen[:-1]])
-    return Stage(task, examples.to(device), loss, current, augment, tuple(torch.tensor(c, device=device) for c in past))
+    return Stage(
+        task,
+        examples.to(device),
+        loss,
+        current,
+        augment=(lambda inputs, rng: crop_and_flip(inputs, black, rng)) if config.augment == "crop-flip" else None,
+        view=(lambda inputs, rng: view(inputs, black, rng)) if config.contrastive else None,
+        past=tuple(torch.tensor(columns, device=device) for columns in past),
+    )
 
 
 def _past(scenario: str, tasks: list[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
     if scenario == "domain" or not tasks:
         return ()
     return tasks if scenario == "task" else [tuple(sorted({column for columns in tasks for column in columns}))]
-
-
-def _cropped_and_flipped(black: Tensor, inputs: Tensor, generator: torch.Generator) -> Tensor:
-    return crop_and_flip(inputs, black, generator)

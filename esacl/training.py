@@ -7,87 +7,30 @@ anchors' pull.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from esacl import anchors as anchoring
 from esacl import batchnorm, seeds
-from esacl.anchors import Anchors
-from esacl.batchnorm import Statistics
-from esacl.buffer import Buffer
-from esacl.config import RunConfig
-from esacl.cost import Ledger
-from esacl.distillation import Teacher, asked, distillation
+from esacl.co2l import VIEWS
+from esacl.distillation import Teacher, distillation, spare, teacher
 from esacl.errors import RunFailure
 from esacl.events import CheckpointReady, Event, Stepped
-from esacl.form import Form, Settled
-from esacl.gate import Gate
+from esacl.form import Settled
 from esacl.mask import Mask
-from esacl.networks import Network, features
-from esacl.ranking import Ranking, removed_share
-from esacl.removal import Removal
+from esacl.networks import features
+from esacl.parts import Parts
+from esacl.ranking import removed_share
 from esacl.replay import DRAWS, Batch, loss_of, per_example
 from esacl.schedule import Schedule
-from esacl.selection import score, select
 from esacl.stages import Stage
-from esacl.tasks import Examples
 
 REPORTS_PER_TASK = 100
-FISHER_BATCHES, FISHER_BATCH_SIZE = 12, 32  # the variance falls with the number of batches, the cost rises with both
 
 
-@dataclass
-class Learner:
-    """The parts of a method and what it keeps between tasks.
-
-    `prunable` are the weights that the mask is about, `shared` all parameters that are no private head. `ids` says
-    whether the Fisher information comes from the instances that IDS chooses, or from all of them. `mask` is the last
-    cut; None before the first one and for dense methods. `rehearsal` is a key of `replay.DRAWS`; `offers_steps`
-    says whether the buffer is offered the fresh examples of every step, or those of a task once it is over;
-    `freezes_rest` that shared parameters which cannot be pruned are learned in the first task only.
-    """
-
-    config: RunConfig
-    network: Network
-    prunable: tuple[str, ...]
-    shared: tuple[str, ...]
-    ledger: Ledger
-    make_form: Callable[[Ranking, RunConfig], Form]
-    anchors: Anchors | None = None
-    ids: bool = False
-    joint: bool = False
-    rehearsal: str = "plain"
-    offers_steps: bool = False
-    removal: Removal = field(default_factory=lambda: Removal(0.0, 0))
-    freezes_rest: bool = False
-    teacher: Teacher | None = field(default=None, init=False)
-    mask: Mask | None = None
-    form: Form = field(init=False)
-    preparing: Form = field(init=False)
-    buffer: Buffer = field(init=False)
-    gate: Gate = field(init=False)
-    statistics: Statistics = field(init=False)
-    ranking: Ranking = field(init=False)
-    optimiser: torch.optim.SGD = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.parameters = dict(self.network.named_parameters())
-        self.weights = {name: self.parameters[name] for name in self.prunable}
-        importance = self.anchors.importance if self.anchors else {}
-        self.ranking = Ranking(self.weights, importance, self.config)
-        self.form = self.preparing = self.make_form(self.ranking, self.config)
-        self.buffer = Buffer(self.config.buffer.size, self.config.seed)
-        self.gate = Gate(self.config.ids.train_fraction)
-        self.statistics = Statistics(self.network, per_task=self.config.batchnorm.statistics == "task")
-        self._restart_optimiser()
-
-    def _restart_optimiser(self) -> None:
-        self.optimiser = torch.optim.SGD(self.parameters.values(), lr=self.config.lr, momentum=self.config.momentum)
-
-    # -- one task
+class Learner(Parts):
+    """A method at work: one loop over the parts."""
 
     def learn(
         self, stage: Stage, at_cut: Callable[[], Iterator[Event]], resumed: CheckpointReady | None = None
@@ -107,8 +50,10 @@ class Learner:
         schedule = Schedule(
             config.epochs * per_epoch, config.lr, config.sdp.ramp, config.schedule == "constant", config.sdp.cut
         )
-        self._restart_optimiser()
+        self.restart_optimiser()
         self.form = self.preparing
+        if self.contrast is not None:
+            self.contrast.begin(stage.task)
         self.form.begin(stage.task, schedule)
         self.removal.begin(len(stage.examples))
         first = resumed.epoch if resumed else 0
@@ -135,6 +80,8 @@ class Learner:
                     losses.clear()
             self.removal.after(stage.task, epoch + 1, config.epochs)
             yield self.checkpoint(stage.task, epoch + 1)
+        if self.contrast is not None:
+            self.contrast.classify(stage, self.buffer, self.form.mask.layer_densities())
         if schedule.cut_step == schedule.steps:
             yield from at_cut()
 
@@ -142,19 +89,13 @@ class Learner:
         """Who says what today's examples used to mean to the heads of earlier tasks."""
         if self.anchors is None or not self.config.anchor.distillation or not stage.past:
             return None
-        solution = self.anchors.solution
-        densities = {name: float((solution[name] != 0).float().mean()) for name in self.weights}
-        if stage.augment is not None:
-            return Teacher(self.network, solution, densities, None)
-        if billed:
-            self.ledger.forward(len(stage.examples), densities)
-        return Teacher(self.network, solution, densities, asked(self.network, solution, stage.examples.inputs))
+        return teacher(self.network, self.anchors.solution, stage, self.prunable, self.ledger if billed else None)
 
     def _settle(self, mask: Mask | None) -> None:
         """From the cut on: nothing that it removed moves any more."""
         assert mask is not None, "only a form that prunes is cut before the end"
         self.form = Settled(self.ranking, self.config, mask)
-        for name, momentum in self._momentum().items():
+        for name, momentum in self.momentum().items():
             if name in mask:
                 momentum.mul_(mask[name])
 
@@ -181,7 +122,7 @@ class Learner:
         if self.freezes_rest and stage.task > 0:
             self._freeze_rest()
         if told is not None and self.config.scenario == "task":
-            self._spare_heads(stage)
+            spare(self.network.head, stage.past)
         self.form.leave(step)
         self.optimiser.step()
         self.form.after(step)
@@ -190,18 +131,24 @@ class Learner:
             if self.form.survivors_only:
                 # An anchor must not bring back what is removed for good.
                 self.form.mask.apply_to(self.weights)
-        self.ledger.step(
-            len(batch),
-            backward_examples,
-            densities=densities,
-            survivors_only=self.form.survivors_only,
-            updated=self.form.updated(),
-            replayed=len(batch) - len(rows),
-        )
-        self.ledger.dense_step(len(rows))
+        self._bill(batch, backward_examples, densities)
         if self.offers_steps:
             self.buffer.offer(fresh.inputs, fresh.targets, outputs[: batch.fresh] if self._dark else None)
         return loss.detach()
+
+    def _bill(self, batch: Batch, backward_examples: int, densities: Mapping[str, float] | None) -> None:
+        views, updated = 1, self.form.updated()
+        if self.contrast is not None:
+            views, densities, updated = VIEWS, self.contrast.entered(densities), self.contrast.entered(updated)
+        self.ledger.step(
+            views * len(batch),
+            backward_examples,
+            densities=densities,
+            survivors_only=self.form.survivors_only,
+            updated=updated,
+            replayed=views * (len(batch) - batch.fresh),
+        )
+        self.ledger.dense_step(batch.fresh)
 
     def _freeze_rest(self) -> None:
         for name in self.shared:
@@ -212,25 +159,20 @@ class Learner:
         """What the teacher says (b, c) of the fresh examples of a batch; only these: what is replayed has labels."""
         if self.teacher is None:
             return None
-        if self.teacher.told is None:
-            self.ledger.forward(len(rows), self.teacher.densities)
-        return self.teacher.of(rows, batch.inputs[: batch.fresh])
-
-    def _spare_heads(self, stage: Stage) -> None:
-        """Private heads are learned with their tasks; what moved below them is to move back, not they after it."""
-        rows = torch.cat(stage.past)
-        for parameter in self.network.head.parameters():
-            assert parameter.grad is not None
-            parameter.grad[rows] = 0
+        return self.teacher.of(rows, batch.inputs[: batch.fresh], self.ledger)
 
     @property
     def _draws(self) -> bool:
-        return len(self.buffer) > 0 or self.gate.active or self.config.augment != "none"
+        random = self.gate.active or self.config.augment != "none" or self.contrast is not None
+        return random or len(self.buffer) > 0
 
     def _loss(
         self, stage: Stage, batch: Batch, told: Tensor | None, generator: torch.Generator | None, step: int
     ) -> tuple[Tensor, int, Tensor]:
         """The loss (), how many examples the backward pass needs, and the outputs (n, c), detached."""
+        if self.contrast is not None:
+            assert generator is not None
+            return self.contrast.loss(stage, batch, generator, self.mask)
         strength = self.config.anchor.distillation
         if not self.gate.active:
             outputs = self.network(batch.inputs)
@@ -279,122 +221,3 @@ class Learner:
             selection_ratio=self.gate.ratio,
             selection_open=self.gate.open,
         )
-
-    # -- between tasks
-
-    def survivors(self) -> Mask | None:
-        """The mask of the one-shot cut at today's weights; None where nothing is to be cut."""
-        return self.form.survivors()
-
-    def cut(self, mask: Mask | None) -> None:
-        """One shot: every weight outside the mask becomes zero. No retraining follows."""
-        self.mask = mask
-        if mask is not None:
-            mask.apply(self.network)
-
-    def refresh(self, stage: Stage) -> None:
-        """Recompute BatchNorm's running statistics, which a cut leaves those of the dense network; no retraining."""
-        order = torch.randperm(
-            len(stage.examples), generator=seeds.torch_generator(self.config.seed, "refresh", stage.task)
-        )  # files are often sorted by class, and a batch of one class would be normalised by that class alone
-        batchnorm.refresh(self.network, stage.examples.inputs[order.to(stage.examples.inputs.device)])
-        self.ledger.forward(len(stage.examples), self.mask.layer_densities() if self.mask else None)
-
-    def consolidate(self, stage: Stage) -> None:
-        """Anchor today's solution, and offer today's examples to the buffer."""
-        if self.anchors is not None and self.anchors.strength > 0:
-            chosen, weights = self._fisher_examples(stage)
-            fisher = anchoring.fisher_diagonal(
-                self.network,
-                lambda inputs: self._logits(stage, inputs),
-                chosen.inputs,
-                weights,
-                self.shared,
-                batches=FISHER_BATCHES,
-                batch_size=FISHER_BATCH_SIZE,
-                generator=seeds.torch_generator(self.config.seed, "fisher", stage.task),
-            )
-            densities = self.mask.layer_densities() if self.mask else None
-            self.ledger.gradient(FISHER_BATCHES * min(FISHER_BATCH_SIZE, len(chosen)), densities)
-            self.anchors.consolidate(self.parameters, fisher, self.mask or Mask({}))
-        elif self.anchors is not None and self.config.anchor.distillation > 0:
-            self.anchors.remember({name: self.parameters[name] for name in self.shared})
-        if self.anchors is not None and self.anchors.solution:
-            self.anchors.solution |= self.statistics.today()
-        if not self.offers_steps:
-            self.buffer.offer(stage.examples.inputs, stage.examples.targets)
-
-    def _logits(self, stage: Stage, inputs: Tensor) -> Tensor:
-        # All examples of a stage compete among the same columns as its first one does.
-        open_ = stage.criterion.open[stage.examples.targets[0]]
-        return self.network(inputs)[:, open_]
-
-    @torch.no_grad()
-    def _fisher_examples(self, stage: Stage) -> tuple[Examples, Tensor]:
-        examples = stage.examples
-        if not self.ids:
-            return examples, torch.ones(len(examples), device=examples.targets.device)
-        seen = features(self.network, examples.inputs)
-        logits = stage.criterion.logits(self.network.head(seen), examples.targets)
-        self.ledger.forward(len(examples), self.mask.layer_densities() if self.mask else None)
-        scores = score(self.config.ids.score, logits, examples.targets, seen)
-        rows, weights = select(scores, self.config.ids.fraction, self.config.seed + stage.task)
-        return examples.take(rows), weights
-
-    # -- resume
-
-    def checkpoint(self, task: int, epoch: int) -> CheckpointReady:
-        """Everything needed to go on after `epoch` epochs of a task; the arrays share memory with the network.
-
-        Epoch 0 stands between two tasks: the form and the momentum begin anew and are left out.
-        """
-        groups: dict[str, Mapping[str, Tensor]] = {
-            "network": dict(self.network.named_parameters()),
-            "momentum": self._momentum() if epoch else {},
-            "form": self.form.tensors() if epoch else {},
-            "anchors": self.anchors.state() if self.anchors else {},
-            "buffer": self.buffer.state(),
-            "cut": self.mask or {},
-            "between": self.form.between(),
-            "removal": self.removal.tensors() if epoch else {},
-            "statistics": self.statistics.state(),
-        }
-        tensors = {f"{g}/{n}": t.detach().cpu().numpy() for g, ts in groups.items() for n, t in ts.items()}
-        counters: dict[str, Any] = {
-            "flips": self.form.flips,
-            "total_flips": self.form.total_flips,
-            "gate_ratio": self.gate.ratio,
-            "buffer_seen": self.buffer.seen,
-            "anchors_bytes": self.anchors.bytes if self.anchors else 0,
-            "ledger": self.ledger.state(),
-        }
-        return CheckpointReady(task=task, epoch=epoch, tensors=tensors, counters=counters)
-
-    def _momentum(self) -> dict[str, Tensor]:
-        states = {name: self.optimiser.state.get(p, {}) for name, p in self.parameters.items()}
-        return {n: s["momentum_buffer"] for n, s in states.items() if s.get("momentum_buffer") is not None}
-
-    @torch.no_grad()
-    def load(self, checkpoint: CheckpointReady) -> None:
-        """Go on from a checkpoint. One inside a task is for `learn` to load, once the task has begun."""
-        device = next(iter(self.parameters.values())).device
-        groups: dict[str, dict[str, Tensor]] = {}
-        for key, array in checkpoint.tensors.items():
-            group, name = key.split("/", 1)
-            groups.setdefault(group, {})[name] = torch.from_numpy(array.copy()).to(device)
-        for name, value in groups["network"].items():
-            self.parameters[name].copy_(value)
-        for name, value in groups.get("momentum", {}).items():
-            self.optimiser.state[self.parameters[name]]["momentum_buffer"] = value
-        counters = checkpoint.counters
-        self.form.load_between(groups.get("between", {}))
-        self.removal.load(groups.get("removal", {}))
-        if "form" in groups:
-            self.form.load(groups["form"], counters["flips"], counters["total_flips"])
-        if self.anchors is not None:
-            self.anchors.load(groups.get("anchors", {}), counters["anchors_bytes"])
-        self.buffer.load(groups.get("buffer", {}), counters["buffer_seen"])
-        self.gate.ratio = counters["gate_ratio"]
-        self.mask = Mask(groups["cut"]) if "cut" in groups else None
-        self.statistics.load(groups.get("statistics", {}))
-        self.ledger.load(counters["ledger"])

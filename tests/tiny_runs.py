@@ -29,6 +29,7 @@ STATEFUL = (
     [{"method": name} for name in METHODS]
     + [{"method": name, "sparsity": 0.8} for name in METHODS if name != "esacl"]
     + [{"method": "sparcl", "sparcl.base": base, "scenario": "class"} for base in SPARCL_BASE_NAMES]
+    + [{"method": "sparcl", "sparcl.base": "co2l", "scenario": scenario} for scenario in ("task", "domain")]
     + [{"sdp.form": name} for name in FORMS]
     + [{"sdp.form": name, "sdp.cut": 1.0} for name in FORMS]
     + [{"sdp.cut": 0.4, "epochs": 3}, {"sdp.cut": 0.9, "ids.train_fraction": 0.5}]
@@ -51,6 +52,7 @@ OTHERS = (
     + [{"network": name} for name in NETWORKS]
     + [{"benchmark": name, "scenario": scenario} for name in FACTS for scenario in FACTS[name]["scenarios"]]
     + [{"method": name, "scenario": "class", "mask_logits": True} for name in ("finetune", "er", "derpp")]
+    + [{"method": "sparcl", "sparcl.base": "co2l", "network": name} for name in NETWORKS]
 )
 """Every other choice by name."""
 

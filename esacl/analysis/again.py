@@ -120,7 +120,7 @@ def _scene(config: RunConfig, task: int, weights: Mapping[str, np.ndarray], data
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             parameter.copy_(found[f"dense/{name}"])
-    prunable = networks.prunable_names(network, config.scenario)
+    prunable = networks.prunable_in(config, network)
     stage = stage_of(config, stream, task, device, joint=config.method == "joint")
     masks = _group(found, "mask", prunable)
     sample = stage.examples.inputs[:2]

@@ -102,9 +102,7 @@ def test_the_exact_trace_is_that_of_the_spectrum(tiny):
 
 def test_the_loop_and_the_slice_are_of_one_plane(tiny):
     x, y = random_direction(tiny.network, 1), random_direction(tiny.network, 2)
-    np.testing.assert_allclose(
-        speed_peers.ours_plane(tiny, x, y, 4), speed_peers.loop_plane(tiny, x, y, 4), rtol=1e-5
-    )
+    np.testing.assert_allclose(speed_peers.ours_plane(tiny, x, y, 4), speed_peers.loop_plane(tiny, x, y, 4), rtol=1e-5)
 
 
 def test_a_solver_runs_at_the_loosest_tolerance_that_every_seed_allows(tiny):

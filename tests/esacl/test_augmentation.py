@@ -2,7 +2,7 @@
 
 import torch
 
-from esacl.augmentation import crop_and_flip
+from esacl.augmentation import crop_and_flip, jittered, view
 from esacl.seeds import torch_generator
 
 BLACK = torch.tensor([-1.5, 0.25, 7.0])
@@ -42,3 +42,34 @@ def test_the_same_generator_gives_the_same_views_and_leaves_the_batch_alone():
     assert not torch.equal(first, other)
     assert torch.equal(batch, before)
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_a_grey_view_is_a_small_shift_and_no_mirror_image():
+    for side, padding in ((8, 1), (28, 2)):
+        image = torch.rand(1, side, side, generator=torch_generator(0, "grey"))
+        padded = torch.nn.functional.pad(image, [padding] * 4)
+        span = range(2 * padding + 1)
+        shifts = [padded[:, top : top + side, left : left + side] for top in span for left in span]
+        out = view(image.expand(400, -1, -1, -1), torch.zeros(1), torch_generator(0, "x"))
+        counts = [int((out == shift).flatten(1).all(1).sum()) for shift in shifts]
+        assert sum(counts) == 400
+        assert min(counts) > 0
+
+
+def test_a_jittered_image_keeps_its_colours_between_black_and_its_mean():
+    images = torch.rand(50, 3, 6, 6, generator=torch_generator(0, "image")) + BLACK[:, None, None]
+    out = jittered(images, BLACK, torch_generator(0, "x"))
+    means = (out - BLACK[:, None, None]).mean((2, 3)) / (images - BLACK[:, None, None]).mean((2, 3))
+    spreads = out.std((2, 3)) / images.std((2, 3))
+    assert float(means.std(1).max()) < 1e-4  # one factor for an image, whatever the channel
+    assert float(spreads.std(1).max()) < 1e-4
+    contrast = spreads / means
+    for factor in (means, contrast):
+        assert 0.6 <= float(factor.min()) < 0.7 < 1.3 < float(factor.max()) <= 1.4
+
+
+def test_two_views_of_a_batch_differ_and_come_again_with_the_generator():
+    batch = torch.rand(6, 3, 8, 8)
+    first, again = (view(torch.cat([batch, batch]), torch.zeros(3), torch_generator(0, "x")) for _ in range(2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first[:6], first[6:])

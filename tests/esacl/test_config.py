@@ -59,7 +59,7 @@ def test_sparcl_masks_fresh_logits_where_that_means_anything():
         ({"method": "er", "buffer": {"size": 0}}, r"buffer\.size: 0 will not do: 'er' rehearses"),
         ({"method": "derpp", "ids": {"train_fraction": 0.5}}, r"ids\.train_fraction: 0\.5 .*three losses"),
         ({"method": "sparcl", "sparcl": {"base": "er"}, "ids": {"train_fraction": 0.5}}, r"sparcl\.removal"),
-        ({"method": "sparcl", "sparcl": {"base": "x"}}, r"unknown sparcl\.base 'x'; choose from ewc, er, derpp"),
+        ({"method": "sparcl", "sparcl": {"base": "x"}}, r"unknown sparcl\.base 'x'; choose from ewc, er, derpp, co2l"),
         ({"packnet": {"retrain": 1.0}}, r"packnet\.retrain: 1\.0 will not do; choose a number in \(0, 1\)"),
     ],
 )

@@ -116,8 +116,7 @@ def test_finetune_and_joint_have_neither():
 
 def test_ewc_without_strength_is_finetune():
     runs = [
-        of_kind(events_of(tiny({"anchor.strength": 0.0}, method=name)), CheckpointReady)
-        for name in ("ewc", "finetune")
+        of_kind(events_of(tiny({"anchor.strength": 0.0}, method=name)), CheckpointReady) for name in ("ewc", "finetune")
     ]
     for a, b in zip(*runs, strict=True):
         assert all((a.tensors[n] == b.tensors[n]).all() for n in a.tensors)

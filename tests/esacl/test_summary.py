@@ -61,9 +61,7 @@ MEASURED = CurvatureMeasured(
     task=0, point="pruned", restricted=True, engine="lanczos", top_eigenvalues=(5.0, 2.0), residuals=(0.1, 0.2),
     products=12, converged=True, network_norm=9.0, relative_sharpness=405.0, examples=100, fraction=1.0,
 )  # fmt: skip
-SELECTED = Selected(
-    task=0, purpose="landscape", score="el2n", fraction=0.25, pool=100, kept=25, array="selection-t0"
-)
+SELECTED = Selected(task=0, purpose="landscape", score="el2n", fraction=0.25, pool=100, kept=25, array="selection-t0")
 COUNTED = CostCounted(
     task=0, train_flops=6.0, train_flops_dense_sgd=5.0, train_flops_published_rule=1.0, analysis_flops=2.0,
     examples_forward=10, examples_backward=9, weights_bytes=1, masks_bytes=2, anchors_bytes=3, buffer_bytes=4,
@@ -183,9 +181,7 @@ def test_costs_are_the_last_counted_and_the_most_held():
 
 
 def test_hardware_names_the_device():
-    started = RunStarted(
-        tasks=1, classes=2, network="mlp", parameters=1, prunable=1, device="cuda:0", device_name="H1"
-    )
+    started = RunStarted(tasks=1, classes=2, network="mlp", parameters=1, prunable=1, device="cuda:0", device_name="H1")
     machine = {"versions": {"torch": "2.10"}, "hardware": {"cpu": "A", "cores": 2}}
     summary = summarise(record(RunConfig(), started, machine=machine))
     assert summary["hardware"] == {"cpu": "A", "cores": 2, "device": "cuda:0", "device_name": "H1"}

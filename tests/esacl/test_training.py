@@ -35,7 +35,7 @@ def learner_of(config) -> tuple[Learner, object]:
     private = networks.private_names(network, config.scenario)
     parts = {
         "network": network,
-        "prunable": networks.prunable_names(network, config.scenario),
+        "prunable": networks.prunable_in(config, network),
         "shared": tuple(name for name, _ in network.named_parameters() if name not in private),
         "ledger": Ledger(count_layers(network, stream[0].train.inputs[:2])),
     }

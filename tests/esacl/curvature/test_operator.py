@@ -89,9 +89,7 @@ def test_the_restriction_is_the_submatrix_of_the_survivors(as_mask, chunk):
     operator = hessian(network, F.cross_entropy, data, as_mask(mask), chunk=chunk)
     survivors = sum(int(m.sum()) for m in mask.values())
     assert operator.shape == (survivors + 19, survivors + 19)  # the 19 biases are not named, so kept whole
-    torch.testing.assert_close(
-        matrix_of(operator), exact_hessian(network, F.cross_entropy, data, kept=mask)
-    )
+    torch.testing.assert_close(matrix_of(operator), exact_hessian(network, F.cross_entropy, data, kept=mask))
 
 
 def test_the_restriction_is_taken_where_the_network_stands_even_if_removed_weights_are_not_zero():
@@ -116,9 +114,7 @@ def test_frozen_parameters_are_left_out():
     network[1].requires_grad_(False)
     names = [name for name, p in network.named_parameters() if p.requires_grad]
     operator = hessian(network, F.cross_entropy, data)
-    torch.testing.assert_close(
-        matrix_of(operator), exact_hessian(network, F.cross_entropy, data, names=names)
-    )
+    torch.testing.assert_close(matrix_of(operator), exact_hessian(network, F.cross_entropy, data, names=names))
 
 
 def test_at_gives_the_hessian_of_another_point():
