@@ -39,7 +39,8 @@ SPARSE_METHODS = ("esacl", "packnet", "sparcl")  # sparse unless told otherwise
 SDP_FORM_NAMES = ("admm", "segment", "progressive")
 
 BENCHMARK_NAMES = tuple(BENCHMARKS)
-CUT = 0.5  # of a task's steps come before the one-shot cut of esacl
+CUT = 0.35  # of a task's steps come before the one-shot cut of esacl
+HELD, HELD_ALONE = 0.1, 3.0  # the anchors' strength beside distillation, and where nothing else holds the past
 BUFFER = 500  # examples a method that rehearses keeps, where the benchmark does not say
 
 
@@ -128,6 +129,8 @@ class RunConfig(Section):
             fields["sdp"] = {"cut": _cut(method, fields), **fields.get("sdp", {})}
         if method != "esacl" and isinstance(fields.get("anchor", {}), dict):
             fields["anchor"] = {"guard": False, "distillation": 0.0, **fields.get("anchor", {})}
+        if isinstance(fields.get("anchor", {}), dict):
+            fields["anchor"] = {"strength": _strength(fields), **fields.get("anchor", {})}
         if isinstance(fields.get("batchnorm", {}), dict):
             whose = normalisation.default_statistics(fields["network"], fields["scenario"], method)
             fields["batchnorm"] = {"statistics": whose, **fields.get("batchnorm", {})}
@@ -271,6 +274,12 @@ def _cut(method: str, fields: dict[str, Any]) -> float:
     section = fields.get("sdp", {})
     prepared = method == "esacl" and section.get("form", SDP().form) != "progressive" and fields["sparsity"] != 0
     return CUT if prepared else 1.0
+
+
+def _strength(fields: dict[str, Any]) -> float:
+    """How strongly to anchor where it was not said: distillation holds too, but for domain-IL, where it cannot."""
+    distilled = fields.get("anchor", {}).get("distillation", Anchor().distillation) != 0
+    return HELD if distilled and fields["scenario"] != "domain" else HELD_ALONE
 
 
 def _rehearses(method: str, fields: dict[str, Any]) -> bool:
