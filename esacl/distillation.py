@@ -41,12 +41,12 @@ def distillation(outputs: Tensor, told: Tensor, groups: Sequence[Tensor]) -> Ten
     Args:
         outputs: (n, c) now.
         told: (n, c) then.
-        groups: of columns that compete with each other: every earlier head in task-IL, all earlier classes in class-IL.
+        groups: `Stage.past`: (g, c') each, g groups of c' columns that compete with each other.
     """
-    total = torch.zeros(len(outputs), device=outputs.device)
+    total = torch.zeros(len(outputs), device=outputs.device, dtype=outputs.dtype)
     for columns in groups:
-        now, then = ((o[:, columns] / TEMPERATURE).log_softmax(1) for o in (outputs, told))
-        total = total + TEMPERATURE**2 * (then.exp() * (then - now)).sum(1)
+        now, then = ((o[:, columns] / TEMPERATURE).log_softmax(2) for o in (outputs, told))
+        total = total + TEMPERATURE**2 * (then.exp() * (then - now)).sum((1, 2))
     return total
 
 
@@ -96,7 +96,7 @@ def teacher(
 
 def spare(head: nn.Module, past: Sequence[Tensor]) -> None:
     """Drop the gradients of earlier tasks' private heads: what moved below them is to move back, not they after it."""
-    rows = torch.cat(list(past))
+    rows = torch.cat([groups.flatten() for groups in past])
     for parameter in head.parameters():
         assert parameter.grad is not None
         parameter.grad[rows] = 0

@@ -146,6 +146,13 @@ class Parts:
         states = {name: self.optimiser.state.get(p, {}) for name, p in self.parameters.items()}
         return {n: s["momentum_buffer"] for n, s in states.items() if s.get("momentum_buffer") is not None}
 
+    def _laid_out(self, key: str, value: Tensor) -> Tensor:
+        """What belongs to a parameter in its layout, which no file keeps: sums are to run in the same order."""
+        like = self.parameters.get(key.rpartition("/")[2])
+        if like is None or like.shape != value.shape or value.dtype != like.dtype:
+            return value
+        return torch.empty_like(like).copy_(value)
+
     @torch.no_grad()
     def load(self, checkpoint: CheckpointReady) -> None:
         """Go on from a checkpoint. One inside a task is for `learn` to load, once the task has begun."""
@@ -153,7 +160,7 @@ class Parts:
         groups: dict[str, dict[str, Tensor]] = {}
         for key, array in checkpoint.tensors.items():
             group, name = key.split("/", 1)
-            groups.setdefault(group, {})[name] = torch.from_numpy(array.copy()).to(device)
+            groups.setdefault(group, {})[name] = self._laid_out(key, torch.from_numpy(array.copy()).to(device))
         for name, value in groups["network"].items():
             self.parameters[name].copy_(value)
         for name, value in groups.get("momentum", {}).items():

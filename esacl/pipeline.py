@@ -82,7 +82,7 @@ def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None)
     torch.set_num_threads(config.threads)
     keep_freed_memory()
     stream = task_stream(config, data)
-    network = networks.build(config, stream).to(device)
+    network = networks.placed(networks.build(config, stream), config, device)
     learner = _learner(config, stream, network, device)
     if state is None:
         yield _started(stream, learner, device)

@@ -1,6 +1,6 @@
 """Stages: what a run trains on, one stretch after another."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,8 +24,9 @@ class Stage:
         augment: a training batch (n, c, h, w), replayed images included, and a step's generator -> what is learned
             from; None leaves it as it is.
         view: the same for a method that compares two views of each image.
-        past: groups of columns that earlier tasks own: each of their heads in task-IL, all their classes in class-IL;
-            none in domain-IL, where today's examples ask for the same columns, and none for `joint`.
+        past: groups of columns that earlier tasks own, (g, c) for g groups of one size: each of their heads in task-IL,
+            all their classes as one group in class-IL; none in domain-IL, where today's examples ask for the same
+            columns, and none for `joint`.
     """
 
     task: int
@@ -46,7 +47,7 @@ def stage_of(config: RunConfig, stream: TaskStream, task: int, device: torch.dev
     own = seen if joint else seen[-1:]
     current = criterion(config.scenario, [t.classes for t in own], stream.outputs, device)
     black = stream.black
-    past = () if joint else _past(config.scenario, [t.classes for t in seen[:-1]])
+    past = [] if joint else _past(config.scenario, [t.classes for t in seen[:-1]])
     return Stage(
         task,
         examples.to(device),
@@ -54,11 +55,13 @@ def stage_of(config: RunConfig, stream: TaskStream, task: int, device: torch.dev
         current,
         augment=(lambda inputs, rng: crop_and_flip(inputs, black, rng)) if config.augment == "crop-flip" else None,
         view=(lambda inputs, rng: view(inputs, black, rng)) if config.contrastive else None,
-        past=tuple(torch.tensor(columns, device=device) for columns in past),
+        past=tuple(torch.tensor(groups, device=device) for groups in past),
     )
 
 
-def _past(scenario: str, tasks: list[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
+def _past(scenario: str, tasks: list[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
+    """Groups of columns, those of one size together, so that a figure of them is a matrix."""
     if scenario == "domain" or not tasks:
-        return ()
-    return tasks if scenario == "task" else [tuple(sorted({column for columns in tasks for column in columns}))]
+        return []
+    groups = tasks if scenario == "task" else [tuple(sorted({column for columns in tasks for column in columns}))]
+    return [[group for group in groups if len(group) == size] for size in sorted({len(group) for group in groups})]
