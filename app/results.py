@@ -99,6 +99,13 @@ def chance(record: RunRecord, *, task_known: bool = False) -> float:
     return 1 / max(1, len(first.class_names)) if first else 0.5
 
 
+def when_cut(config: RunConfig) -> str:
+    """Where in a task the one-shot cut comes, to begin a sentence with."""
+    if config.sdp.cut == 1:
+        return "At the end of every task"
+    return f"After {100 * config.sdp.cut:.3g} % of the steps of every task"
+
+
 def cost_of_cuts(summary: Mapping[str, Any]) -> float | None:
     """What the cuts cost in accuracy on the task just learned, mean over tasks; None without cuts."""
     return metrics.cost_of_cuts((cut["dense_accuracy"], cut["pruned_accuracy"]) for cut in summary["pruning"])

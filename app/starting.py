@@ -101,7 +101,7 @@ def _choices() -> dict[str, Any]:
         100 * DEFAULT.sparsity if method == DEFAULT.method else 0.0,
         0.5,
         key=f"new-sparsity-{method == 'esacl'}",
-        help="0 is dense. Above it, one cut after each task: by EsaCL's saliency, or by magnitude for the others.",
+        help="0 is dense. Above it, one cut in each task: by EsaCL's saliency, or by magnitude for the others.",
         **keep,
     )
     left, right = st.columns(2)

@@ -45,7 +45,7 @@ class Form(Protocol):
         """Share of each layer's weights whose gradient is needed, where the form decides it; else None."""
 
     def survivors(self) -> Mask | None:
-        """What is left after the cut at the end of the task; None where nothing is to be cut."""
+        """What would be left after a cut now; None where nothing is to be cut."""
 
     def known(self, task: int) -> contextlib.AbstractContextManager[None]:
         """While a task is judged that is known to be this one."""

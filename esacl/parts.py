@@ -84,7 +84,7 @@ class Parts:
         return self.form.survivors()
 
     def cut(self, mask: Mask | None) -> None:
-        """One shot: every weight outside the mask becomes zero. No retraining follows."""
+        """One shot: every weight outside the mask becomes zero."""
         self.mask = mask
         if mask is not None:
             mask.apply(self.network)

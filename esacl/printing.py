@@ -72,6 +72,8 @@ def _heading(summary: Summary) -> str:
         f"{config['method']} on {config['benchmark']}, {config['scenario']}-IL",
         f"{config['network']}, {percent(config['sparsity'])}% sparse, seed {config['seed']}",
     ]
+    if config["sdp"]["cut"] < 1:
+        told.append(f"cut after {percent(config['sdp']['cut'])}% of a task")
     if summary["batchnorm"]:
         told.append(summary["batchnorm"]["said"])
     state = summary["status"] + (f": {summary['detail']}" if summary["detail"] else "")

@@ -1,7 +1,9 @@
-"""SDP, sharpness-informed directional pruning: training that makes one cut at the end of a task harmless.
+"""SDP, sharpness-informed directional pruning: training that makes one cut harmless.
 
 Cutting moves the weights by d = -(1 - m) theta, and the loss by g'd + d'Hd / 2 + O(|d|^3). Each form makes d short and
-turns it away from sharp directions while the task is still being learned, so that no retraining is needed.
+turns it away from sharp directions while the task is still being learned, so that nothing has to be repaired. The cut
+comes where `sdp.cut` says: at the end of a task, or before, so that the rest of the one training budget is spent on
+survivors only, in steps that cost what is left (`form.Settled`).
 """
 
 import math
@@ -62,8 +64,8 @@ class _Directional(Dense):
 class ADMM(_Directional):
     """Scaled ADMM (Boyd et al. 2011, section 3.1.1) for "theta has at most k non-zeros", pull outside momentum.
 
-    z = Top(theta + u), u += theta - z every K steps; each step moves theta towards z - u. The true cut comes at the
-    end of the task and finds little left to remove.
+    z = Top(theta + u), u += theta - z every K steps; each step moves theta towards z - u. The true cut finds little
+    left to remove.
     """
 
     @override

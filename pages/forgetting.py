@@ -31,8 +31,8 @@ with right:
     )
     if config.sparsity > 0:
         st.markdown(
-            f"After every task the network is cut to {percent(1 - config.sparsity, 0)} of its prunable weights, in "
-            "one shot and without retraining. Every number here is measured after the cut."
+            f"{results.when_cut(config)} the network is cut to {percent(1 - config.sparsity, 0)} of its prunable "
+            "weights, in one shot. Every number here is measured at the end of a task, with only those weights."
         )
     if config.scenario == "class" and config.method == "finetune":
         st.markdown(

@@ -1,6 +1,6 @@
 import streamlit as st
 
-from app import analysing, frames, measured, pickers, reading, widgets
+from app import analysing, frames, measured, pickers, reading, results, widgets
 from app.drawing import Drawing
 from app.figures import sparsity
 
@@ -23,8 +23,9 @@ curve, seen, densities = frames.sparsity(arrays), frames.accuracy_at_levels(arra
 target, chance = config.sparsity, [float(c) for c in arrays.get("chance", ())]
 other = measured.curve_beside(beside, name)
 st.markdown(
-    f"The network just after learning task {task + 1}, before its cut. Move the handle: every figure shows what "
-    "**one cut at that level, without retraining,** would do. The level goes with you to the other pages."
+    f"The network of task {task + 1} right before its cut ({results.when_cut(config).lower()}). Move the handle: every "
+    "figure shows what **one cut at that level, and no training after it,** would do. The level goes with you to the "
+    "other pages."
 )
 
 

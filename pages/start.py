@@ -9,9 +9,10 @@ record = reading.record(entry)
 config = record.config
 with st.container(key="lead"):
     st.markdown(
-        "A network learns one task after another. After each it is cut, in one shot and without retraining, to a "
-        "fraction of its weights. **EsaCL** trains so that the cut costs almost nothing, holds on to what earlier "
-        "tasks need, and shows by the shape of the loss why. Below is what one run did; every figure opens a page."
+        "A network learns one task after another. In each it is cut, in one shot, to a fraction of its weights. "
+        "**EsaCL** trains so that the cut costs almost nothing, goes on with what is left at a fraction of the cost, "
+        "holds on to what earlier tasks need, and shows by the shape of the loss why. Below is what one run did; every "
+        "figure opens a page."
     )
 widgets.facts(entry, record)
 summary = results.summary(record)

@@ -1,4 +1,4 @@
-"""What a run measures at the end of a task, between training and cut; none of it changes a weight.
+"""What a run measures of a task right before its cut, or at its end where nothing is cut; no weight changes.
 
 Estimates along the sparsity curve and on the planes come from the instances that IDS chooses; eigenvalues and the
 loss rise of the cut come from the whole pool, with the estimate from the chosen instances beside them.

@@ -1,4 +1,4 @@
-"""A scene: the network at its dense point at the end of a task, and everything it is looked at with."""
+"""A scene: the network at its dense point right before the cut of a task, and everything it is looked at with."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""EsaCL: SDP while a task is learned, one cut at its end, rank-1 anchors, instances chosen by IDS."""
+"""EsaCL: SDP, one cut and sparse steps after it; rank-1 anchors and self-distillation; instances chosen by IDS."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from esacl.training import Learner
 
 
 def esacl(config: RunConfig, **parts: Any) -> Learner:
-    """Sparse continual learning without replay (a buffer may be added) and without retraining."""
+    """Sparse continual learning without replay (a buffer may be added), inside the budget of one dense training."""
     return Learner(
         config,
         make_form=FORMS[config.sdp.form] if config.sparsity > 0 else Dense,
