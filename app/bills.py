@@ -9,7 +9,7 @@ import pandas as pd
 from esacl.events import Event, RunStarted, TaskStarted
 from esacl.outcomes import KEPT
 
-FISHER_EXAMPLES = 12, 128  # batches and their size in `esacl.training`, which needs torch
+FISHER_EXAMPLES = 12, 32  # batches and their size in `esacl.consolidation`, which needs torch
 ITEMS = {  # of `esacl.cost`: (as it is written, what it is)
     "fresh_forward": ("forward, fresh images", "The network's answers to the images of the task."),
     "fresh_backward": ("backward, fresh images", "Gradients of inputs and weights, at the density of each layer."),

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app import frames, measured, reading, results
+from app import bills, comparison, frames, measured, reading, results
 from app.drawing import Drawing
-from app.figures import accuracy, curvature, planes, selection, sparsity
+from app.figures import accuracy, compared, costs, curvature, planes, selection, sparsity
 from app.reading import Entry
 from app.wording import number, percent, points
 from esacl.errors import InputError
@@ -39,7 +39,7 @@ YOUR_OWN = Card(
 def cards(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> list[Card]:
     """What this run has to show; a page whose figure cannot be made is left out."""
     made = []
-    for make in (_forgetting, _sparsity, _curvature, _landscape, _selection):
+    for make in (_forgetting, _sparsity, _curvature, _landscape, _selection, _cost, _compare):
         try:
             card = make(entry, record, others)
         except InputError:
@@ -121,3 +121,28 @@ def _selection(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card
             few, whole = number(float(estimates["IDS"])), number(float(estimates["whole pool"]))
             text += f" They put λₘₐₓ at {few}; the whole pool puts it at {whole}."
     return Card("selection", "Which instances tell?", text, drawing)
+
+
+def _cost(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
+    cost = summarise(record)["cost"]
+    dense = cost["train_flops_dense_sgd"]
+    if not cost["train_flops"] or not dense:
+        return None
+    rivals = bills.rivals(cost, record.events)
+    drawing = costs.bars(
+        rivals, "FLOPs of training", "FLOPs", number, against=dense, against_name="dense SGD", small=True
+    )
+    text = f"{percent(cost['train_flops'] / dense, 0)} of the FLOPs of dense SGD, every extra billed."
+    return Card("cost", "What did it cost?", text, drawing)
+
+
+def _compare(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
+    finished = [one for one in (entry, *others) if one.status.state == "finished"]
+    found = comparison.groups([reading.summary(one) for one in finished])
+    frame = comparison.tradeoff(found, "flops")
+    if len(frame) < 2:
+        return None
+    best = frame.sort_values("y", ascending=False).iloc[0]
+    text = f"Accuracy against cost. Most accurate: {best['label']}, {percent(float(best['y']))}."
+    drawing = compared.tradeoff(frame, "flops", width=WIDTH, height=HEIGHT)
+    return Card("compare", "Which method, at what cost?", text, drawing)

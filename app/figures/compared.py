@@ -26,14 +26,22 @@ TITLES = {
 }
 
 
-def tradeoff(frame: pd.DataFrame, axis: str, published: Sequence[Reference] = ()) -> Drawing:
+def tradeoff(
+    frame: pd.DataFrame,
+    axis: str,
+    published: Sequence[Reference] = (),
+    *,
+    width: int | None = None,
+    height: int = 370,
+) -> Drawing:
     """One mark a group, ± sd; a step line through the front, rings on it; hollow marks for the literature."""
     x, ticks = _costs(frame["x"], frame["x_sd"].fillna(0), share=axis == "sparsity")
     spread = frame["y_sd"].fillna(0)
     y = span(frame["y"] - spread, frame["y"] + spread, include=[r.accuracy for r in published], pad=0.09)
     y = Scale(max(0.0, y.low), min(y.high, 1.005) if y.high > 1 else y.high)
     panel = Panel(
-        x, y, TITLES[axis], "average accuracy at the end", alt="", width=700 if published else 620, height=370, left=60,
+        x, y, TITLES[axis], "average accuracy at the end", alt="",
+        width=width or (700 if published else 620), height=height, left=60,
         right=190 if published else 30, x_ticks=ticks, x_format=FORMS[axis], y_format=_percent_of(y),
     )  # fmt: skip
     _front(panel, frame, left_is_better=axis != "sparsity")
@@ -138,9 +146,7 @@ def each_task(frame: pd.DataFrame, tasks: int) -> list[Drawing]:
     made = []
     for task in range(tasks):
         of_task = frame[frame["on"] == task]
-        panel = _over_tasks(
-            frame, tasks, f"task {task + 1}", "after task" if task == 0 else "", width=330, height=205
-        )
+        panel = _over_tasks(frame, tasks, f"task {task + 1}", "after task" if task == 0 else "", width=330, height=205)
         _lines(panel, of_task, "after", size=4.2)
         last = of_task.groupby(["label", "tag"], sort=False).tail(1)
         said = ", ".join(f"{_name(r)} {percent(r.value)}" for r in rows(last))

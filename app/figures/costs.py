@@ -21,6 +21,7 @@ BYTES = {
     "optimiser": ("optimiser, while training", "dense hatched"),
     "activations": ("activations, while training", "dense hatched"),
 }
+SMALL = {"width": 340, "left": 80, "right": 118}
 
 
 def flops(cost: Mapping[str, Any]) -> Drawing:
@@ -43,6 +44,7 @@ def bars(
     *,
     against: float | None = None,
     against_name: str = "",
+    small: bool = False,
 ) -> Drawing:
     """A bar an item: what was computed and not run is hatched. `against`: each value is told as a share of it too."""
 
@@ -52,7 +54,7 @@ def bars(
 
     entries = [(bar.name, "dense hatched" if bar.computed else "pruned", bar.value) for bar in found]
     tips = [f"\n{bar.tip}" + ("\ncomputed, not run" if bar.computed else "") if bar.tip else "" for bar in found]
-    drawing = _bars(entries, title, unit, told, tips, right=150)
+    drawing = _bars(entries, title, unit, told, tips, **(SMALL if small else {"right": 150}))
     return {**drawing, "alt": f"{drawing['alt']} In brackets: share of {against_name}."} if against else drawing
 
 
@@ -63,7 +65,9 @@ def _bars(
     form: Callable[[float], str],
     tips: Sequence[str] = (),
     *,
-    right: float = 84,
+    width: int = 520,
+    left: int = 190,
+    right: int = 84,
 ) -> Drawing:
     shown = [(name, look, float(value)) for name, look, value in entries if value is not None]
     highest = max((value for *_, value in shown), default=1.0) or 1.0
@@ -73,9 +77,9 @@ def _bars(
         "",
         title,
         alt="",
-        width=520,
+        width=width,
         height=44 + 30 * len(shown),
-        left=190,
+        left=left,
         right=right,
         top=26,
         bottom=18,

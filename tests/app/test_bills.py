@@ -8,7 +8,7 @@ from synthetic_run import synthetic_config, synthetic_events
 from app import bills
 from app.figures import costs
 from app.wording import number, size
-from esacl import summary, training
+from esacl import consolidation, summary
 from esacl.records import RunRecord, Status
 
 
@@ -37,14 +37,14 @@ def test_a_run_without_a_bill_has_no_items():
 
 
 def test_rivals_are_computed_from_what_the_run_counted(cost, events):
-    assert (training.FISHER_BATCHES, training.FISHER_BATCH_SIZE) == bills.FISHER_EXAMPLES
+    assert (consolidation.FISHER_BATCHES, consolidation.FISHER_BATCH_SIZE) == bills.FISHER_EXAMPLES
     found = {bar.name: bar for bar in bills.rivals(cost, events)}
     dense = 3 * 3.1e8
     assert found["this run"].value == cost["train_flops"]
     assert found["dense SGD"].value == dense
     assert found["replay"].value == 2 * dense
-    # 3 tasks of 250 images for 3 epochs; each Fisher takes 12 batches of 128
-    assert found["EWC"].value == pytest.approx(dense + 3 * 12 * 128 * dense / (3 * 250 * 3))
+    # 3 tasks of 250 images for 3 epochs; each Fisher takes 12 batches of 32
+    assert found["EWC"].value == pytest.approx(dense + 3 * 12 * 32 * dense / (3 * 250 * 3))
     assert [bar.computed for bar in found.values()] == [False, True, True, True]
 
 
@@ -52,7 +52,7 @@ def test_a_run_under_way_is_set_beside_the_tasks_that_were_counted(events):
     config = synthetic_config()
     first = [event for event in events if getattr(event, "task", 0) == 0 or type(event).__name__ == "TaskStarted"]
     found = {bar.name: bar.value for bar in bills.rivals(cost_of(config, first), first)}
-    assert found["EWC"] == pytest.approx(3.1e8 * (1 + 12 * 128 / 750))
+    assert found["EWC"] == pytest.approx(3.1e8 * (1 + 12 * 32 / 750))
 
 
 def test_bytes_stand_beside_three_times_the_weights(cost, events):
