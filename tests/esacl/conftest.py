@@ -1,13 +1,5 @@
 """What the tests of the library share."""
 
-from functools import partial
+from narrow import narrow_resnet
 
-import pytest
-
-
-@pytest.fixture(autouse=True)
-def _narrow(monkeypatch):
-    """ResNet-18 a sixteenth as wide: its invariants do not depend on the width, and 11 million weights take minutes."""
-    from esacl import networks
-
-    monkeypatch.setitem(networks.NETWORKS, "resnet18", partial(networks.resnet18, width=4))
+__all__ = ["narrow_resnet"]

@@ -1,0 +1,5 @@
+"""What the tests of the benchmarks share."""
+
+from narrow import narrow_resnet
+
+__all__ = ["narrow_resnet"]
