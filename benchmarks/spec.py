@@ -30,7 +30,10 @@ from esacl.errors import InputError
 
 Settings = dict[str, Any]
 
-OFF: Settings = {"curvature.top": 0, "curvature.levels": 0, "curvature.grid": 0, "threads": 1, "device": "cpu"}
+OFF: Settings = {
+    "curvature.top": 0, "curvature.levels": 0, "curvature.grid": 0, "curvature.examples": 64, "threads": 1,
+    "device": "cpu",
+}  # fmt: skip
 _TOP = {"title", "note", "seeds", "reference", "tuned", "evaluation", "common", "row"}
 _OF_A_ROW = {"name", "each", "grid", "tuned"}
 
