@@ -21,7 +21,7 @@ from esacl.summary import summarise
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 RECORDED = ASSETS  # where the runs that come with the project are
-SHARED = ("run", "beside", "task", "sparsity")  # what a link carries from page to page: ?run=...&sparsity=...
+SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y")  # what a link carries: ?run=...&sparsity=...
 
 
 class NoRun(InputError):

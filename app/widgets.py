@@ -169,7 +169,7 @@ def metrics(numbers: Sequence[tuple[str, str, str]]) -> None:
 
 
 def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
-    """One of a few, `{value: as it is written}`, kept while the session lasts; the first until somebody chooses."""
+    """One of a few, `{value: as it is written}`, kept in the session and the link; the first until somebody chooses."""
     names = list(options)
     if len(names) == 1:
         return names[0]
@@ -181,6 +181,7 @@ def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
         key=f"{key}-{len(names)}",
         format_func=lambda name: options[name],
         persist_state="session",
+        bind="query-params",
     )
     return chosen if chosen in options else names[0]
 
