@@ -81,9 +81,9 @@ class Statistics:
         self._kept: dict[int, dict[str, Tensor]] = {}
 
     def keep(self, task: int) -> None:
-        """A task is learned, cut and refreshed: today's statistics are its own from now on."""
+        """A task is learned: today's statistics are its own from now on."""
         if self._per_task:
-            self._kept[task] = self.today()
+            self._kept[task] = {name: buffer.clone() for name, buffer in self._moments().items()}
 
     @contextmanager
     def of(self, task: int) -> Iterator[None]:
@@ -100,10 +100,6 @@ class Statistics:
         finally:
             for name, value in before.items():
                 own[name].copy_(value)
-
-    def today(self) -> dict[str, Tensor]:
-        """A copy of the network's own."""
-        return {name: buffer.clone() for name, buffer in self._moments().items()}
 
     @property
     def numbers(self) -> int:

@@ -7,29 +7,35 @@ weights one by one and to second order; this guards the function, where today's 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from esacl import batchnorm
 from esacl.cost import Ledger
 from esacl.stages import Stage
 
 TEMPERATURE = 2.0  # that of the paper, section 3
-ASKED_AT_ONCE = 64  # few enough for a CPU's cache
+ASKED_AT_ONCE = {"cpu": 64}  # few enough for its cache
+ASKED_AT_ONCE_ELSEWHERE = 1024
 
 
 @torch.no_grad()
 def asked(network: nn.Module, solution: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
     """Outputs (n, c) for inputs (n, ...) of the network as it was at `solution`.
 
+    BatchNorm normalises by the batch, as it does in the training step that the answer is compared with: else there
+    would be a distance, and a gradient, before any weight has moved.
+
     Args:
-        network: in evaluation mode; what `solution` does not name (private heads) is taken as it is.
-        solution: names of parameters and buffers -> their values then.
+        network: what `solution` does not name (private heads) is taken as it is.
+        solution: names of parameters -> their values then.
         inputs: on the network's device.
     """
-    then = dict(solution)
-    return torch.cat([functional_call(network, then, (part,)) for part in inputs.split(ASKED_AT_ONCE)])
+    with batchnorm.by_batch(network, len(inputs), moving=False):
+        return cast(Tensor, functional_call(network, dict(solution), (inputs,)))
 
 
 def distillation(outputs: Tensor, told: Tensor, groups: Sequence[Tensor]) -> Tensor:
@@ -56,9 +62,10 @@ class Teacher:
 
     Attributes:
         network: the one that is being trained.
-        solution: names of parameters and buffers -> their values then.
+        solution: names of parameters -> their values then.
         densities: kept fraction of each prunable weight, which is what asking costs.
-        told: (n, c) of all of today's examples, where they are always seen alike; None where each step crops anew.
+        told: (n, c) of all of today's examples, where an answer depends on nothing else; None where each step crops
+            anew or normalises by its batch.
     """
 
     network: nn.Module
@@ -67,11 +74,11 @@ class Teacher:
     told: Tensor | None
 
     def of(self, rows: Tensor, inputs: Tensor, ledger: Ledger) -> Tensor:
-        """What it says (b, c) of the examples `rows` (b,), which a step shows as `inputs` (b, ...)."""
+        """What it says (b, c) of the examples `rows` (b,), the first of the `inputs` (m, ...) of a step."""
         if self.told is not None:
             return self.told[rows]
-        ledger.forward(len(rows), self.densities)
-        return asked(self.network, self.solution, inputs)
+        ledger.forward(len(inputs), self.densities, item="other")
+        return asked(self.network, self.solution, inputs)[: len(rows)]
 
 
 def teacher(
@@ -87,11 +94,13 @@ def teacher(
         ledger: whom to bill; None where it was billed before.
     """
     densities = {name: float((solution[name] != 0).float().mean()) for name in names}
-    if stage.augment is not None:
+    if stage.augment is not None or batchnorm.layers(network):
         return Teacher(network, solution, densities, None)
     if ledger is not None:
-        ledger.forward(len(stage.examples), densities)
-    return Teacher(network, solution, densities, asked(network, solution, stage.examples.inputs))
+        ledger.forward(len(stage.examples), densities, item="other")
+    inputs = stage.examples.inputs
+    parts = inputs.split(ASKED_AT_ONCE.get(inputs.device.type, ASKED_AT_ONCE_ELSEWHERE))
+    return Teacher(network, solution, densities, torch.cat([asked(network, solution, part) for part in parts]))
 
 
 def spare(head: nn.Module, past: Sequence[Tensor]) -> None:

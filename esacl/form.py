@@ -142,11 +142,11 @@ class Settled(Dense):
 
     def __init__(self, ranking: Ranking, config: RunConfig, mask: Mask) -> None:
         super().__init__(ranking, config)
-        self.mask = mask
+        self.mask, self.densities = mask, mask.layer_densities()
 
     @override
     def enter(self, step: int) -> dict[str, float] | None:
-        return self.mask.layer_densities()
+        return self.densities
 
     @override
     @torch.no_grad()

@@ -95,7 +95,7 @@ class Parts:
             len(stage.examples), generator=seeds.torch_generator(self.config.seed, "refresh", stage.task)
         )  # files are often sorted by class, and a batch of one class would be normalised by that class alone
         batchnorm.refresh(self.network, stage.examples.inputs[order.to(stage.examples.inputs.device)])
-        self.ledger.forward(len(stage.examples), self.mask.layer_densities() if self.mask else None)
+        self.ledger.forward(len(stage.examples), self.mask.layer_densities() if self.mask else None, item="other")
 
     def consolidate(self, stage: Stage) -> None:
         """Anchor today's solution, and offer today's examples to the buffer."""
@@ -104,12 +104,20 @@ class Parts:
                 self.config, self.network, stage, self.shared, self.mask, self.ledger, ids=self.ids
             )
             self.anchors.consolidate(self.parameters, fisher, self.mask or Mask({}))
-        elif self.anchors is not None and self.config.anchor.distillation > 0:
+        elif self.anchors is not None and self.distils:
             self.anchors.remember({name: self.parameters[name] for name in self.shared})
-        if self.anchors is not None and self.anchors.solution:
-            self.anchors.solution |= self.statistics.today()
         if not self.offers_steps:
             self.buffer.offer(stage.examples.inputs, stage.examples.targets)
+
+    @property
+    def passes(self) -> int:
+        """How many examples a training step takes through the network for each fresh one."""
+        return 1 + ({"plain": 1, "dark": 2}[self.rehearsal] if len(self.buffer) else 0)
+
+    @property
+    def distils(self) -> bool:
+        """Whether earlier outputs are kept: in domain-IL today's examples ask for the very columns of the past."""
+        return self.config.anchor.distillation > 0 and self.config.scenario != "domain"
 
     # -- resume
 

@@ -254,7 +254,7 @@ def _cost(learner: Learner, stage: Stage) -> CostCounted:
         masks_bytes=-(-mask.total // 8) if owned is None else owned,
         anchors_bytes=(learner.anchors.bytes if learner.anchors else 0) + (contrast.teacher_bytes if contrast else 0),
         buffer_bytes=learner.buffer.bytes,
-        optimiser_bytes=4 * sum(p.numel() for p in learner.parameters.values()) if learner.config.momentum else 0,
+        optimiser_bytes=_optimiser_bytes(learner),
         activations_bytes=_activation_bytes(learner, stage),
         **_bill(ledger),
     )
@@ -263,7 +263,16 @@ def _cost(learner: Learner, stage: Stage) -> CostCounted:
 def _activation_bytes(learner: Learner, stage: Stage) -> int:
     if learner.contrast is not None:
         return learner.contrast.activation_bytes(stage, learner.buffer)
-    return activation_bytes(learner.network, stage.examples.inputs[: learner.config.batch_size])
+    told = learner.teacher.told if learner.teacher else None
+    one = activation_bytes(learner.network, stage.examples.inputs[: learner.config.batch_size])
+    return learner.passes * one + (0 if told is None else told.nbytes)
+
+
+def _optimiser_bytes(learner: Learner) -> int:
+    """The momentum, and what a form keeps beside the weights while it prepares a cut."""
+    momentum = 4 * sum(p.numel() for p in learner.parameters.values()) if learner.config.momentum else 0
+    prepares = learner.config.sparsity > 0
+    return momentum + (sum(t.nbytes for t in learner.preparing.tensors().values()) if prepares else 0)
 
 
 def _bill(ledger: Ledger) -> dict[str, Any]:

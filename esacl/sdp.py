@@ -44,7 +44,7 @@ class _Directional(Dense):
         self.mask = mask
 
     def _pull_of(self, step: int, strength: float) -> float:
-        """Share of the way to the target in this step; over a task exp(-strength) of the way is left."""
+        """Share of the way to the target in this step; at the cut exp(-strength) of the way is left."""
         part = self.schedule.lr(step) * self.schedule.ramp(step) / self.schedule.pull_total
         return -math.expm1(-strength * part)
 

@@ -19,7 +19,7 @@ class SDP(Section):
 
     form: Literal["admm", "segment", "progressive"] = "admm"
     strength: Annotated[float, Field(ge=0, le=100)] = 4.0
-    """Dimensionless: of a doomed weight's distance exp(-strength) is left after a task (segment: exp(-2 strength))."""
+    """Dimensionless: of a doomed weight's distance exp(-strength) is left at the cut (segment: exp(-2 strength))."""
     every: Annotated[int, Field(ge=1, le=10_000)] = 10
     """Steps between two updates of the mask."""
     ramp: Fraction = 0.5

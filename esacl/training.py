@@ -68,7 +68,9 @@ class Learner(Parts):
             order = torch.randperm(
                 len(stage.examples), generator=seeds.torch_generator(config.seed, "batches", stage.task, epoch)
             ).to(stage.examples.targets.device)
-            batches = self.removal.remaining(order).split(config.batch_size)
+            remaining = self.removal.remaining(order)
+            batches = remaining.split(config.batch_size)
+            self.ledger.dense_step(len(order) - len(remaining))  # dense SGD would have learned from them
             for i, rows in enumerate(batches):
                 step = epoch * per_epoch + i
                 if step == schedule.cut_step:
@@ -87,7 +89,7 @@ class Learner(Parts):
 
     def _teacher(self, stage: Stage, *, billed: bool) -> Teacher | None:
         """Who says what today's examples used to mean to the heads of earlier tasks."""
-        if self.anchors is None or not self.config.anchor.distillation or not stage.past:
+        if self.anchors is None or not self.distils or not stage.past:
             return None
         return teacher(self.network, self.anchors.solution, stage, self.prunable, self.ledger if billed else None)
 
@@ -159,7 +161,7 @@ class Learner(Parts):
         """What the teacher says (b, c) of the fresh examples of a batch; only these: what is replayed has labels."""
         if self.teacher is None:
             return None
-        return self.teacher.of(rows, batch.inputs[: batch.fresh], self.ledger)
+        return self.teacher.of(rows, batch.inputs, self.ledger)
 
     @property
     def _draws(self) -> bool:
@@ -188,7 +190,8 @@ class Learner(Parts):
         losses = per_example(self.config, stage, outputs[rows], batch.targets[rows], rows < batch.fresh)
         if told is not None:
             moved = outputs.new_zeros(len(batch))
-            moved[: batch.fresh] = distillation(outputs[: batch.fresh], told, stage.past)
+            # A mean over the fresh examples, whatever comes from the buffer beside them.
+            moved[: batch.fresh] = distillation(outputs[: batch.fresh], told, stage.past) * (len(batch) / batch.fresh)
             losses = losses + strength * moved[rows]
         return (weights * losses).mean(), len(rows), outputs.detach()
 

@@ -26,7 +26,7 @@ BOUND_NODES = 3
 
 
 def measure(scene: Scene) -> Generator[Event, None, dict[str, Any] | None]:
-    """Every measurement of a task's end; returns the fields of `Pruned` that they hold, None without a cut."""
+    """Every measurement of a task; returns the fields of `Pruned` that they hold, None without a cut."""
     yield ArrayRecorded(name=f"weights-t{scene.task}", arrays=_weights(scene))
     pruned = yield from _pruned(scene)
     yield from selection(scene)

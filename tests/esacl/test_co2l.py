@@ -117,7 +117,8 @@ def test_the_bill_sums_where_layers_are_sparse():
         assert set(PROJECTION) < set(counted.layer_names)
     first, second = of_kind(events, CostCounted)
     numbers = 100 * 100 + 100 + 100 * 128 + 128 + 64 * 100 + 100 * 100 + 200 + 4 * 100 + 4
-    assert first.optimiser_bytes == 4 * numbers  # the projection among them
+    # The momentum, the projection's among it; of the prunable weights a moment and two masks, and the period.
+    assert first.optimiser_bytes == 4 * numbers + (4 + 2) * (64 * 100 + 100 * 100) + 8
     assert first.anchors_bytes == 0
     assert 4 * 22_928 < second.anchors_bytes < 4 * 28_000  # the frozen network, a tenth of its body
 

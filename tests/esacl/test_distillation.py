@@ -85,7 +85,7 @@ def second_task(**settings):
     learn(learner, config, stream)
     learner.consolidate(stage(config, stream, 0))
     before = {name: p.detach().clone() for name, p in learner.parameters.items()}
-    spent = learner.ledger.examples_forward, learner.ledger.bill["scoring"]
+    spent = learner.ledger.examples_forward, learner.ledger.bill["other"]
     learn(learner, config, stream, 1)
     return learner, stream, before, spent
 
@@ -108,7 +108,7 @@ def test_private_heads_stay_and_what_they_say_of_new_examples_moves_less():
 @pytest.mark.parametrize(("augment", "times"), [("none", 1), ("crop-flip", 2)])
 def test_asking_is_billed_at_the_density_of_the_network_that_is_asked(augment, times):
     """Once where the examples always look alike, in every epoch where each step crops anew."""
-    learner, stream, before, (examples, scoring) = second_task(augment=augment)
+    learner, stream, before, (examples, spent) = second_task(augment=augment)
     asked_about = times * len(stream[1].train)
     assert learner.ledger.examples_forward - examples == 2 * len(stream[1].train) + asked_about
     layers = learner.ledger._layers
@@ -116,7 +116,7 @@ def test_asking_is_billed_at_the_density_of_the_network_that_is_asked(augment, t
         f.forward * (float((before[name] != 0).float().mean()) if name in learner.weights else 1.0)
         for name, f in layers.items()
     )
-    assert learner.ledger.bill["scoring"] - scoring == pytest.approx(asked_about * sparse)
+    assert learner.ledger.bill["other"] - spent == pytest.approx(asked_about * sparse)
 
 
 def test_without_an_anchor_the_solution_is_kept_for_it_and_counted():

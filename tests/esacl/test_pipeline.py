@@ -68,11 +68,11 @@ def outputs_at(config: RunConfig, state: CheckpointReady, inputs: torch.Tensor) 
 # -- order
 
 
-def test_the_order_of_events(default):
+def test_the_order_of_events():
     epoch, cut = ["Stepped", "CheckpointReady"], ["ArrayRecorded", "Selected", "Pruned"]
     end = ["Evaluated", "CostCounted", "TaskFinished", "CheckpointReady"]
     middle = ["TaskStarted", *epoch, *cut, *epoch, *end]
-    assert kinds(default) == ["RunStarted", "Evaluated", *middle, *middle, "RunFinished"]
+    assert kinds(events_of(tiny({"sdp.cut": 0.5}))) == ["RunStarted", "Evaluated", *middle, *middle, "RunFinished"]
     late = ["TaskStarted", *epoch, *epoch, *cut, *end]
     assert kinds(events_of(tiny({"sdp.cut": 1.0}))) == ["RunStarted", "Evaluated", *late, *late, "RunFinished"]
 
@@ -179,7 +179,7 @@ def test_pruned_says_what_the_cut_does_to_accuracy():
 
 
 def test_flips_are_those_of_the_whole_task():
-    events = events_of(tiny({"sdp.every": 1, "sdp.form": "segment"}, sparsity=0.9, epochs=4))
+    events = events_of(tiny({"sdp.every": 1, "sdp.form": "segment", "sdp.cut": 0.75}, sparsity=0.9, epochs=8))
     for cut in of_kind(events, Pruned):
         steps = [e for e in of_kind(events, Stepped) if e.task == cut.task]
         assert cut.flips == sum(e.flips for e in steps if e.step > 1) > 0  # the first mask flips nothing
@@ -195,7 +195,11 @@ def test_costs_grow_and_bytes_are_those_of_what_is_kept():
     assert costs[-1].weights_bytes == 4 * (prunable // 10 + others)
     assert costs[-1].masks_bytes == -(-prunable // 8)
     assert costs[-1].buffer_bytes == 10 * (64 * 4 + 8)
-    assert costs[-1].optimiser_bytes == 4 * (prunable + others)
+    # The momentum, ADMM's moments, dual and target, and its mask.
+    assert costs[-1].optimiser_bytes == 4 * (prunable + others) + (3 * 4 + 1) * prunable
+    told = 4 * 48 * 4  # of the 48 examples that a teacher was asked about
+    once = of_kind(events_of(tiny({"anchor.distillation": 0.0}, sparsity=0.9)), CostCounted)[-1].activations_bytes
+    assert costs[-1].activations_bytes == 2 * once + told  # replayed examples pass beside the fresh ones
     # Omega and theta* of survivors and biases, and a row and a column factor a layer.
     assert costs[-1].anchors_bytes == 4 * (2 * (prunable // 10 + 200) + (100 + 64) + (100 + 100))
     for cost in costs:

@@ -284,7 +284,7 @@ def test_after_each_task_the_network_stands_at_its_mask(settings, sparsity):
 
 
 def test_a_checkpoint_inside_a_task_holds_all_that_a_step_needs():
-    states = checkpoints(tiny({"buffer.size": 10, "ids.train_fraction": 0.5}))
+    states = checkpoints(tiny({"buffer.size": 10, "ids.train_fraction": 0.5, "sdp.cut": 1.0}))
     assert [(s.task, s.epoch) for s in states] == [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0)]
     groups = [{name.split("/")[0] for name in s.tensors} for s in states]
     assert groups[0] == {"network", "momentum", "form"}
