@@ -137,8 +137,13 @@ def _cost(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | No
 
 
 def _compare(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
-    finished = [one for one in (entry, *others) if one.status.state == "finished"]
-    found = comparison.groups([reading.summary(one) for one in finished])
+    if entry.status.state != "finished":
+        return None
+    read = []
+    for one in (entry, *others):
+        with contextlib.suppress(InputError):  # a damaged run beside this one is no reason to show nothing
+            read += [reading.summary(one)] if one.status.state == "finished" else []
+    found = comparison.groups(read)
     frame = comparison.tradeoff(found, "flops")
     if len(frame) < 2:
         return None

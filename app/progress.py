@@ -44,7 +44,7 @@ def progress(
     """Where a run stands after `events`; `waited`: seconds since the last measurement."""
     share = _training_share(events, measured)
     tasks = 1 if config.method == "joint" else config.tasks
-    done, within, stage, measuring = 0, 0.0, "starting", ""
+    done, trained, looked, stage, measuring = 0, 0.0, 0.0, "starting", ""
     for event in events:
         match event:
             case Loading(what=what):
@@ -52,20 +52,22 @@ def progress(
             case RunStarted():
                 stage = "looking at the untrained network"
             case TaskStarted(task=task):
-                within, stage, measuring = 0.0, f"task {task + 1} of {config.tasks}: training", ""
+                trained, looked, measuring = 0.0, 0.0, ""
+                stage = f"task {task + 1} of {config.tasks}: training"
             case Stepped(task=task, step=step, steps=steps, epoch=epoch):
-                within = share * step / max(1, steps)
+                trained, looked = step / max(1, steps), 1.0 if measuring else 0.0
                 stage = f"task {task + 1} of {config.tasks}: training, epoch {epoch + 1} of {config.epochs}"
             case Analysing(task=task, stage=name, done=part, total=total):
                 # The first event of a stage opens it (in old runs it counts stages); the others count its steps.
                 inner = part / max(1, total) if name == measuring else 0.0
-                measuring, within = name, share + (1 - share) * (_begins(name) + inner / len(STAGES))
+                measuring, looked = name, _begins(name) + inner / len(STAGES)
                 stage = f"task {task + 1} of {config.tasks}: {STAGES.get(name, name)}"
             case TaskFinished():
-                done, within = done + 1, 0.0
+                done, trained, looked = done + 1, 0.0, 0.0
             case RunFinished():
                 return Progress(1.0, "finished", _seconds(measured), 0.0)
-    fraction = min(0.999, (done + within) / max(1, tasks))
+    # A task is measured at its cut, which may be in the middle of its training.
+    fraction = min(0.999, (done + share * trained + (1 - share) * looked) / max(1, tasks))
     seconds = _seconds(measured) + waited
     working = seconds - _seconds_at(measured, _loading_events(events))  # loading comes once, not with each task
     left = working * (1 - fraction) / fraction if fraction > 0.03 and working > 0.5 else None
@@ -110,18 +112,22 @@ def _loading_events(events: Sequence[Event]) -> int:
 
 
 def _training_share(events: Sequence[Event], measured: Sequence[Mapping[str, Any]]) -> float:
-    """What part of the first task's time went into training."""
-    last_step = finish = 0
+    """What part of the first task's time did not go into measuring it."""
+    begin = first = last = finish = 0
     for number, event in enumerate(events, 1):
-        if isinstance(event, Stepped) and event.task == 0:
-            last_step = number
-        elif isinstance(event, TaskFinished):
-            finish = number
-            break
-    if not finish or not last_step:
+        match event:
+            case TaskStarted():
+                begin = begin or number
+            case Analysing():
+                first, last = first or number, number
+            case TaskFinished():
+                finish = number
+                break
+    if not finish or not last:
         return TRAINING
-    total = _seconds_at(measured, finish)
-    return min(0.95, max(0.05, _seconds_at(measured, last_step) / total)) if total > 0 else TRAINING
+    # The last stage lasts until the event after the last one that told of it.
+    start, since, until, end = (_seconds_at(measured, number) for number in (begin, first, last + 1, finish))
+    return min(0.95, max(0.05, 1 - (until - since) / (end - start))) if end > start else TRAINING
 
 
 def _seconds_at(measured: Sequence[Mapping[str, Any]], events: int) -> float:

@@ -101,9 +101,20 @@ def chance(record: RunRecord, *, task_known: bool = False) -> float:
 
 def when_cut(config: RunConfig) -> str:
     """Where in a task the one-shot cut comes, to begin a sentence with."""
-    if config.sdp.cut == 1:
-        return "At the end of every task"
-    return f"After {100 * config.sdp.cut:.3g} % of the steps of every task"
+    if config.sdp.cut < 1:
+        return f"After {100 * config.sdp.cut:.3g} % of the steps of every task"
+    return "Once all tasks are learned" if config.method == "joint" else "At the end of every task"
+
+
+def where_looked(config: RunConfig) -> str:
+    """Which network of a task the landscape, the curvature and the sparsity curve belong to."""
+    return "At the cut of task" if config.sdp.cut < 1 else "After learning task"
+
+
+def prunes_by_one_cut(config: RunConfig) -> bool:
+    """Whether weights go in one shot: PackNet shares them out, SparCL and `progressive` prune while they learn."""
+    gradual = config.method in ("packnet", "sparcl") or (config.method == "esacl" and config.sdp.form == "progressive")
+    return config.sparsity > 0 and not gradual
 
 
 def cost_of_cuts(summary: Mapping[str, Any]) -> float | None:

@@ -94,13 +94,14 @@ def _choices() -> dict[str, Any]:
         **keep,
     )
     method = right.selectbox("Method", METHOD_NAMES, key="new-method", format_func=palette.written, **keep)
+    usual = _usual(benchmark, scenario, method)
     sparsity = st.slider(
         "Weights removed, %",
         0.0,
         99.5,
-        100 * DEFAULT.sparsity if method == DEFAULT.method else 0.0,
+        100 * usual.sparsity,
         0.5,
-        key=f"new-sparsity-{method == 'esacl'}",
+        key=f"new-sparsity-{usual.sparsity > 0}",
         help="0 is dense. Above it, one cut in each task: by EsaCL's saliency, or by magnitude for the others.",
         **keep,
     )
@@ -120,11 +121,12 @@ def _choices() -> dict[str, Any]:
         "Anchor strength",
         0.0,
         1e6,
-        DEFAULT.anchor.strength,
-        0.5,
-        key="new-anchor",
+        usual.anchor.strength,
+        0.1,
+        key=f"new-anchor-{usual.anchor.strength}",
         disabled=not anchored,
-        help="0 lets go of earlier tasks, higher holds on to them.",
+        help="Of the pull towards what earlier tasks need: 0 is none, higher holds on to them. EsaCL holds on by what "
+        "the network says, too, where it can, and needs less of it.",
         **keep,
     )
     left, middle, right = st.columns(3)
@@ -143,6 +145,14 @@ def _choices() -> dict[str, Any]:
         "device": device,
     }
     return chosen | _more(benchmark, method, device)
+
+
+def _usual(benchmark: str, scenario: str, method: str) -> RunConfig:
+    """What would be run if nothing more were said; a method that a scenario does not have is told of at the button."""
+    try:
+        return RunConfig(benchmark=benchmark, scenario=scenario, method=method)
+    except InputError:
+        return RunConfig(method=method)
 
 
 def _more(benchmark: str, method: str, device: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ with right:
         "Each line is one task. It begins where the task was learned; how far it falls afterwards is what learning "
         "the later tasks has cost. **A flat line is a task that is not forgotten.**"
     )
-    if config.sparsity > 0:
+    if results.prunes_by_one_cut(config):
         st.markdown(
             f"{results.when_cut(config)} the network is cut to {percent(1 - config.sparsity, 0)} of its prunable "
             "weights, in one shot. Every number here is measured at the end of a task, with only those weights."

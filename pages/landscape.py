@@ -1,6 +1,6 @@
 import streamlit as st
 
-from app import analysing, frames, looking, measured, pickers, reading, widgets
+from app import analysing, frames, looking, measured, pickers, reading, results, widgets
 from app.figures import slices, sparsity
 
 st.title("What does the loss look like there?")
@@ -10,7 +10,7 @@ config = record.config
 widgets.facts(entry, record)
 left, right = st.columns(2, gap="large", vertical_alignment="bottom")
 with left:
-    task = pickers.task_picker(record, about="After learning task")
+    task = pickers.task_picker(record, about=results.where_looked(config))
 arrays, found = reading.arrays(entry, f"landscape-t{task}"), measured.slices_of(entry, task)
 if arrays is None and not found:
     off = "This run slices no landscape (curvature.grid is 0)"

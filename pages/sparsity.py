@@ -11,7 +11,7 @@ config = record.config
 widgets.facts(entry, record)
 left, right = st.columns([1, 2], gap="large", vertical_alignment="bottom")
 with left:
-    task = pickers.task_picker(record, about="After learning task")
+    task = pickers.task_picker(record, about=results.where_looked(config))
 name = f"sparsity-t{task}"
 with right:
     beside = pickers.beside_picker(entry, reading.entries(), needs=name)

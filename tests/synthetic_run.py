@@ -81,7 +81,11 @@ def _story(config: RunConfig, failure: str | None) -> Iterator[Event]:
         yield TaskStarted(
             task=task, class_names=names, train_examples=250, evaluation_examples=108, epochs=EPOCHS, steps=STEPS
         )
+        cut_step, is_cut = config.sdp.cut * STEPS, False
         for step in range(5, STEPS + 1, 5):
+            if step > cut_step and not is_cut:
+                is_cut = True
+                yield from _analysis(config, task, rng)
             ramp = min(1.0, 2 * step / STEPS)
             yield Stepped(
                 task=task,
@@ -93,13 +97,14 @@ def _story(config: RunConfig, failure: str | None) -> Iterator[Event]:
                 ramp=ramp,
                 density=1 - config.sparsity,
                 flips=int(20 * (1 - ramp)),
-                doomed_share=0.7 * (1 - ramp) * bool(config.sparsity),
+                doomed_share=0.0 if is_cut else 0.7 * (1 - ramp) * bool(config.sparsity),
                 selection_ratio=0.3 + 0.2 * ramp if config.ids.train_fraction < 1 else None,
                 selection_open=config.ids.train_fraction < 1,
             )
             if failure and task == 1 and step == STEPS:
                 raise RunFailure(failure)
-        yield from _analysis(config, task, rng)
+        if not is_cut:
+            yield from _analysis(config, task, rng)
         for on in range(task + 1):
             yield _evaluated(config, task, on, accuracy(config, task, on))
         yield _cost(config, task)

@@ -10,6 +10,7 @@ METHODS = {  # name -> (as it is written, colour class, shape, dash)
     "packnet": ("PackNet", "packnet", "diamond", "dotted"),
     "sparcl": ("SparCL", "sparcl", "triangle", "dash"),
 }
+SPARSE = ("esacl", "packnet", "sparcl")  # sparse by what they are, and not by a cut that is added to them
 SHAPES = ("circle", "square", "diamond", "triangle", "cross")
 FIRST_HUE, LAST_HUE = 255.0, 45.0  # tasks run from blue over violet to ochre: an order, not a set of names
 
@@ -32,7 +33,7 @@ def dash(method: str) -> str:
 def written(method: str, sparsity: float = 0.0, saliency: str = "") -> str:
     """A method as the reader knows it, with its pruning."""
     name = METHODS.get(method, (method, "", "", ""))[0]
-    if method != "esacl" and sparsity > 0:
+    if method not in SPARSE and sparsity > 0:
         name += f" + {saliency or 'one-shot'} pruning"
     return name
 

@@ -37,7 +37,7 @@ def written(direction: str) -> str:
     for start, text in (("eigen", "eigenvector"), ("random", "random direction")):
         if direction.startswith(start):
             return f"{text} {direction.removeprefix(start)}"
-    return {"pruning": "pruning displacement", "task": "next task's solution"}[direction]
+    return {"pruning": "pruning displacement", "task": "next task's network"}[direction]
 
 
 def short(direction: str) -> str:
@@ -50,7 +50,7 @@ def axis_title(direction: str) -> str:
     if direction == "pruning":
         return "pruning displacement: 0 dense, 1 pruned"
     if direction == "task":
-        return "towards the next task: 1 = its solution"
+        return "towards the next task: 1 = its network"
     return f"{written(direction)}, {'weight units' if direction.startswith('eigen') else 'filter-normalised'}"
 
 

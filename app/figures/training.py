@@ -33,7 +33,8 @@ def doomed(
     frame: pd.DataFrame, tasks: int, *, total_steps: float | None = None, width: float = 580, height: float = 220
 ) -> Drawing | None:
     """Share of theta^2 in the weights that a cut would take now; None where the run never has a cut in view."""
-    if not len(frame) or not (frame["doomed_share"] > 0).any():
+    frame = frame[frame["doomed_share"] > 0]  # after a cut there is nothing left to take
+    if frame.empty:
         return None
     panel = Panel(
         Scale(0, total_steps or _last_step(frame)),
@@ -50,7 +51,7 @@ def doomed(
     _tasks(panel, frame, "doomed_share", tasks)
     ends = frame.groupby("task")["doomed_share"].last()
     said = ", ".join(percent(float(value), 2) for value in ends)
-    panel.alt = f"Share of the squared weights that the cut would take, at the end of each task: {said}."
+    panel.alt = f"Share of the squared weights that the cut would take, right before the cut of each task: {said}."
     return panel.drawing()
 
 

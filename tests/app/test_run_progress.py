@@ -15,7 +15,10 @@ def measured(events, each=0.1, before=4.0):
     return [{"events": i, "seconds": before + each * (i - start)} for i in range(start, len(events) + 1)]
 
 
-def test_a_run_only_ever_gets_further(config, events):
+@pytest.mark.parametrize("cut", [0.2, 0.5, 1.0])
+def test_a_run_only_ever_gets_further(cut):
+    config = synthetic_config(sdp={"cut": cut})
+    events = synthetic_events(config)
     told = measured(events)
     fractions = [
         progress(config, events[:n], [m for m in told if m["events"] <= n]).fraction for n in range(len(events))

@@ -29,6 +29,20 @@ def test_the_form_is_the_default_run(form, monkeypatch):
     assert form.session_state["run"] == "a-run"
 
 
+@pytest.mark.parametrize(
+    ("method", "scenario"),
+    [("ewc", "task"), ("sparcl", "class"), ("packnet", "task"), ("esacl", "domain"), ("er", "task")],
+)
+def test_what_nobody_touched_is_what_the_command_line_would_take(form, monkeypatch, method, scenario):
+    started = []
+    monkeypatch.setattr(starting.jobs, "start", lambda config, store: started.append(config) or "a-run")
+    form.selectbox(key="new-method").select(method).run()
+    form.selectbox(key="new-scenario-3").select(scenario).run()
+    form.button(key="start").click().run()
+    assert not form.exception
+    assert started == [read_config(None, {"method": method, "scenario": scenario})]
+
+
 def test_controls_reach_the_config(form, monkeypatch):
     started = []
     monkeypatch.setattr(starting.jobs, "start", lambda config, store: started.append(config) or "a-run")
@@ -36,7 +50,7 @@ def test_controls_reach_the_config(form, monkeypatch):
     form.selectbox(key="new-method").select("ewc").run()
     form.slider(key="new-sparsity-False").set_value(95.0).run()
     form.slider(key="new-ids").set_value(10).run()
-    form.number_input(key="new-anchor").set_value(2.5).run()
+    form.number_input(key="new-anchor-3.0").set_value(2.5).run()
     form.number_input(key="new-epochs-split-mnist").set_value(2).run()
     form.number_input(key="new-seed").set_value(11).run()
     form.selectbox(key="new-device").select("cpu").run()

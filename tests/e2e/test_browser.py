@@ -54,7 +54,7 @@ def wait_until(page, store, run_id: str, *states: str, seconds: int = 90) -> Non
 def test_the_first_page_shows_real_results(visit):
     here = visit()
     here.open()
-    expect(here.page.locator(".drawings svg")).to_have_count(5)
+    expect(here.page.locator(".drawings svg")).to_have_count(7)
     expect(here.page.locator("[data-testid=stMetricValue]").first).to_have_text(re.compile(r"^\d+\.\d %$"))
     here.page.get_by_text("How much can go?").click()
     expect(here.page.locator("h1")).to_have_text("How much can go?")
@@ -212,7 +212,7 @@ def test_a_run_is_started_followed_left_found_again_and_finished(visit, store):
     here.page.goto(f"{here.root}/run?run={run_id}")
     expect(here.page.locator("[data-testid=stAlert]")).to_contain_text("Finished after", timeout=120_000)
     assert store.status(run_id).state == "finished"
-    expect(here.page.locator(".drawings svg")).to_have_count(5)  # loss, doomed weights, matrix, FLOPs, bytes
+    expect(here.page.locator(".drawings svg")).to_have_count(7)  # loss, doomed weights, matrix, FLOPs, bytes
 
 
 def test_a_run_is_cancelled_and_resumed(visit, store):
