@@ -212,7 +212,7 @@ def test_a_run_is_started_followed_left_found_again_and_finished(visit, store):
     here.page.goto(f"{here.root}/run?run={run_id}")
     expect(here.page.locator("[data-testid=stAlert]")).to_contain_text("Finished after", timeout=120_000)
     assert store.status(run_id).state == "finished"
-    expect(here.page.locator(".drawings svg")).to_have_count(7)  # loss, doomed weights, matrix, FLOPs, bytes
+    expect(here.page.locator(".drawings svg")).to_have_count(5)  # loss, doomed weights, matrix, FLOPs, bytes
 
 
 def test_a_run_is_cancelled_and_resumed(visit, store):
