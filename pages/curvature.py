@@ -14,7 +14,7 @@ if frame.empty:
     analysing.missing(entry, what, "spectrum", results.last_task(record))
 left, right = st.columns(2, gap="large", vertical_alignment="bottom")
 with left:
-    task = pickers.task_picker(record)
+    task = pickers.task_picker(record, about=results.where_looked(config))
 with right:
     beside = pickers.beside_picker(entry, reading.entries())
 analysing.follow(entry)
