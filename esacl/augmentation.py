@@ -5,7 +5,7 @@ from torch import Tensor
 
 PADDING = 4
 GREY_PADDING = 2  # of images of 28 and more pixels a side; one pixel for smaller ones, where two are a stroke's width
-JITTER = 0.4  # brightness and contrast are multiplied by 1 - 0.4 to 1 + 0.4, as Co2L's images are
+JITTER = 0.4  # brightness and contrast are multiplied by 1 - 0.4 to 1 + 0.4; Co2L also crops, tints and greys images
 
 
 def crop_and_flip(

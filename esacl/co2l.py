@@ -51,8 +51,8 @@ class Co2L:
     pruned or evaluated, are kept in checkpoints and are on the bill. The network's head is learned after each task.
 
     Differences from the paper: a step sees as many replayed images as fresh ones, where the paper shuffles both into
-    one set; the memory is the reservoir that every method here has; the classifier learns from features of whole
-    images, made once, and not from views.
+    one set; the memory is the reservoir that every method here has; views have no resized crop, hue or grey; the
+    classifier learns from features of whole images, made once, and not from views.
     """
 
     def __init__(self, config: RunConfig, network: Network, ledger: Ledger) -> None:

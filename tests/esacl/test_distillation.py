@@ -130,12 +130,12 @@ def test_without_an_anchor_the_solution_is_kept_for_it_and_counted():
 
 
 def test_it_holds_an_earlier_task_that_nothing_else_holds():
-    alone = {"anchor.strength": 0.0, "epochs": 12, "train_limit": None, "lr": 0.1, "sparsity": 0.0}
+    alone = {"anchor.strength": 0.0, "epochs": 30, "train_limit": None, "lr": 0.1, "sparsity": 0.0}
     accuracy = {}
     for strength in (0.0, 1.0):
         events = of_kind(events_of(tiny(alone | {"anchor.distillation": strength}, tasks=3)), Evaluated)
         accuracy[strength] = sum(e.accuracy for e in events if e.after == 2 and e.on < 2)
-    assert accuracy[1.0] >= accuracy[0.0]
+    assert accuracy[1.0] > accuracy[0.0] + 0.5
 
 
 def test_a_run_from_before_there_was_distillation_did_without(tmp_path):

@@ -57,6 +57,7 @@ def test_the_slice_along_an_eigenvector_is_the_loss_there(looked, spectrum, poin
     gradient = operator.gradient()
     for i, value in enumerate(spectrum[f"{point}/top"]):
         assert x[i, middle] == 0
+        assert loss[i, middle] == pytest.approx(float(spectrum[f"{point}/slice_value"]), rel=1e-6)
         assert value * x[i, -1] ** 2 / 2 == pytest.approx(1, rel=1e-3)
         v = found.vectors[:, i]
         slope = float(spectrum[f"{point}/slice_gradient"][i])
