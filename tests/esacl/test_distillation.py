@@ -12,6 +12,7 @@ from esacl.distillation import TEMPERATURE, asked, distillation, spare
 from esacl.errors import InputError
 from esacl.events import CheckpointReady, CostCounted, Evaluated
 from esacl.records import read_config_file
+from esacl.replay import Batch
 
 
 def by_hand(outputs, told, groups) -> list[float]:
@@ -160,3 +161,17 @@ def test_the_anchor_is_weak_beside_distillation_and_strong_alone():
     assert tiny().anchor.strength == tiny(scenario="class").anchor.strength == 0.1
     assert tiny(scenario="domain").anchor.strength == tiny({"anchor.distillation": 0.0}).anchor.strength == 3.0
     assert tiny(method="ewc").anchor.strength == 3.0
+
+
+def test_what_is_replayed_does_not_weaken_it_where_ids_chooses_in_training(monkeypatch):
+    learner, stream = learner_of(config := tiny({"ids.train_fraction": 0.5, "anchor.distillation": 2.0}))
+    now, rng = stage(config, stream, 1), torch.Generator()
+    inputs, targets = now.examples.inputs[:12], now.examples.targets[:12]
+    batch, everything = Batch(inputs, targets, fresh=8), (torch.arange(12), torch.ones(12))
+    monkeypatch.setattr(learner.gate, "choose", lambda *_: everything)
+    told = torch.randn(8, 4)
+    with torch.no_grad():
+        without, _, outputs = learner._loss(now, batch, None, rng, 0)
+        with_it, _, _ = learner._loss(now, batch, told, rng, 0)
+    expected = 2.0 * float(distillation(outputs[:8], told, now.past).mean())
+    assert float(with_it - without) == pytest.approx(expected, rel=1e-5)

@@ -52,6 +52,7 @@ def test_easy_examples_leave_over_the_first_half():
     plain = of_kind(events_of(tiny(SETTINGS | {"sparcl.removal": 0.0}, tasks=1)), CostCounted)[-1]
     assert bill.examples_forward < plain.examples_forward
     assert bill.train_flops < 0.5 * plain.train_flops_dense_sgd
+    assert bill.train_flops_dense_sgd == plain.train_flops_dense_sgd  # which would have learned from them
     assert of_kind(events, Stepped)[-1].density < 0.21
 
 
