@@ -2,17 +2,16 @@
 
 import hashlib
 import json
-import os
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from esacl import normalisation
+from esacl.conflicts import conflicts
+from esacl.defaults import resolved
 from esacl.errors import InputError
-from esacl.protocols import BENCHMARKS, PROTOCOL_NAMES, preset
+from esacl.protocols import BENCHMARKS, PROTOCOL_NAMES
 from esacl.refusal import one_line
 from esacl.sections import (
     DERPP,
@@ -35,16 +34,12 @@ SALIENCY_NAMES = ("second-order", "magnitude", "taylor", "random")
 ALLOCATION_NAMES = ("global", "erk", "uniform")
 SCORE_NAMES = ("ggn-trace", "el2n", "uniform")
 SPARCL_BASE_NAMES = ("ewc", "er", "derpp", "co2l")
-SPARSE_METHODS = ("esacl", "packnet", "sparcl")  # sparse unless told otherwise
 SDP_FORM_NAMES = ("admm", "segment", "progressive")
 
 BENCHMARK_NAMES = tuple(BENCHMARKS)
-CUT = 0.35  # of a task's steps come before the one-shot cut of esacl
-HELD, HELD_ALONE = 0.1, 3.0  # the anchors' strength beside distillation, and where nothing else holds the past
-BUFFER = 500  # examples a method that rehearses keeps, where the benchmark does not say
-
-
-MOST_SPARSITY = 0.999  # fewer weights than one in a thousand is none at all in the smaller layers
+_NAMES = {
+    "benchmark": BENCHMARK_NAMES, "method": METHOD_NAMES, "protocol": PROTOCOL_NAMES, "network": NETWORK_NAMES,
+}  # fmt: skip
 
 
 class RunConfig(Section):
@@ -73,6 +68,9 @@ class RunConfig(Section):
     """What happens to a training batch, replayed images included."""
     train_limit: Annotated[int | None, Field(ge=4)] = None
     """At most so many training examples a task."""
+    resolution: Annotated[int, Field(ge=1, le=64)] = 8
+    """Pixels a side: larger images are averaged over blocks. Where it is not given, as published; in `small`,
+    Tiny-ImageNet at half."""
     mask_logits: bool = False
     """Class-IL: cross-entropy of fresh examples over today's classes only (SparCL, ER-ACE); Co2L has none to mask."""
     evaluation: Literal["test", "validation"] = "test"
@@ -104,92 +102,14 @@ class RunConfig(Section):
         if not isinstance(given, dict):
             return given
         fields = {key: value for key, value in given.items() if value is not None}
-        benchmark = _one_of("benchmark", fields.setdefault("benchmark", "split-digits"), BENCHMARK_NAMES)
-        method = _one_of("method", fields.setdefault("method", "esacl"), METHOD_NAMES)
-        facts = BENCHMARKS[benchmark]
-        fields.setdefault("scenario", facts["scenarios"][0])
-        if fields.get("network", "auto") == "auto":
-            fields.pop("network", None)
-        protocol = _one_of("protocol", fields.setdefault("protocol", "small"), PROTOCOL_NAMES)
-        contrastive = method == "sparcl" and _base(fields) == "co2l"
-        if contrastive:
-            fields.setdefault("augment", "none")  # it makes views of its own, whatever the protocol says
-        for key, value in preset(protocol, benchmark, method).items():
-            fields.setdefault(key, value)
-        _one_of("network", fields["network"], NETWORK_NAMES)
-        fields.setdefault("sparsity", 0.9 if method in SPARSE_METHODS else 0.0)
-        if _rehearses(method, fields) and isinstance(fields.get("buffer", {}), dict):
-            fields["buffer"] = {"size": facts.get("buffer", BUFFER), **fields.get("buffer", {})}
-        if method == "sparcl" and fields["scenario"] == "class" and not contrastive:
-            fields.setdefault("mask_logits", True)
-        fields.setdefault("threads", 1 if fields["network"] == "mlp" else os.cpu_count() or 1)
-        if method != "esacl" and isinstance(fields.get("pruning", {}), dict):
-            fields["pruning"] = {"saliency": "magnitude", **fields.get("pruning", {})}
-        if isinstance(fields.get("sdp", {}), dict):
-            fields["sdp"] = {"cut": _cut(method, fields), **fields.get("sdp", {})}
-        if method != "esacl" and isinstance(fields.get("anchor", {}), dict):
-            fields["anchor"] = {"guard": False, "distillation": 0.0, **fields.get("anchor", {})}
-        if isinstance(fields.get("anchor", {}), dict):
-            fields["anchor"] = {"strength": _strength(fields), **fields.get("anchor", {})}
-        if isinstance(fields.get("batchnorm", {}), dict):
-            whose = normalisation.default_statistics(fields["network"], fields["scenario"], method)
-            fields["batchnorm"] = {"statistics": whose, **fields.get("batchnorm", {})}
-        return fields
+        for what, names in _NAMES.items():
+            if what in fields and (what, fields[what]) != ("network", "auto"):
+                _one_of(what, fields[what], names)
+        return resolved(fields)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        facts = BENCHMARKS[self.benchmark]
-        if self.scenario not in facts["scenarios"]:
-            raise ValueError(
-                f"scenario {self.scenario!r} does not fit benchmark {self.benchmark!r}; "
-                f"choose from {', '.join(facts['scenarios'])}"
-            )
-        most = facts.get("max_tasks", facts["tasks"])
-        if self.tasks > most:
-            raise ValueError(f"tasks {self.tasks} is more than {self.benchmark} has; choose 1 to {most}")
-        if not re.fullmatch(r"auto|cpu|cuda(:\d{1,2})?|mps", self.device):
-            raise ValueError(f"device {self.device!r} is not known; choose auto, cpu, cuda, cuda:0, ... or mps")
-        if self.sparsity > MOST_SPARSITY:
-            raise ValueError(
-                f"sparsity: {self.sparsity} will not do: hardly a weight would be left; "
-                f"choose a number in [0, 1), {MOST_SPARSITY} at most"
-            )
-        if self.sdp.cut < 1 and (self.method != "esacl" or self.sdp.form == "progressive" or not self.sparsity):
-            raise ValueError(
-                f"sdp.cut: {self.sdp.cut} will not do: only esacl with form admm or segment has one cut that sparse "
-                "steps can follow; leave it at 1"
-            )
-        if self.curvature.grid == 1:
-            raise ValueError("curvature.grid: 1 will not do: a slice has two ends; choose 0 (off) or 2 to 201")
-        if self.method == "packnet" and self.scenario != "task":
-            raise ValueError(
-                f"method 'packnet' must know the task, which scenario {self.scenario!r} does not tell; "
-                "choose scenario task, or another method"
-            )
-        if self.mask_logits and self.scenario != "class":
-            raise ValueError(
-                f"mask_logits changes nothing in scenario {self.scenario!r}, where an example competes among the "
-                "columns of its own task anyway; leave it false"
-            )
-        if _rehearses(self.method, self.to_dict()) and not self.buffer.size:
-            raise ValueError(f"buffer.size: 0 will not do: {self.method!r} rehearses; choose a whole number from 1 on")
-        dark = self.method == "derpp" or (self.method == "sparcl" and self.sparcl.base == "derpp")
-        if dark and self.ids.train_fraction < 1:
-            raise ValueError(
-                f"ids.train_fraction: {self.ids.train_fraction} will not do: DER++ has three losses and no one score "
-                "to choose by; leave it at 1"
-            )
-        if self.method == "sparcl" and self.sparcl.removal and self.ids.train_fraction < 1:
-            raise ValueError(
-                f"ids.train_fraction: {self.ids.train_fraction} will not do: SparCL chooses its examples by "
-                "sparcl.removal; leave one of them off (1, or removal 0)"
-            )
-        if self.contrastive and (problem := _contrastive_problem(self)):
-            raise ValueError(problem)
-        if self.method == "joint" and self.buffer.size:
-            raise ValueError("buffer.size is of no use to 'joint', which sees all data; leave it at 0")
-        asked = self.batchnorm.statistics, self.batchnorm.refresh
-        if problem := normalisation.problem(self.network, self.scenario, self.method, self.sparsity, *asked):
+        if problem := next(conflicts(self), None):
             raise ValueError(problem)
         return self
 
@@ -269,55 +189,6 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return key.strip(), value.strip()
 
 
-def _cut(method: str, fields: dict[str, Any]) -> float:
-    """Where in a task the cut comes that was not said: in the middle where the form allows it, else at the end."""
-    section = fields.get("sdp", {})
-    prepared = method == "esacl" and section.get("form", SDP().form) != "progressive" and fields["sparsity"] != 0
-    return CUT if prepared else 1.0
-
-
-def _strength(fields: dict[str, Any]) -> float:
-    """How strongly to anchor where it was not said: distillation holds too, but for domain-IL, where it cannot."""
-    distilled = fields.get("anchor", {}).get("distillation", Anchor().distillation) != 0
-    return HELD if distilled and fields["scenario"] != "domain" else HELD_ALONE
-
-
-def _rehearses(method: str, fields: dict[str, Any]) -> bool:
-    """Whether the method is none without a buffer."""
-    return method in ("er", "derpp") or (method == "sparcl" and _base(fields) != "ewc")
-
-
-def _base(fields: dict[str, Any]) -> str:
-    """What SparCL is laid over."""
-    section = fields.get("sparcl", {})
-    return str(section.get("base", "derpp")) if isinstance(section, dict) else ""
-
-
-def _contrastive_problem(config: RunConfig) -> str | None:
-    """Why Co2L cannot be had this way, with the remedy; None where it can."""
-    if config.benchmark == "permuted-mnist":
-        return (
-            "sparcl.base: 'co2l' will not do on 'permuted-mnist': it compares views of an image, and a shifted "
-            "permutation is another permutation; choose another base or benchmark"
-        )
-    if config.mask_logits:
-        return "mask_logits: true will not do: Co2L learns its features without logits; leave it false"
-    if config.augment != "none":
-        return f"augment: {config.augment!r} will not do: Co2L draws two views of each image itself; leave it at 'none'"
-    if config.ids.train_fraction < 1:
-        return (
-            f"ids.train_fraction: {config.ids.train_fraction} will not do: Co2L's loss is of a batch as a whole, not "
-            "of its examples; leave it at 1"
-        )
-    if config.batchnorm.refresh or config.batchnorm.statistics == "task":
-        return (
-            "batchnorm: refresh and statistics 'task' will not do: the classifier that follows Co2L's features is one "
-            "for all tasks and learned on the statistics as they are; leave them false and 'shared'"
-        )
-    return None
-
-
-def _one_of(what: str, value: Any, names: tuple[str, ...]) -> str:
+def _one_of(what: str, value: Any, names: tuple[str, ...]) -> None:
     if value not in names:
         raise InputError(f"unknown {what} {value!r}; choose from {', '.join(names)}")
-    return str(value)

@@ -63,6 +63,14 @@ class Images:
         """The images at `indices` (m,), in that order."""
         return replace(self, pixels=np.asarray(self.pixels[indices]), labels=np.asarray(self.labels[indices]))
 
+    def averaged(self, side: int) -> "Images":
+        """The images at `side` pixels a side, of which their own is a multiple: the mean of each block, rounded."""
+        block = self.pixels.shape[1] // side
+        if block == 1:
+            return self
+        blocks = self.pixels.reshape(len(self), side, block, side, block, *self.pixels.shape[3:])
+        return replace(self, pixels=blocks.mean(axis=(2, 4), dtype=np.float32).round().astype(np.uint8))
+
 
 def default_folder() -> Path:
     """Where data sets lie when nobody says so: `$ESACL_DATA`, else the user's cache folder."""

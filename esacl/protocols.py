@@ -11,29 +11,31 @@ from esacl.errors import InputError
 PROTOCOL_NAMES = ("small", "der")
 
 # What a benchmark fixes: its size and its training budget under `small`. Nothing in here belongs to a method, so
-# that one setting of a method has to hold on all of them. `network` and `train_limit` only where they are not the mlp
-# and everything.
+# that one setting of a method has to hold on all of them. `network`, `train_limit` and `resolution` only where they are
+# not the mlp, everything and as published.
 BENCHMARKS: dict[str, dict[str, Any]] = {
     "split-digits": {
-        "tasks": 5, "scenarios": ("task", "class", "domain"), "epochs": 30, "batch_size": 16, "buffer": 200,
+        "side": 8, "tasks": 5, "scenarios": ("task", "class", "domain"), "epochs": 30, "batch_size": 16, "buffer": 200,
     },
-    "split-mnist": {"tasks": 5, "scenarios": ("task", "class", "domain"), "epochs": 5, "batch_size": 64},
-    "permuted-mnist": {"tasks": 5, "scenarios": ("domain",), "epochs": 1, "batch_size": 64, "max_tasks": 20},
+    "split-mnist": {"side": 28, "tasks": 5, "scenarios": ("task", "class", "domain"), "epochs": 5, "batch_size": 64},
+    "permuted-mnist": {
+        "side": 28, "tasks": 5, "scenarios": ("domain",), "epochs": 1, "batch_size": 64, "max_tasks": 20,
+    },
     "split-cifar10": {
-        "tasks": 5, "scenarios": ("task", "class"), "epochs": 4, "batch_size": 32,
+        "side": 32, "tasks": 5, "scenarios": ("task", "class"), "epochs": 4, "batch_size": 32,
         "network": "small-cnn", "train_limit": 1600,
     },
     "split-cifar100": {
-        "tasks": 10, "scenarios": ("task", "class"), "epochs": 4, "batch_size": 32,
+        "side": 32, "tasks": 10, "scenarios": ("task", "class"), "epochs": 4, "batch_size": 32,
         "network": "small-cnn", "train_limit": 2000,
     },
     # The classes that are there are dealt out to as many tasks as are asked for: 40 make 5 tasks of 8, 200 of 40.
     "split-tiny-imagenet": {
-        "tasks": 5, "scenarios": ("task", "class"), "epochs": 4, "batch_size": 32, "max_tasks": 100,
-        "network": "small-cnn", "train_limit": 2000,
+        "side": 64, "tasks": 5, "scenarios": ("task", "class"), "epochs": 4, "batch_size": 32, "max_tasks": 100,
+        "network": "small-cnn", "train_limit": 2000, "resolution": 32,
     },
 }  # fmt: skip
-_SMALL_KEYS = ("tasks", "epochs", "batch_size", "network", "train_limit")
+_SMALL_KEYS = ("tasks", "epochs", "batch_size", "network", "train_limit", "resolution")
 # Of the small CNN, by every method but `esacl`, whose own rate holds everywhere: dense training learns less on split
 # CIFAR-10 with 0.04 than with 0.02, and DER++ nothing (on validation data, `benchmarks/tune-cifar10.toml`).
 SMALL_CNN_RATE = 0.02

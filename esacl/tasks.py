@@ -136,17 +136,17 @@ def permuted_mnist(config: RunConfig, data: Path | None) -> TaskStream:
     _require_classes(config, train, evaluation, len(names))
 
     def make(index: int) -> Task:
-        order = _permutation(config, index, train.pixels[0].size)
-        limited = partial(_limited, config, index, train)
+        order = _permutation(config, index, config.resolution**2)
         return Task(
             index,
             tuple(range(len(names))),
             names,
-            lambda: _examples(_permuted(limited(), order)),
-            lambda: _examples(_permuted(evaluation, order)),
+            lambda: _examples(_permuted(_limited(config, index, train).averaged(config.resolution), order)),
+            lambda: _examples(_permuted(evaluation.averaged(config.resolution), order)),
         )
 
-    return TaskStream(config.benchmark, config.scenario, _shape(train), len(names), names, config.tasks, make)
+    shape = _shape(config, train)
+    return TaskStream(config.benchmark, config.scenario, shape, len(names), names, config.tasks, make)
 
 
 def split_cifar10(config: RunConfig, data: Path | None) -> TaskStream:
@@ -216,20 +216,20 @@ def _split(config: RunConfig, train: Images, evaluation: Images, *, classes_per_
             index,
             tuple(label - shift for label in labels),
             tuple(train.class_names[label] for label in labels),
-            lambda: _examples(_limited(config, index, ours(train)), shift),
-            lambda: _examples(ours(evaluation), shift),
+            lambda: _examples(_limited(config, index, ours(train)).averaged(config.resolution), shift),
+            lambda: _examples(ours(evaluation).averaged(config.resolution), shift),
         )
 
     names = ("even", "odd") if shared else train.class_names[:classes]
+    shape = _shape(config, train)
     return TaskStream(
-        config.benchmark, config.scenario, _shape(train), len(names), names, config.tasks, make, train.mean, train.std
+        config.benchmark, config.scenario, shape, len(names), names, config.tasks, make, train.mean, train.std
     )
 
 
-def _shape(images: Images) -> tuple[int, int, int]:
+def _shape(config: RunConfig, images: Images) -> tuple[int, int, int]:
     """(c, h, w)."""
-    height, width, *channels = images.pixels.shape[1:]
-    return (channels[0] if channels else 1, height, width)
+    return (images.pixels.shape[3] if images.pixels.ndim == 4 else 1, config.resolution, config.resolution)
 
 
 def _require_classes(config: RunConfig, train: Images, evaluation: Images, classes: int) -> None:

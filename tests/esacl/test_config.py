@@ -86,6 +86,39 @@ def test_the_small_presets_of_colour_benchmarks(benchmark, tasks, limit):
 
 
 @pytest.mark.parametrize(
+    ("benchmark", "protocol", "resolution"),
+    [
+        ("split-digits", "small", 8),
+        ("split-mnist", "small", 28),
+        ("split-cifar10", "small", 32),
+        ("split-tiny-imagenet", "small", 32),
+        ("split-tiny-imagenet", "der", 64),
+    ],
+)
+def test_images_are_as_published_but_for_tiny_imagenet_in_the_small_protocol(benchmark, protocol, resolution):
+    config = RunConfig(benchmark=benchmark, protocol=protocol)
+    assert config.resolution == resolution
+    assert RunConfig.from_dict(config.to_dict()) == config
+
+
+def test_images_as_published_can_be_asked_for_and_are_not_lost_on_the_way():
+    config = RunConfig(benchmark="split-tiny-imagenet", resolution=64)
+    assert RunConfig.from_dict(config.to_dict()).resolution == 64
+
+
+@pytest.mark.parametrize(
+    ("fields", "choices"),
+    [
+        ({"benchmark": "split-mnist", "resolution": 10}, "28, 14, 7, 4, 2, 1"),
+        ({"benchmark": "split-tiny-imagenet", "resolution": 4}, "64, 32, 16, 8"),
+    ],
+)
+def test_only_whole_blocks_become_a_pixel(fields, choices):
+    with pytest.raises(InputError, match=rf"resolution: {fields['resolution']} will not do.*choose {choices}$"):
+        RunConfig(**fields)
+
+
+@pytest.mark.parametrize(
     ("benchmark", "tasks", "epochs", "batch_size", "augment"),
     [
         ("split-mnist", 5, 1, 10, "none"),

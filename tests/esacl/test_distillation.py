@@ -150,6 +150,15 @@ def test_a_run_from_before_there_was_distillation_did_without(tmp_path):
     assert (tiny().sdp.cut, tiny().anchor.distillation) == (0.35, 1.0)
 
 
+def test_a_run_from_before_there_was_a_resolution_saw_images_as_published(tmp_path):
+    import json
+
+    fields = tiny({"benchmark": "split-tiny-imagenet"}).to_dict()
+    assert fields.pop("resolution") == 32
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    assert read_config_file(tmp_path).resolution == 64
+
+
 @pytest.mark.parametrize("settings", [{"method": "ewc"}, {"sdp.form": "progressive"}, {"sparsity": 0.0}])
 def test_only_a_form_with_one_cut_can_be_cut_early(settings):
     assert tiny(settings).sdp.cut == 1.0

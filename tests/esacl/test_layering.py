@@ -15,6 +15,8 @@ RECORD = {
     "esacl.errors": (),
     "esacl.normalisation": (),
     "esacl.config": ("pydantic",),
+    "esacl.conflicts": (),
+    "esacl.defaults": (),
     "esacl.protocols": (),
     "esacl.refusal": ("pydantic",),
     "esacl.sections": ("pydantic",),

@@ -13,8 +13,9 @@ from tiny_runs import array, events_of, label, of_kind, tiny
 import esacl
 from esacl import networks, pipeline
 from esacl.config import BENCHMARKS as FACTS
-from esacl.config import SPARSE_METHODS, RunConfig
+from esacl.config import RunConfig
 from esacl.cost import ITEMS
+from esacl.defaults import SPARSE_METHODS
 from esacl.errors import DataMissing, InputError
 from esacl.events import (
     Analysing,

@@ -1,0 +1,118 @@
+"""What cannot be had together in a config: each conflict as one line that says what is wrong and what to do."""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from esacl import normalisation
+from esacl.defaults import rehearses
+from esacl.protocols import BENCHMARKS
+
+if TYPE_CHECKING:
+    from esacl.config import RunConfig
+
+LEAST_SIDE = 8  # of what a convolutional network halves three times
+MOST_SPARSITY = 0.999  # fewer weights than one in a thousand is none at all in the smaller layers
+
+
+def conflicts(config: "RunConfig") -> Iterator[str]:
+    """Every conflict of a config whose fields are sound one by one."""
+    for of in (_of_benchmark, _of_device, _of_cut, _of_curvature, _of_scenario, _of_selection, _of_buffer, _of_co2l):
+        yield from of(config)
+    asked = config.batchnorm.statistics, config.batchnorm.refresh
+    if problem := normalisation.problem(config.network, config.scenario, config.method, config.sparsity, *asked):
+        yield problem
+
+
+def _of_benchmark(config: "RunConfig") -> Iterator[str]:
+    facts = BENCHMARKS[config.benchmark]
+    if config.scenario not in facts["scenarios"]:
+        yield (
+            f"scenario {config.scenario!r} does not fit benchmark {config.benchmark!r}; "
+            f"choose from {', '.join(facts['scenarios'])}"
+        )
+    most = facts.get("max_tasks", facts["tasks"])
+    if config.tasks > most:
+        yield f"tasks {config.tasks} is more than {config.benchmark} has; choose 1 to {most}"
+    sides = [facts["side"] // block for block in range(1, facts["side"] + 1) if facts["side"] % block == 0]
+    smallest = LEAST_SIDE if config.network != "mlp" else 1
+    if config.resolution not in (choices := [side for side in sides if side >= smallest]):
+        yield (
+            f"resolution: {config.resolution} will not do for {config.network!r} on {config.benchmark!r}, whose images "
+            f"have {facts['side']} pixels a side, averaged over whole blocks; choose {', '.join(map(str, choices))}"
+        )
+
+
+def _of_device(config: "RunConfig") -> Iterator[str]:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,2})?|mps", config.device):
+        yield f"device {config.device!r} is not known; choose auto, cpu, cuda, cuda:0, ... or mps"
+
+
+def _of_cut(config: "RunConfig") -> Iterator[str]:
+    if config.sparsity > MOST_SPARSITY:
+        yield (
+            f"sparsity: {config.sparsity} will not do: hardly a weight would be left; "
+            f"choose a number in [0, 1), {MOST_SPARSITY} at most"
+        )
+    if config.sdp.cut < 1 and (config.method != "esacl" or config.sdp.form == "progressive" or not config.sparsity):
+        yield (
+            f"sdp.cut: {config.sdp.cut} will not do: only esacl with form admm or segment has one cut that sparse "
+            "steps can follow; leave it at 1"
+        )
+
+
+def _of_curvature(config: "RunConfig") -> Iterator[str]:
+    if config.curvature.grid == 1:
+        yield "curvature.grid: 1 will not do: a slice has two ends; choose 0 (off) or 2 to 201"
+
+
+def _of_scenario(config: "RunConfig") -> Iterator[str]:
+    if config.method == "packnet" and config.scenario != "task":
+        yield (
+            f"method 'packnet' must know the task, which scenario {config.scenario!r} does not tell; "
+            "choose scenario task, or another method"
+        )
+    if config.mask_logits and config.scenario != "class":
+        yield (
+            f"mask_logits changes nothing in scenario {config.scenario!r}, where an example competes among the "
+            "columns of its own task anyway; leave it false"
+        )
+
+
+def _of_selection(config: "RunConfig") -> Iterator[str]:
+    if config.ids.train_fraction == 1:
+        return
+    told = f"ids.train_fraction: {config.ids.train_fraction} will not do"
+    sparcl = config.method == "sparcl"
+    if config.method == "derpp" or (sparcl and config.sparcl.base == "derpp"):
+        yield f"{told}: DER++ has three losses and no one score to choose by; leave it at 1"
+    if sparcl and config.sparcl.removal:
+        yield f"{told}: SparCL chooses its examples by sparcl.removal; leave one of them off (1, or removal 0)"
+    if config.contrastive:
+        yield f"{told}: Co2L's loss is of a batch as a whole, not of its examples; leave it at 1"
+
+
+def _of_buffer(config: "RunConfig") -> Iterator[str]:
+    if rehearses(config.method, config.to_dict()) and not config.buffer.size:
+        yield f"buffer.size: 0 will not do: {config.method!r} rehearses; choose a whole number from 1 on"
+    if config.method == "joint" and config.buffer.size:
+        yield "buffer.size is of no use to 'joint', which sees all data; leave it at 0"
+
+
+def _of_co2l(config: "RunConfig") -> Iterator[str]:
+    if not config.contrastive:
+        return
+    if config.benchmark == "permuted-mnist":
+        yield (
+            "sparcl.base: 'co2l' will not do on 'permuted-mnist': it compares views of an image, and a shifted "
+            "permutation is another permutation; choose another base or benchmark"
+        )
+    if config.mask_logits:
+        yield "mask_logits: true will not do: Co2L learns its features without logits; leave it false"
+    if config.augment != "none":
+        yield f"augment: {config.augment!r} will not do: Co2L draws two views of each image itself; leave it at 'none'"
+    if config.batchnorm.refresh or config.batchnorm.statistics == "task":
+        yield (
+            "batchnorm: refresh and statistics 'task' will not do: the classifier that follows Co2L's features is one "
+            "for all tasks and learned on the statistics as they are; leave them false and 'shared'"
+        )

@@ -1,0 +1,84 @@
+"""What a config leaves open: settled by benchmark, protocol and method, so that a run's record says everything."""
+
+import os
+from typing import Any
+
+from esacl import normalisation
+from esacl.protocols import BENCHMARKS, preset
+from esacl.sections import SDP, Anchor
+
+SPARSE_METHODS = ("esacl", "packnet", "sparcl")  # sparse unless told otherwise
+SPARSITY = 0.9
+CUT = 0.35  # of a task's steps come before the one-shot cut of esacl
+HELD, HELD_ALONE = 0.1, 3.0  # the anchors' strength beside distillation, and where nothing else holds the past
+BUFFER = 500  # examples a method that rehearses keeps, where the benchmark does not say
+
+
+def resolved(given: dict[str, Any]) -> dict[str, Any]:
+    """The fields with all that hangs on other fields filled in; benchmark, method and protocol are names that exist.
+
+    What is given stays, wrong types included: the model's own validation says what is wrong with them.
+
+    Raises:
+        InputError: the protocol has no settings for the benchmark.
+    """
+    fields = {"benchmark": "split-digits", "method": "esacl", "protocol": "small", **given}
+    method, facts = fields["method"], BENCHMARKS[fields["benchmark"]]
+    fields.setdefault("scenario", facts["scenarios"][0])
+    if fields.get("network") == "auto":
+        del fields["network"]
+    contrastive = method == "sparcl" and base_of(fields) == "co2l"
+    if contrastive:
+        fields.setdefault("augment", "none")  # it makes views of its own, whatever the protocol says
+    fields = preset(fields["protocol"], fields["benchmark"], method) | fields
+    fields.setdefault("resolution", facts["side"])
+    fields.setdefault("sparsity", SPARSITY if method in SPARSE_METHODS else 0.0)
+    fields.setdefault("threads", 1 if fields["network"] == "mlp" else os.cpu_count() or 1)
+    if method == "sparcl" and fields["scenario"] == "class" and not contrastive:
+        fields.setdefault("mask_logits", True)
+    for section, values in _sections(method, fields, facts).items():
+        own = fields.get(section, {})
+        if isinstance(own, dict):
+            fields[section] = values | own
+    return fields
+
+
+def _sections(method: str, fields: dict[str, Any], facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What hangs on other fields within the sections."""
+    ours = method == "esacl"
+    whose = normalisation.default_statistics(fields["network"], fields["scenario"], method)
+    return {
+        "buffer": {"size": facts.get("buffer", BUFFER)} if rehearses(method, fields) else {},
+        "pruning": {} if ours else {"saliency": "magnitude"},
+        "sdp": {"cut": _cut(method, fields)},
+        "anchor": {"strength": _strength(method, fields)} | ({} if ours else {"guard": False, "distillation": 0.0}),
+        "batchnorm": {"statistics": whose},
+    }
+
+
+def _cut(method: str, fields: dict[str, Any]) -> float:
+    """Where in a task the cut comes that was not said: in the middle where the form allows it, else at the end."""
+    form = _given(fields, "sdp", "form", SDP().form)
+    prepared = method == "esacl" and form != "progressive" and fields["sparsity"] != 0
+    return CUT if prepared else 1.0
+
+
+def _strength(method: str, fields: dict[str, Any]) -> float:
+    """How strongly to anchor where it was not said: distillation holds too, but for domain-IL, where it cannot."""
+    distilled = _given(fields, "anchor", "distillation", Anchor().distillation if method == "esacl" else 0.0) != 0
+    return HELD if distilled and fields["scenario"] != "domain" else HELD_ALONE
+
+
+def rehearses(method: str, fields: dict[str, Any]) -> bool:
+    """Whether the method is none without a buffer."""
+    return method in ("er", "derpp") or (method == "sparcl" and base_of(fields) != "ewc")
+
+
+def base_of(fields: dict[str, Any]) -> str:
+    """What SparCL is laid over."""
+    return str(_given(fields, "sparcl", "base", "derpp"))
+
+
+def _given(fields: dict[str, Any], section: str, key: str, otherwise: Any) -> Any:
+    own = fields.get(section, {})
+    return own.get(key, otherwise) if isinstance(own, dict) else otherwise
