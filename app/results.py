@@ -112,9 +112,9 @@ def where_looked(config: RunConfig) -> str:
 
 
 def prunes_by_one_cut(config: RunConfig) -> bool:
-    """Whether weights go in one shot: PackNet shares them out, SparCL and `progressive` prune while they learn."""
-    gradual = config.method in ("packnet", "sparcl") or (config.method == "esacl" and config.sdp.form == "progressive")
-    return config.sparsity > 0 and not gradual
+    """Whether weights go in one shot: PackNet shares them out; RigL, SparCL, `progressive` are sparse in training."""
+    gradual = config.method == "esacl" and config.sdp.form == "progressive"
+    return config.sparsity > 0 and config.method not in ("packnet", "rigl", "sparcl") and not gradual
 
 
 def cost_of_cuts(summary: Mapping[str, Any]) -> float | None:

@@ -23,11 +23,12 @@ from esacl.sections import (
     Curvature,
     PackNet,
     Pruning,
+    RigL,
     Section,
     SparCL,
 )
 
-METHOD_NAMES = ("esacl", "finetune", "joint", "ewc", "er", "derpp", "packnet", "sparcl")
+METHOD_NAMES = ("esacl", "finetune", "joint", "ewc", "er", "derpp", "packnet", "rigl", "sparcl")
 NETWORK_NAMES = ("mlp", "small-cnn", "resnet18")
 SCENARIO_NAMES = ("task", "class", "domain")
 SALIENCY_NAMES = ("second-order", "magnitude", "taylor", "random")
@@ -86,6 +87,7 @@ class RunConfig(Section):
     buffer: Buffer = Buffer()
     derpp: DERPP = DERPP()
     packnet: PackNet = PackNet()
+    rigl: RigL = RigL()
     sparcl: SparCL = SparCL()
     batchnorm: BatchNorm = BatchNorm()
     curvature: Curvature = Curvature()

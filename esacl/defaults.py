@@ -7,7 +7,7 @@ from esacl import normalisation
 from esacl.protocols import BENCHMARKS, preset
 from esacl.sections import SDP, Anchor
 
-SPARSE_METHODS = ("esacl", "packnet", "sparcl")  # sparse unless told otherwise
+SPARSE_METHODS = ("esacl", "packnet", "rigl", "sparcl")  # sparse unless told otherwise
 SPARSITY = 0.9
 CUT = 0.35  # of a task's steps come before the one-shot cut of esacl
 HELD, HELD_ALONE = 0.1, 3.0  # the anchors' strength beside distillation, and where nothing else holds the past
@@ -49,7 +49,7 @@ def _sections(method: str, fields: dict[str, Any], facts: dict[str, Any]) -> dic
     whose = normalisation.default_statistics(fields["network"], fields["scenario"], method)
     return {
         "buffer": {"size": facts.get("buffer", BUFFER)} if rehearses(method, fields) else {},
-        "pruning": {} if ours else {"saliency": "magnitude"},
+        "pruning": ({} if ours else {"saliency": "magnitude"}) | ({"allocation": "erk"} if method == "rigl" else {}),
         "sdp": {"cut": _cut(method, fields)},
         "anchor": {"strength": _strength(method, fields)} | ({} if ours else {"guard": False, "distillation": 0.0}),
         "batchnorm": {"statistics": whose},

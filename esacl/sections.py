@@ -78,6 +78,17 @@ class PackNet(Section):
     """Share of a task's steps that retrain what was kept."""
 
 
+class RigL(Section):
+    """RigL (Evci et al. 2020)."""
+
+    every: Annotated[int, Field(ge=1, le=10_000)] = 10
+    """Steps between two moves of connections; a task here has hundreds of steps, where the paper's has 32,000."""
+    moved: Fraction = 0.3
+    """Share of a layer's connections that the first move takes; it falls as half a cosine."""
+    until: Fraction = 0.75
+    """Share of a task's steps after which connections stay."""
+
+
 class SparCL(Section):
     """SparCL."""
 

@@ -8,9 +8,10 @@ METHODS = {  # name -> (as it is written, colour class, shape, dash)
     "er": ("ER", "er", "cross", "dash"),
     "derpp": ("DER++", "derpp", "square", "dot-dash"),
     "packnet": ("PackNet", "packnet", "diamond", "dotted"),
+    "rigl": ("RigL", "rigl", "cross", "dotted"),
     "sparcl": ("SparCL", "sparcl", "triangle", "dash"),
 }
-SPARSE = ("esacl", "packnet", "sparcl")  # sparse by what they are, and not by a cut that is added to them
+SPARSE = ("esacl", "packnet", "rigl", "sparcl")  # sparse by what they are, and not by a cut that is added to them
 SHAPES = ("circle", "square", "diamond", "triangle", "cross")
 FIRST_HUE, LAST_HUE = 255.0, 45.0  # tasks run from blue over violet to ochre: an order, not a set of names
 

@@ -9,6 +9,7 @@ from esacl.methods.ewc import ewc
 from esacl.methods.finetune import finetune
 from esacl.methods.joint import joint
 from esacl.methods.packnet import packnet
+from esacl.methods.rigl import rigl
 from esacl.methods.sparcl import sparcl
 from esacl.training import Learner
 
@@ -20,5 +21,6 @@ METHODS: dict[str, Callable[..., Learner]] = {
     "er": er,
     "derpp": derpp,
     "packnet": packnet,
+    "rigl": rigl,
     "sparcl": sparcl,
 }

@@ -41,7 +41,7 @@ def test_groups_come_in_the_order_of_the_methods_and_twins_have_letters(groups):
 
 
 def test_every_method_has_a_look_of_its_own_in_shape_and_dash_too():
-    assert set(palette.METHODS) >= {"esacl", "finetune", "joint", "ewc", "er", "derpp", "packnet", "sparcl"}
+    assert set(palette.METHODS) >= {"esacl", "finetune", "joint", "ewc", "er", "derpp", "packnet", "rigl", "sparcl"}
     assert len({palette.look(name) for name in palette.METHODS}) == len(palette.METHODS)
     assert len({(palette.shape(name), palette.dash(name)) for name in palette.METHODS}) == len(palette.METHODS)
 

@@ -30,7 +30,7 @@ def test_the_defaults_are_the_main_job():
 def test_every_benchmark_fits_every_method_without_settings(benchmark, method):
     config = RunConfig(benchmark=benchmark, method=method)
     assert config.scenario in BENCHMARKS[benchmark]["scenarios"]
-    assert config.sparsity == (0.9 if method in ("esacl", "packnet", "sparcl") else 0)
+    assert config.sparsity == (0.9 if method in ("esacl", "packnet", "rigl", "sparcl") else 0)
     assert config.network != "auto"
     assert RunConfig.from_dict(config.to_dict()) == config
 
