@@ -212,7 +212,18 @@ def test_the_mean_is_over_survivors_and_the_rest_becomes_rank_one():
     assert omega[mask["w"]].tolist() == [0.5, 1.5]  # the survivors' mean is 4
     torch.testing.assert_close(omega, torch.where(mask["w"], fisher / 4, rank_one(fisher / 4, ~mask["w"])))
     assert bool((omega[~mask["w"]] > 0).all())  # regrown weights are protected too
-    assert anchors.bytes == 2 * 4 * 2 + 4 * (3 + 2)
+    assert anchors.bytes == (2 + 4) * 2 + 4 * (3 + 2)
+
+
+@pytest.mark.parametrize("compact", [True, False])
+def test_what_is_counted_as_two_bytes_has_no_more_in_it(compact):
+    fisher = {"w": torch.rand(20, 30), "bias": torch.rand(20)}
+    anchors = Anchors(1.0, compact=compact, guard=False)
+    anchors.consolidate({n: torch.ones_like(f) for n, f in fisher.items()}, fisher, Mask({"w": fisher["w"] > 0.3}))
+    alive = anchors.importance["w"][fisher["w"] > 0.3]
+    assert bool((alive == alive.bfloat16().float()).all()) == compact
+    torch.testing.assert_close(alive, alive.bfloat16().float(), rtol=2**-8, atol=0)
+    assert not bool((anchors.importance["bias"] == anchors.importance["bias"].bfloat16().float()).all())
 
 
 def test_ways_into_idle_units_are_anchored_and_ways_into_black_pixels_are_free():

@@ -201,8 +201,8 @@ def test_costs_grow_and_bytes_are_those_of_what_is_kept():
     told = 4 * 48 * 4  # of the 48 examples that a teacher was asked about
     once = of_kind(events_of(tiny({"anchor.distillation": 0.0}, sparsity=0.9)), CostCounted)[-1].activations_bytes
     assert costs[-1].activations_bytes == 2 * once + told  # replayed examples pass beside the fresh ones
-    # Omega and theta* of survivors and biases, and a row and a column factor a layer.
-    assert costs[-1].anchors_bytes == 4 * (2 * (prunable // 10 + 200) + (100 + 64) + (100 + 100))
+    # Omega (bfloat16) and theta* of survivors, both of biases, and a row and a column factor a layer.
+    assert costs[-1].anchors_bytes == (2 + 4) * (prunable // 10) + 4 * (2 * 200 + (100 + 64) + (100 + 100))
     for cost in costs:
         items = {item: getattr(cost, f"{item}_flops") for item in ITEMS}
         assert math.fsum(items.values()) == cost.train_flops
