@@ -195,6 +195,12 @@ class Ledger:
             self.by_layer[name] += examples * flops
 
     @property
+    def backward_to_forward(self) -> float:
+        """FLOPs of an example's backward pass, in those of its forward pass: 2, or less with a wide first layer."""
+        forward = sum(self._forward(None).values())
+        return sum(self._backward(None, None).values()) / forward if forward else 2.0
+
+    @property
     def _product_flops(self) -> float:
         return 3 * sum(self._gradient(None).values()) if self._product is None else self._product
 

@@ -11,15 +11,23 @@ OPEN_BELOW = 0.4
 
 
 class Gate:
-    """Chooses `fraction` of each batch: by score where that lowers the variance enough, at random elsewhere.
+    """Trains on a part of each batch: chosen by score where that lowers the variance enough, at random elsewhere.
 
-    Every 20 steps the second moment of the importance-sampled gradient relative to random selection is estimated from
-    the scores (a proxy of the gradient norms) and averaged; below 0.4 the gate opens. Where all gradient norms are
-    nearly equal (CIFAR) no selection can pay, and the gate stays shut.
+    Open, it wants a forward pass of the whole batch, whose scores choose `fraction` of it for the backward pass. Shut,
+    it takes as many at random as the same FLOPs allow, and nobody is asked for a score. Every 20 steps the second
+    moment of the importance-sampled gradient relative to random selection is estimated from the scores (a proxy of the
+    gradient norms) and averaged; below 0.4 the gate opens. Where all gradient norms are nearly equal (CIFAR) no
+    selection can pay, and it stays shut.
+
+    Attributes:
+        fraction: of a batch, for the backward pass.
+        by_score: False: always at random, the baseline.
+        backward_to_forward: FLOPs of the backward pass of an example, in those of its forward pass.
+        ratio: the average; None before the first measurement.
     """
 
-    def __init__(self, fraction: float) -> None:
-        self.fraction = fraction
+    def __init__(self, fraction: float, *, by_score: bool = True, backward_to_forward: float = 2.0) -> None:
+        self.fraction, self.by_score, self.backward_to_forward = fraction, by_score, backward_to_forward
         self.ratio: float | None = None
 
     @property
@@ -31,6 +39,16 @@ class Gate:
     def open(self) -> bool:
         """Whether the score decides."""
         return self.ratio is not None and self.ratio < OPEN_BELOW
+
+    def asks(self, step: int) -> bool:
+        """Whether a step wants the scores of its whole batch: because it is open, or to see whether to open."""
+        return self.active and self.by_score and (self.open or step % MEASURE_EVERY == 0)
+
+    def at_random(self, n: int, generator: torch.Generator) -> Tensor:
+        """Rows (m,), ascending, of n: m examples forth and back cost what n forth and `fraction` of them back do."""
+        back = self.backward_to_forward
+        kept = max(1, round((1 + back * self.fraction) / (1 + back) * n))
+        return torch.randperm(n, generator=generator)[:kept].sort().values
 
     @torch.no_grad()
     def choose(

@@ -71,7 +71,11 @@ class Parts:
         self.ranking = Ranking(self.weights, importance, self.config)
         self.form = self.preparing = self.make_form(self.ranking, self.config)
         self.buffer = Buffer(self.config.buffer.size, self.config.seed)
-        self.gate = Gate(self.config.ids.train_fraction)
+        self.gate = Gate(
+            self.config.ids.train_fraction,
+            by_score=self.config.ids.score != "uniform",
+            backward_to_forward=self.ledger.backward_to_forward,
+        )
         self.statistics = Statistics(self.network, per_task=self.config.batchnorm.statistics == "task")
         self.restart_optimiser()
 

@@ -26,6 +26,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def take(self, fresh: Tensor, replayed: Tensor) -> "Batch":
+        """Rows of the fresh and of the replayed examples, each counted from the first of its kind; without logits."""
+        rows = torch.cat([fresh, self.fresh + replayed]).to(self.targets.device)
+        return Batch(self.inputs[rows], self.targets[rows], len(fresh))
+
 
 Draw = Callable[[Tensor, Tensor, Buffer, torch.Generator], Batch]
 

@@ -42,7 +42,8 @@ class IDS(Section):
     fraction: Fraction = 0.25
     score: Literal["ggn-trace", "el2n", "uniform"] = "ggn-trace"
     train_fraction: Fraction = 1.0
-    """Share of a training batch that takes part in the backward pass; 1 = off."""
+    """Share of a training batch that takes part in the backward pass; 1 = off. With the score `uniform`, and where
+    choosing does not pay, as many at random as cost the same, forward pass included."""
 
 
 class Anchor(Section):

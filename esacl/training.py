@@ -111,6 +111,9 @@ class Learner(Parts):
         if stage.augment is not None:
             assert generator is not None
             batch = replace(batch, inputs=stage.augment(batch.inputs, generator))
+        if self.gate.active and not self.gate.asks(step):
+            assert generator is not None
+            rows, batch = self._at_random(rows, batch, generator)
         for group in self.optimiser.param_groups:
             group["lr"] = schedule.lr(step)
         self.optimiser.zero_grad(set_to_none=True)
@@ -134,6 +137,7 @@ class Learner(Parts):
                 # An anchor must not bring back what is removed for good.
                 self.form.mask.apply_to(self.weights)
         self._bill(batch, backward_examples, densities)
+        self.ledger.dense_step(len(fresh))
         if self.offers_steps:
             self.buffer.offer(fresh.inputs, fresh.targets, outputs[: batch.fresh] if self._dark else None)
         return loss.detach()
@@ -150,7 +154,12 @@ class Learner(Parts):
             updated=updated,
             replayed=views * (len(batch) - batch.fresh),
         )
-        self.ledger.dense_step(batch.fresh)
+
+    def _at_random(self, rows: Tensor, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
+        """Fewer of the fresh examples, whose rows they are, and fewer of those that are replayed beside them."""
+        fresh = self.gate.at_random(batch.fresh, generator)
+        replayed = self.gate.at_random(len(batch) - batch.fresh, generator) if len(batch) > batch.fresh else fresh[:0]
+        return rows[fresh.to(rows.device)], batch.take(fresh, replayed)
 
     def _freeze_rest(self) -> None:
         for name in self.shared:
@@ -176,7 +185,7 @@ class Learner(Parts):
             assert generator is not None
             return self.contrast.loss(stage, batch, generator, self.mask)
         strength = self.config.anchor.distillation
-        if not self.gate.active:
+        if not self.gate.asks(step):
             outputs = self.network(batch.inputs)
             loss = loss_of(self.config, stage, outputs, batch)
             if told is not None:

@@ -27,6 +27,24 @@ def test_fraction_1_is_off():
     assert Gate(0.5).active
 
 
+def test_shut_it_asks_for_scores_now_and_then_only_open_always_and_by_chance_never():
+    gate, never = Gate(0.25), Gate(0.25, by_score=False)
+    assert [step for step in range(60) if gate.asks(step)] == [0, 20, 40]
+    choose(gate, 30.0)
+    assert all(gate.asks(step) for step in range(60))
+    never.ratio = 0.0
+    assert not any(never.asks(step) for step in range(60))
+    assert not Gate(1.0).asks(0)
+
+
+@pytest.mark.parametrize(("fraction", "kept"), [(0.25, 32), (0.5, 43), (1.0, 64)])
+def test_at_random_as_many_as_the_same_flops_allow(fraction, kept):
+    rows = Gate(fraction).at_random(N, torch.Generator().manual_seed(0))
+    assert len(rows) == len(set(rows.tolist())) == kept
+    assert rows.tolist() == sorted(rows.tolist())
+    assert not rows.equal(Gate(fraction).at_random(N, torch.Generator().manual_seed(1))) or kept == N
+
+
 def test_it_opens_where_a_few_gradients_dominate_and_stays_shut_where_none_does():
     steep, flat = Gate(0.25), Gate(0.25)
     choose(steep, 30.0), choose(flat, 0.0)

@@ -17,6 +17,7 @@ from esacl.cost import Ledger, count_layers
 from esacl.errors import RunFailure
 from esacl.events import CheckpointReady, Evaluated, Pruned, Stepped, TaskFinished
 from esacl.methods import METHODS
+from esacl.replay import Batch
 from esacl.schedule import Schedule
 from esacl.sdp import FORMS
 from esacl.stages import stage_of
@@ -323,9 +324,13 @@ def test_the_ledger_counts_every_example_that_is_passed_through():
 
 def test_selection_halves_the_backward_pass_and_replay_doubles_the_forward_pass():
     half, stream = learner_of(config := tiny({"ids.train_fraction": 0.5}, method="finetune"))
+    half.gate.asks = lambda step: True
     learn(half, config, stream)
     assert half.ledger.examples_backward == half.ledger.examples_forward / 2
-    assert half.ledger.train_flops < half.ledger.train_flops_dense_sgd
+    back = 1 + 10_400 / 16_800  # of 64-100-100 with 4 outputs: the first layer's inputs need no gradient
+    assert half.ledger.backward_to_forward == pytest.approx(back)
+    cost = (1 + back / 2) / (1 + back)
+    assert half.ledger.train_flops == pytest.approx(cost * half.ledger.train_flops_dense_sgd)
     replay, stream = learner_of(config := tiny({"buffer.size": 16}, method="finetune"))
     learn(replay, config, stream)
     replay.consolidate(stage(config, stream, 0))
@@ -333,6 +338,34 @@ def test_selection_halves_the_backward_pass_and_replay_doubles_the_forward_pass(
     learn(replay, config, stream, 1)
     assert replay.ledger.examples_forward - before == 2 * before
     assert replay.ledger.train_flops == pytest.approx(1.5 * replay.ledger.train_flops_dense_sgd)
+
+
+@pytest.mark.parametrize("settings", [{}, {"buffer.size": 16}], ids=["fresh", "replayed beside"])
+def test_at_random_costs_what_choosing_does_and_asks_nobody(settings, monkeypatch):
+    config = tiny({"ids.train_fraction": 0.25, "ids.score": "uniform"} | settings, method="finetune")
+    learner, stream = learner_of(config)
+    monkeypatch.setattr(learner.gate, "choose", None)
+    learn(learner, config, stream)
+    learner.consolidate(stage(config, stream, 0))
+    learn(learner, config, stream, 1)
+    ledger = learner.ledger
+    kept = round((1 + 0.25 * ledger.backward_to_forward) / (1 + ledger.backward_to_forward) * 16)
+    assert kept == 9
+    passes = 2 if not settings else 3  # of the second task's steps those who are replayed are 9 too
+    assert ledger.examples_forward == ledger.examples_backward == kept * 6 * passes
+    assert ledger.train_flops == pytest.approx(passes / 2 * kept / 16 * ledger.train_flops_dense_sgd)
+
+
+def test_who_is_taken_at_random_differs_from_step_to_step_and_old_and_new_stay_together():
+    learner, _ = learner_of(tiny({"ids.train_fraction": 0.25, "ids.score": "uniform"}, method="finetune"))
+    inputs = torch.arange(32.0)[:, None]
+    batch = Batch(inputs, torch.arange(32), fresh=16)
+    rows, fewer = learner._at_random(torch.arange(100, 116), batch, torch.Generator().manual_seed(0))
+    assert (len(rows), fewer.fresh, len(fewer)) == (9, 9, 18)
+    assert (rows - 100).tolist() == fewer.targets[:9].tolist() == fewer.inputs[:9, 0].tolist()
+    assert bool((fewer.targets[9:] >= 16).all())
+    other, _ = learner._at_random(torch.arange(100, 116), batch, torch.Generator().manual_seed(1))
+    assert rows.tolist() != other.tolist()
 
 
 def test_sparse_steps_are_billed_as_sparse():
