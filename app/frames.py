@@ -146,6 +146,7 @@ def cuts(frame: pd.DataFrame) -> pd.DataFrame:
             "true rise": frame["actual_rise"],
             "Taylor": frame["taylor"],
             "path integral": frame["path_integral"],
+            "output bound": frame["output_bound"],
             "λ bound": frame["lambda_bound"],
             "|d|": frame["displacement_norm"],
             "|θ|": frame["network_norm"],
@@ -195,7 +196,8 @@ def sparsity(arrays: Arrays) -> pd.DataFrame:
     """
     names = ["rise", "taylor", "path_integral", "lambda_bound", "displacement_norm", "removed_share", "loss"]
     _need(arrays, "sparsity", ("levels", "accuracy", *names))
-    names += [name for name in ("rise_of_chosen", "curvature_term") if name in arrays]  # not in the oldest runs
+    later = ("rise_of_chosen", "curvature_term", "output_bound")  # not in the oldest runs
+    names += [name for name in later if name in arrays]
     levels = arrays["levels"]
     columns: dict[str, Any] = {"level": levels, "accuracy": np.atleast_2d(arrays["accuracy"]).mean(axis=1)}
     for name in names:

@@ -113,7 +113,7 @@ class CurvatureMeasured:
 
 @dataclass(frozen=True, kw_only=True)
 class Pruned:
-    """The one-shot cut of a task: what it removed, and the loss rise four ways (nats, mean over the pool)."""
+    """The one-shot cut of a task: what it removed, and the loss rise five ways (nats, mean over the pool)."""
 
     task: int
     sparsity: float
@@ -130,6 +130,7 @@ class Pruned:
     estimate_taylor: float | None  # the same from the instances that IDS chose
     estimate_lambda_max: float | None
     full_lambda_max: float | None
+    output_bound: float | None = None  # from derivatives of the outputs at theta alone (`curvature.output_bound`)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,13 +106,16 @@ def _accuracies(summary: Summary) -> str:
 
 
 def _pruning(pruned: list[dict[str, Any]]) -> str:
-    columns = ["pruning", "dense, %", "pruned, %", "loss rise", "Taylor", "path", "bound", "|d|", "|θ|", "θ² cut, %"]
+    columns = [
+        "pruning", "dense, %", "pruned, %", "loss rise", "Taylor", "path", "output bound", "λ bound", "|d|", "|θ|",
+        "θ² cut, %",
+    ]  # fmt: skip
     rows = [
         [
             f"task {cut['task']}",
             percent(cut["dense_accuracy"]),
             percent(cut["pruned_accuracy"]),
-            *(number(cut[key]) for key in ("actual_rise", "taylor", "path_integral", "lambda_bound")),
+            *(number(cut[key]) for key in ("actual_rise", "taylor", "path_integral", "output_bound", "lambda_bound")),
             *(number(cut[key]) for key in ("displacement_norm", "network_norm")),
             number(100 * cut["removed_share"], 2),
         ]

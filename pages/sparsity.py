@@ -48,16 +48,20 @@ with left:
         "The loss after the cut is expanded around the network before it, with $d = -(1-m)\\odot\\theta$. **The λ "
         "bound** $g^{\\top}d + \\tfrac12 \\sup\\lambda_{\\max}\\,|d|^2$ lies far above the true rise. It is a theorem "
         "for smooth activations when the supremum is over the whole way; here it is taken at a few points of it, and "
-        "with ReLU it is an observation. **Taylor** $g^{\\top}d + \\tfrac12 d^{\\top}Hd$ costs one Hessian-vector "
-        "product and is **no bound**: it ranks cuts well, and falls short when $d$ is long. **The path integral** "
-        "adds up the gradient along the way: an identity, up to its four nodes, that tells where the loss rises; it "
-        "is no cheaper than measuring the rise. **½ d'Hd alone**, Taylor without the gradient, is **no bound** either: "
-        "it is often far below the true rise."
+        "with ReLU it is an observation. **The output bound** looks at the network before the cut only: it expands "
+        "the outputs along $d$ to third order, takes their cross-entropy as it is, and adds what the last two "
+        "orders could do at their worst. Outputs bend far less along a cut than the loss does, so it is near where "
+        "the λ bound is thousands of times too large. With ReLU it may fall short, as derivatives do not see kinks "
+        "ahead. **Taylor** $g^{\\top}d + \\tfrac12 d^{\\top}Hd$ costs one Hessian-vector product and is **no "
+        "bound**: it ranks cuts well, and falls short when $d$ is long. **The path integral** adds up the gradient "
+        "along the way: an identity, up to its four nodes, that tells where the loss rises; it is no cheaper than "
+        "measuring the rise. **½ d'Hd alone**, Taylor without the gradient, is **no bound** either: it is often "
+        "far below the true rise."
     )
     st.caption(
-        "True rise, path integral, Taylor, ½ d'Hd and λ bound are all over the same instances, those that IDS chose. "
-        "The thin line, the number above and |d| against the rise are over the whole pool; accuracies are measured "
-        "on images that were not trained on. A rise at or below zero has no place on a log axis and is left out."
+        "All of them are over the same instances, those that IDS chose; the thin line, the number above and |d| "
+        "against the rise are over the whole pool; accuracies are measured on images that were not trained on. A rise "
+        "at or below zero has no place on a log axis and is left out."
     )
 with right:
     st.header("The weights, and the cut of this run")

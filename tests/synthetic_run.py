@@ -165,6 +165,7 @@ def _analysis(config: RunConfig, task: int, rng: np.random.Generator) -> Iterato
             estimate_taylor=float(curve["taylor"][at] * 1.04),
             estimate_lambda_max=sharp * 1.1,
             full_lambda_max=sharp,
+            output_bound=float(curve["output_bound"][at]),
         )
 
 
@@ -236,6 +237,7 @@ def _sparsity(config: RunConfig, task: int) -> dict[str, np.ndarray]:
         "curvature_term": rise * 0.4,
         "taylor": rise * 0.9,
         "path_integral": rise * 1.01,
+        "output_bound": rise * 1.05,
         "lambda_bound": 3.0 * norm**2,
         "displacement_norm": norm,
         "removed_share": (norm / 22) ** 2,

@@ -18,6 +18,7 @@ RISES = {
     "path_integral": ("path integral", "green", "dash"),
     "taylor": ("Taylor, one HVP", "warm", "dot-dash"),
     "curvature_term": ("½ d'Hd alone", "pruned", "dash"),
+    "output_bound": ("output bound", "pink", "dot-dash"),
     "lambda_bound": ("λ bound", "purple", "dotted"),
 }
 LEVEL_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)

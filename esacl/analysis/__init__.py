@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from esacl.analysis.again import KINDS, analyse
+from esacl.analysis.bound import bound_of
 from esacl.analysis.driving import driven
 from esacl.analysis.instances import selection
 from esacl.analysis.scene import Scene, as_numpy, bill_rise, norm_of, scene
@@ -45,6 +46,7 @@ def _pruned(scene: Scene) -> Generator[Event, None, dict[str, Any] | None]:
     about = scene.network, scene.criterion
     truth = yield from driven(rise_steps(*about, scene.whole, d, lambda_nodes=nodes))
     estimate = yield from driven(rise_steps(*about, scene.sample, d, lambda_nodes=min(nodes, 1)))
+    bound = yield from bound_of(scene, scene.whole, d)
     bill_rise(scene, truth, len(scene.pool))
     bill_rise(scene, estimate, len(scene.chosen))
     norm = norm_of(scene.network, tuple(mask))
@@ -54,6 +56,7 @@ def _pruned(scene: Scene) -> Generator[Event, None, dict[str, Any] | None]:
         "taylor": truth.taylor,
         "path_integral": truth.path_integral,
         "lambda_bound": truth.lambda_bound,
+        "output_bound": bound,
         "displacement_norm": truth.displacement_norm,
         "network_norm": norm,
         "removed_share": (truth.displacement_norm / norm) ** 2 if norm else 0.0,

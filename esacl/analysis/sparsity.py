@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from esacl.analysis.bound import bound_of
 from esacl.analysis.driving import driven
 from esacl.analysis.scene import Scene, as_numpy, at_cut, bill_rise, norm_of
 from esacl.curvature.rise import rise_steps
@@ -50,6 +51,7 @@ def _at_level(scene: Scene, level: float, dense_loss: float) -> Generator[Event,
     nodes = 2 if scene.config.curvature.top else 0
     d = scene.displacement(mask)
     rise = yield from driven(rise_steps(scene.network, scene.criterion, scene.sample, d, lambda_nodes=nodes))
+    bound = yield from bound_of(scene, scene.sample, d)
     bill_rise(scene, rise, len(scene.chosen))
     scene.ledger.analysis(forward_examples=len(scene.pool) + sum(len(examples) for examples in scene.evaluation))
     with at_cut(scene.network, mask), torch.no_grad():
@@ -66,6 +68,7 @@ def _at_level(scene: Scene, level: float, dense_loss: float) -> Generator[Event,
         "taylor": rise.taylor,
         "path_integral": rise.path_integral,
         "lambda_bound": np.nan if rise.lambda_bound is None else rise.lambda_bound,
+        "output_bound": np.nan if bound is None else bound,
         "displacement_norm": rise.displacement_norm,
         "removed_share": (rise.displacement_norm / norm) ** 2 if norm else 0.0,
         "layer_density": list(mask.layer_densities().values()),

@@ -13,6 +13,7 @@ from esacl.curvature.lanczos import (
     top_steps,
 )
 from esacl.curvature.operator import Hessian, hessian
+from esacl.curvature.outputs import OutputBound, bound_steps, output_bound
 from esacl.curvature.overlap import Overlap, overlap
 from esacl.curvature.pyhessian import pyhessian_eigenvalues
 from esacl.curvature.rise import LossRise, loss_rise, rise_steps
@@ -25,9 +26,11 @@ __all__ = [
     "Extremes",
     "Hessian",
     "LossRise",
+    "OutputBound",
     "Overlap",
     "SpectralDensity",
     "Trace",
+    "bound_steps",
     "density_steps",
     "eigenvalue_interval",
     "extreme_eigenpairs",
@@ -35,6 +38,7 @@ __all__ = [
     "hessian",
     "interval_steps",
     "loss_rise",
+    "output_bound",
     "overlap",
     "pyhessian_eigenvalues",
     "rise_steps",

@@ -26,7 +26,7 @@ TOP = {
 }  # fmt: skip
 PRUNING = {
     "task", "sparsity", "dense_accuracy", "pruned_accuracy", "actual_rise", "taylor", "path_integral",
-    "lambda_bound", "displacement_norm", "network_norm", "removed_share", "flips",
+    "output_bound", "lambda_bound", "displacement_norm", "network_norm", "removed_share", "flips",
 }  # fmt: skip
 CURVATURE = {
     "task", "point", "top_eigenvalues", "residuals", "products", "converged", "restricted", "relative_sharpness",

@@ -6,6 +6,7 @@ import torch
 from looked_run import LOOK
 from tiny_runs import events_of, of_kind, tiny
 
+from esacl.curvature import output_bound
 from esacl.events import Pruned
 
 
@@ -16,6 +17,14 @@ def test_the_rise_is_the_difference_of_the_losses(looked):
     assert event.actual_rise == pytest.approx(rise, rel=1e-4, abs=1e-6)
     assert event.path_integral == pytest.approx(rise, rel=0.2, abs=1e-3)
     assert event.lambda_bound > event.actual_rise
+
+
+def test_the_output_bound_is_that_of_the_recorded_cut(looked):
+    d = {n: looked.cut[n] - looked.weights("dense")[n] for n in looked.weights("mask")}
+    looked.at(looked.weights("dense"))
+    inputs, targets = looked.train.inputs, looked.train.targets
+    found = output_bound(looked.network, (inputs, targets), d, columns=looked.loss.open[targets])
+    assert looked.event(Pruned).output_bound == pytest.approx(found.bound, rel=1e-4)
 
 
 def test_norms_and_shares_of_the_cut(looked):
@@ -44,7 +53,7 @@ def test_taylor_is_gradient_plus_half_the_curvature_along_the_cut(looked):
 
 def test_without_curvature_there_is_no_bound_but_a_rise():
     event = of_kind(events_of(tiny(sparsity=0.8, method="ewc")), Pruned)[0]
-    assert (event.lambda_bound, event.full_lambda_max, event.estimate_lambda_max) == (None, None, None)
+    assert (event.lambda_bound, event.output_bound, event.full_lambda_max, event.estimate_lambda_max) == (None,) * 4
     assert event.actual_rise != 0
     assert None not in (event.taylor, event.path_integral, event.estimate_taylor)
 

@@ -28,6 +28,7 @@ def test_the_row_of_the_target_agrees_with_the_cut(looked):
     assert curve["displacement_norm"][row] == pytest.approx(cut.displacement_norm)
     assert curve["removed_share"][row] == pytest.approx(cut.removed_share)
     assert curve["taylor"][row] == pytest.approx(cut.estimate_taylor)
+    assert np.isfinite(curve["output_bound"]).all()
     assert curve["loss"][row] == pytest.approx(looked.loss_at(looked.cut), rel=1e-6)
 
 

@@ -1,0 +1,151 @@
+"""An upper bound of the loss rise along a displacement, from derivatives at theta alone: by way of the outputs.
+
+On the way theta + a d, a in [0, 1], example i has the outputs z_i(a). Let U_i be what their Taylor polynomial of degree
+3 at a = 0 adds up to at a = 1, and rho_i the range, over the columns that compete, of what it leaves out. A shift of
+range rho multiplies the odds against the label by e^rho at most, so with q_i the softmax of z_i(0) + U_i at the label
+
+    L(theta + d) <= mean_i [ CE(z_i(0) + U_i) + log(1 + (1 - q_i)(e^rho_i - 1)) ].
+
+The cross-entropy is taken as it is: what is expanded is the outputs, which bend far less along a cut than the loss. Of
+an example that the network is sure of, 1 - q_i is small, and what is left out hardly counts.
+
+By Taylor's theorem what is left out is, in each column, the fourth derivative / 24 at some a of the way, for
+activations with four derivatives. So that no weight other than theta is visited, its range is taken to be what those
+of the terms of third and fourth degree at theta come to together: with the fourth alone the bound was short at 87 of
+468 cuts of softplus networks on split digits, with both at none (`benchmarks/RESULTS.md`). With ReLU the derivatives
+miss the kinks, and it may fall short.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jvp
+
+from esacl.curvature.objective import check_like, refuse_stochastic
+from esacl.errors import InputError, RunFailure
+from esacl.stepwise import Step, Steps, finish
+
+CLOSED = -1e9
+Path = Callable[[Tensor], tuple[Tensor, ...]]  # a -> outputs, and their derivatives by a
+
+FACTORIAL = (1, 1, 2, 6, 24)
+CHUNK = 64
+FORWARD_PASSES = 81  # that four nested directional derivatives cost: each turns one product of matrices into three
+
+
+@dataclass(frozen=True)
+class OutputBound:
+    """The rise of the mean cross-entropy from theta to theta + d, in nats."""
+
+    bound: float  # expanded plus what is left out of the outputs at its worst
+    expanded: float  # at the outputs' Taylor polynomial of degree 3
+    largest_remainder: float  # rho of the example with the most
+
+
+def output_bound(
+    network: nn.Module,
+    data: tuple[Tensor, ...],
+    displacement: Mapping[str, Tensor],
+    *,
+    columns: Tensor | None = None,
+    chunk: int = CHUNK,
+) -> OutputBound:
+    """The bound of this module's head. The network is left untouched.
+
+    Args:
+        network: outputs (n, c); evaluated as it stands.
+        data: inputs (n, ...), labels (n,) int64, and weights (n,) of the examples where there are any.
+        displacement: {parameter name: tensor}, what is added to the weights.
+        columns: (n, c) bool, which outputs compete; None: all.
+        chunk: examples at a time.
+
+    Raises:
+        InputError: a displacement that does not fit the network, a layer that depends on chance.
+        RunFailure: a number that is not finite.
+    """
+    return finish(bound_steps(network, data, displacement, columns=columns, chunk=chunk))
+
+
+def bound_steps(
+    network: nn.Module,
+    data: tuple[Tensor, ...],
+    displacement: Mapping[str, Tensor],
+    *,
+    columns: Tensor | None = None,
+    chunk: int = CHUNK,
+) -> Steps[OutputBound]:
+    """`output_bound` by steps of one chunk.
+
+    Raises:
+        InputError: a displacement that does not fit the network, a layer that depends on chance.
+        RunFailure: a number that is not finite.
+    """
+    refuse_stochastic(network)
+    fixed = {name: p.detach() for name, p in network.named_parameters()} | dict(network.named_buffers())
+    for name, step in displacement.items():
+        check_like(name, step, fixed)
+    if chunk < 1:
+        raise InputError(f"chunk {chunk} is not a number of examples; choose 1 or more")
+    inputs, labels, *rest = data
+    weights = rest[0] if rest else torch.ones(len(labels))
+    bound = expanded = largest = 0.0
+    for start in range(0, len(labels), chunk):
+        part = slice(start, start + chunk)
+        outputs = _derivatives(network, fixed, displacement, inputs[part])
+        open_ = None if columns is None else columns[part].cpu()
+        rise, slack, rho = _of_examples(outputs, labels[part].cpu(), open_)
+        share = weights[part].cpu().double() / len(labels)
+        expanded += float((share * rise).sum())
+        bound += float((share * (rise + slack)).sum())
+        largest = max(largest, float(rho.max()))
+        yield Step(min(len(labels), start + chunk), len(labels))
+    if not torch.isfinite(torch.tensor([bound, expanded, largest])).all():
+        raise RunFailure("a derivative of the outputs is not finite; the network overflows at these weights")
+    return OutputBound(bound, expanded, largest)
+
+
+def _derivatives(
+    network: nn.Module, fixed: Mapping[str, Tensor], displacement: Mapping[str, Tensor], inputs: Tensor
+) -> list[Tensor]:
+    """The outputs (n, c) at theta and their four derivatives along the displacement, in float64 on the CPU."""
+
+    def along(a: Tensor) -> tuple[Tensor, ...]:
+        moved = {name: fixed[name] + a * step.detach().to(fixed[name]) for name, step in displacement.items()}
+        return (functional_call(network, {**fixed, **moved}, (inputs,), strict=True),)
+
+    one = torch.ones((), dtype=inputs.dtype, device=inputs.device)
+    found: Path = along
+    for _ in range(4):
+        found = _with_derivative(found, one)
+    with torch.no_grad():
+        return [value.detach().cpu().double() for value in found(torch.zeros_like(one))]
+
+
+def _with_derivative(path: Path, one: Tensor) -> Path:
+    def more(a: Tensor) -> tuple[Tensor, ...]:
+        values, slopes = jvp(path, (a,), (one,))[:2]
+        return (*values, slopes[-1])
+
+    return more
+
+
+def _of_examples(outputs: list[Tensor], labels: Tensor, columns: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each example (n,): the rise at the expanded outputs, what the remainder may add, and the remainder's range."""
+    closed = torch.zeros_like(outputs[0], dtype=torch.bool) if columns is None else ~columns
+    expanded = outputs[0] + sum(outputs[k] / FACTORIAL[k] for k in (1, 2, 3))
+    before, after = (_cross_entropy(z.masked_fill(closed, CLOSED), labels) for z in (outputs[0], expanded))
+    rho = _range(outputs[3] / FACTORIAL[3], closed) + _range(outputs[4] / FACTORIAL[4], closed)
+    wrong = -torch.expm1(-after)  # 1 - q
+    slack = torch.logaddexp(-after, wrong.log() + rho)  # log(q + (1 - q) e^rho), without overflow
+    return after - before, slack.clamp(min=0), rho
+
+
+def _range(values: Tensor, closed: Tensor) -> Tensor:
+    """Largest minus smallest of the open columns; (n,)."""
+    return values.masked_fill(closed, -torch.inf).amax(1) - values.masked_fill(closed, torch.inf).amin(1)
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(logits, labels, reduction="none")
