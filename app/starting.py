@@ -185,7 +185,8 @@ def _more(benchmark: str, method: str, device: str) -> dict[str, Any]:
             SDP_FORM_NAMES.index(DEFAULT.sdp.form),
             key="new-form",
             disabled=method != "esacl",
-            help="admm and segment train dense and cut once; progressive prunes while it trains, which is cheaper.",
+            help="admm and segment train dense and cut once; progressive prunes while it trains, which is cheaper; "
+            "any trains one network for every level of the sparsity slider, from the run's own to 98%.",
             **keep,
         )
         name = right.text_input("Name", key="new-name", max_chars=200, placeholder="optional", **keep)

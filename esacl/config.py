@@ -35,7 +35,7 @@ SALIENCY_NAMES = ("second-order", "magnitude", "taylor", "random")
 ALLOCATION_NAMES = ("global", "erk", "uniform")
 SCORE_NAMES = ("ggn-trace", "el2n", "uniform")
 SPARCL_BASE_NAMES = ("ewc", "er", "derpp", "co2l")
-SDP_FORM_NAMES = ("admm", "segment", "progressive")
+SDP_FORM_NAMES = ("admm", "segment", "progressive", "any")
 
 BENCHMARK_NAMES = tuple(BENCHMARKS)
 _NAMES = {

@@ -54,7 +54,8 @@ def _of_cut(config: "RunConfig") -> Iterator[str]:
             f"sparsity: {config.sparsity} will not do: hardly a weight would be left; "
             f"choose a number in [0, 1), {MOST_SPARSITY} at most"
         )
-    if config.sdp.cut < 1 and (config.method != "esacl" or config.sdp.form == "progressive" or not config.sparsity):
+    prepared = config.method == "esacl" and config.sdp.form in ("admm", "segment") and config.sparsity > 0
+    if config.sdp.cut < 1 and not prepared:
         yield (
             f"sdp.cut: {config.sdp.cut} will not do: only esacl with form admm or segment has one cut that sparse "
             "steps can follow; leave it at 1"

@@ -59,7 +59,7 @@ def _sections(method: str, fields: dict[str, Any], facts: dict[str, Any]) -> dic
 def _cut(method: str, fields: dict[str, Any]) -> float:
     """Where in a task the cut comes that was not said: in the middle where the form allows it, else at the end."""
     form = _given(fields, "sdp", "form", SDP().form)
-    prepared = method == "esacl" and form != "progressive" and fields["sparsity"] != 0
+    prepared = method == "esacl" and form in ("admm", "segment") and fields["sparsity"] != 0
     return CUT if prepared else 1.0
 
 

@@ -47,6 +47,9 @@ class Form(Protocol):
     def survivors(self) -> Mask | None:
         """What would be left after a cut now; None where nothing is to be cut."""
 
+    def saliency(self) -> dict[str, Tensor]:
+        """What a cut to any sparsity would rank the weights by now; larger = kept."""
+
     def known(self, task: int) -> contextlib.AbstractContextManager[None]:
         """While a task is judged that is known to be this one."""
 
@@ -105,6 +108,10 @@ class Dense:
         """The most salient of today's weights."""
         sparsity = self.ranking.config.sparsity
         return self.ranking.mask(sparsity) if sparsity > 0 else None
+
+    def saliency(self) -> dict[str, Tensor]:
+        """That of today's weights."""
+        return self.ranking.scores()
 
     def known(self, task: int) -> contextlib.AbstractContextManager[None]:
         """One network for all tasks."""

@@ -157,7 +157,7 @@ def _scene(learner: Learner, stage: Stage, stream: TaskStream, mask: Mask | None
         learner.network,
         stage.criterion,
         learner.ledger,
-        learner.ranking.scores(),
+        learner.form.saliency(),
         learner.ranking.curvature(),
         mask,
         stage.examples,

@@ -88,11 +88,11 @@ def keep_top(saliency: Weights, sparsity: float, allocation: str = "global") -> 
 
 
 def _global(saliency: Weights, sparsity: float) -> dict[str, int]:
-    return {"": _count(sum(s.numel() for s in saliency.values()), 1 - sparsity)}
+    return {"": kept_of(sum(s.numel() for s in saliency.values()), 1 - sparsity)}
 
 
 def _uniform(saliency: Weights, sparsity: float) -> dict[str, int]:
-    return {name: _count(s.numel(), 1 - sparsity) for name, s in saliency.items()}
+    return {name: kept_of(s.numel(), 1 - sparsity) for name, s in saliency.items()}
 
 
 def _erk(saliency: Weights, sparsity: float) -> dict[str, int]:
@@ -107,7 +107,7 @@ def _erk(saliency: Weights, sparsity: float) -> dict[str, int]:
         if not too_dense:
             break
         whole |= too_dense
-    return {name: size[name] if name in whole else _count(size[name], scale * raw[name]) for name in size}
+    return {name: size[name] if name in whole else kept_of(size[name], scale * raw[name]) for name in size}
 
 
 ALLOCATIONS: dict[str, Callable[[Weights, float], dict[str, int]]] = {
@@ -117,7 +117,8 @@ ALLOCATIONS: dict[str, Callable[[Weights, float], dict[str, int]]] = {
 }
 
 
-def _count(total: int, density: float) -> int:
+def kept_of(total: int, density: float) -> int:
+    """How many of `total` weights stay at a density, rounded down."""
     # The small term absorbs binary fractions: (1 - .9) * 100 is 9.999..., and 10 are meant.
     return min(total, int(total * density + 1e-6))
 

@@ -6,7 +6,6 @@ comes where `sdp.cut` says: at the end of a task, or before, so that the rest of
 survivors only, in steps that cost what is left (`form.Settled`).
 """
 
-import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -14,54 +13,16 @@ from torch import Tensor
 from typing_extensions import override
 
 from esacl import seeds
+from esacl.any_sparsity import AnySparsity
 from esacl.config import RunConfig
-from esacl.form import Dense, Form
-from esacl.mask import Mask
+from esacl.directional import Directional
+from esacl.form import Form
 from esacl.pruning import keep_top
-from esacl.ranking import Ranking, keep_everything
+from esacl.ranking import Ranking
 from esacl.schedule import Schedule
 
 
-class _Directional(Dense):
-    """What the three forms share: a mask that is renewed every few steps, its flips counted."""
-
-    def __init__(self, ranking: Ranking, config: RunConfig) -> None:
-        super().__init__(ranking, config)
-        self.weights, self.config = ranking.weights, config
-        self.schedule = Schedule(1, config.lr, config.sdp.ramp)
-        self.task = 0
-
-    @override
-    def begin(self, task: int, schedule: Schedule) -> None:
-        super().begin(task, schedule)
-        self.task, self.schedule = task, schedule
-        self.mask, self.flips, self.total_flips = keep_everything(self.weights), 0, 0
-
-    def _renew(self, mask: Mask) -> None:
-        self.flips = mask.flips(self.mask)
-        # The first mask of a task replaces "everything": what it removes is no flip.
-        self.total_flips += self.flips if self.mask.kept < self.mask.total else 0
-        self.mask = mask
-
-    def _pull_of(self, step: int, strength: float) -> float:
-        """Share of the way to the target in this step; at the cut exp(-strength) of the way is left."""
-        part = self.schedule.lr(step) * self.schedule.ramp(step) / self.schedule.pull_total
-        return -math.expm1(-strength * part)
-
-    def _due(self, step: int) -> bool:
-        return step % self.config.sdp.every == 0
-
-    @override
-    def tensors(self) -> dict[str, Tensor]:
-        return super().tensors() | {f"mask/{name}": entry for name, entry in self.mask.items()}
-
-    @override
-    def load(self, tensors: Mapping[str, Tensor], flips: int, total_flips: int) -> None:
-        super().load(tensors, flips, total_flips)
-        self.mask = Mask({name: tensors[f"mask/{name}"] for name in self.weights})
-
-
-class ADMM(_Directional):
+class ADMM(Directional):
     """Scaled ADMM (Boyd et al. 2011, section 3.1.1) for "theta has at most k non-zeros", pull outside momentum.
 
     z = Top(theta + u), u += theta - z every K steps; each step moves theta towards z - u. The true cut finds little
@@ -99,7 +60,7 @@ class ADMM(_Directional):
             self.dual[name], self.target[name] = tensors[f"dual/{name}"], tensors[f"target/{name}"]
 
 
-class Segment(_Directional):
+class Segment(Directional):
     """The directional form: gradients from both ends of the segment theta -> theta + d, doomed weights shrink.
 
     Half of the steps (drawn at random) look at c theta with c = m + (1 - r)(1 - m), so that the loss stays low along
@@ -153,7 +114,7 @@ class Segment(_Directional):
             w.mul_(torch.where(self.mask[name], 1.0, 1.0 - pull))
 
 
-class Progressive(_Directional):
+class Progressive(Directional):
     """The cheap form: gradual pruning (Zhu & Gupta 2017, eq. 1) with SDP's saliency inside the one training budget.
 
     The network is sparse from early on and fixed for the rest of the task, with gradients on survivors only. The drop
@@ -204,4 +165,5 @@ FORMS: dict[str, Callable[[Ranking, RunConfig], Form]] = {
     "admm": ADMM,
     "segment": Segment,
     "progressive": Progressive,
+    "any": AnySparsity,
 }

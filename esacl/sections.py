@@ -17,7 +17,7 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 class SDP(Section):
     """Sharpness-informed directional pruning: how training prepares the one-shot cut."""
 
-    form: Literal["admm", "segment", "progressive"] = "admm"
+    form: Literal["admm", "segment", "progressive", "any"] = "admm"
     strength: Annotated[float, Field(ge=0, le=100)] = 4.0
     """Dimensionless: of a doomed weight's distance exp(-strength) is left at the cut (segment: exp(-2 strength))."""
     every: Annotated[int, Field(ge=1, le=10_000)] = 10

@@ -9,9 +9,10 @@ from esacl.config import METHOD_NAMES, RunConfig
 from esacl.cost import Ledger
 from esacl.errors import InputError
 from esacl.events import CheckpointReady, Evaluated, Pruned, TaskFinished
+from esacl.form import Dense
 from esacl.methods import METHODS
 from esacl.networks import Network, build, prunable_names
-from esacl.sdp import FORMS, Dense
+from esacl.sdp import FORMS
 from esacl.tasks import task_stream
 from esacl.training import Learner
 

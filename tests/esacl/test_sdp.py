@@ -9,10 +9,11 @@ from torch import Tensor
 
 from esacl.config import SDP_FORM_NAMES, RunConfig
 from esacl.errors import RunFailure
+from esacl.form import Dense, Form
 from esacl.pruning import SALIENCIES, keep_top
 from esacl.ranking import Ranking, removed_share
 from esacl.schedule import Schedule
-from esacl.sdp import FORMS, SEGMENT_TO_ADMM, Dense, Form
+from esacl.sdp import FORMS, SEGMENT_TO_ADMM
 
 every_form = pytest.mark.parametrize("form", FORMS)
 
