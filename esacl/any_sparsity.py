@@ -53,10 +53,9 @@ class AnySparsity(Directional):
     @torch.no_grad()
     def leave(self, step: int) -> None:
         for name, before in self.before.items():
-            w = self.weights[name]
-            w.copy_(before)
-            if w.grad is not None and self.here is not None:
-                w.grad.mul_(self.here[name])
+            self.weights[name].copy_(before)
+        if self.here is not None:
+            self.here.apply_to_gradients(self.weights)
         self.before = {}
         super().leave(step)
 

@@ -67,9 +67,7 @@ class TaskAwareDynamic(Dense):
     @torch.no_grad()
     def leave(self, step: int) -> None:
         super().leave(step)  # the moments are of all survivors
-        for name, w in self.weights.items():
-            if w.grad is not None:
-                w.grad.mul_(self.updating[name])
+        self.updating.apply_to_gradients(self.weights)
 
     @override
     @torch.no_grad()

@@ -158,9 +158,7 @@ class Settled(Dense):
     @override
     @torch.no_grad()
     def leave(self, step: int) -> None:
-        for name, w in self.ranking.weights.items():
-            if w.grad is not None:
-                w.grad.mul_(self.mask[name])
+        self.mask.apply_to_gradients(self.ranking.weights)
 
     @override
     @torch.no_grad()

@@ -58,9 +58,7 @@ class RigL(Dense):
             self.flips = self.mask.flips(before)
             self.total_flips += self.flips
             self.mask.apply_to(self.weights)
-        for name, w in self.weights.items():
-            if w.grad is not None:
-                w.grad.mul_(self.mask[name])
+        self.mask.apply_to_gradients(self.weights)
         super().leave(step)
 
     @override

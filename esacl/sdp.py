@@ -142,9 +142,7 @@ class Progressive(Directional):
     @override
     @torch.no_grad()
     def leave(self, step: int) -> None:
-        for name, w in self.weights.items():
-            if w.grad is not None:
-                w.grad.mul_(self.mask[name])
+        self.mask.apply_to_gradients(self.weights)
         super().leave(step)
 
     @override

@@ -77,3 +77,26 @@ def test_full_keeps_the_named_parameters_whole():
 def test_to_moves_every_entry():
     moved = Mask(KEPT_3_OF_8).to("meta")
     assert {entry.device.type for entry in moved.values()} == {"meta"}
+
+
+def test_gradients_are_cut_like_weights_and_a_weight_without_one_is_passed_over():
+    mask = Mask({"a": torch.tensor([[True, False], [False, True]]), "b": torch.tensor([True, False])})
+    weights = {"a": torch.ones(2, 2, requires_grad=True), "b": torch.ones(2, requires_grad=True)}
+    weights["a"].grad = torch.full((2, 2), 3.0)
+    mask.apply_to_gradients(weights)
+    assert weights["a"].grad.tolist() == [[3, 0], [0, 3]]
+    assert weights["b"].grad is None
+    assert weights["a"].tolist() == [[1, 1], [1, 1]]
+
+
+@pytest.mark.parametrize("first", [torch.float32, torch.float64])
+def test_a_mask_cuts_numbers_of_every_type_and_layout(first):
+    kept = torch.rand(4, 3, 2, 2) < 0.5
+    mask = Mask({"w": kept})
+    for dtype in (first, torch.float64, torch.float32):
+        w = torch.rand(4, 3, 2, 2).to(dtype).to(memory_format=torch.channels_last)
+        before = w.clone()
+        mask.apply_to({"w": w})
+        assert w.dtype == dtype
+        assert w.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(w, torch.where(kept, before, 0))
