@@ -102,7 +102,8 @@ def _choices() -> dict[str, Any]:
         100 * usual.sparsity,
         0.5,
         key=f"new-sparsity-{usual.sparsity > 0}",
-        help="0 is dense. Above it, one cut in each task: by EsaCL's saliency, or by magnitude for the others.",
+        help="0 is dense. Above it, one cut in each task: by EsaCL's saliency, or by magnitude. PackNet, RigL and "
+        "SparCL are sparse while they learn.",
         **keep,
     )
     left, right = st.columns(2)
@@ -116,7 +117,7 @@ def _choices() -> dict[str, Any]:
         help="Of the pool that estimates the landscape.",
         **keep,
     )
-    anchored = method in ("esacl", "ewc")
+    anchored = method in ("esacl", "ewc", "rigl")
     strength = right.number_input(
         "Anchor strength",
         0.0,

@@ -40,21 +40,25 @@ def main() -> int:
         "λ bound / rise: median, largest | Taylor / rise: smallest |",
         "|---|---|---|---|---|---|",
     ]
+    out = ROOT / "benchmarks" / "results" / "bounds.md"
     try:
         for benchmark in args.benchmarks:
             for name, settings in ROWS:
                 lines.append(_row(f"{benchmark}, {name}", {"benchmark": benchmark} | settings, args.data))
                 print(lines[-1], flush=True)
+                out.write_text("\n".join([*_header(), *lines]) + "\n", encoding="utf-8")
     except (InputError, RunFailure) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    return 0
+
+
+def _header() -> list[str]:
     note = (
         f"Two tasks, seeds {', '.join(map(str, SEEDS))}, cuts from 50% on, over the instances that IDS chose. Ratios "
         f"where the rise is above {SEEN:g} nats; holds: is not below the rise by more than {ROUNDING:g}."
     )
-    text = header("The bounds of a cut's loss rise", note, this_command("benchmarks.bounds"), [])
-    (ROOT / "benchmarks" / "results" / "bounds.md").write_text("\n".join([*text, *lines]) + "\n", encoding="utf-8")
-    return 0
+    return header("The bounds of a cut's loss rise", note, this_command("benchmarks.bounds"), [])
 
 
 def _row(name: str, settings: dict[str, object], data: Path | None) -> str:
@@ -62,8 +66,10 @@ def _row(name: str, settings: dict[str, object], data: Path | None) -> str:
     found = {key: np.concatenate([c[key][c["levels"] >= 0.5] for c in curves]) for key in curves[0] if key in _KEYS}
     rise, bound = found["rise_of_chosen"], found["output_bound"]
     seen = rise > SEEN
-    near, far, taylor = (found[key][seen] / rise[seen] for key in ("output_bound", "lambda_bound", "taylor"))
     held = int((bound >= rise - ROUNDING).sum())
+    if not seen.any():
+        return f"| {name} | {len(rise)}, none with a rise | {held} | – | – | – |"
+    near, far, taylor = (found[key][seen] / rise[seen] for key in ("output_bound", "lambda_bound", "taylor"))
     return (
         f"| {name} | {len(rise)}, {int(seen.sum())} with a rise | {held} | "
         f"{near.min():.3f}, {np.median(near):.2f}, {np.percentile(near, 95):.2f}, {near.max():.2f} | "

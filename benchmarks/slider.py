@@ -47,8 +47,8 @@ def main() -> int:
         return 2
     note = (
         f"Average accuracy over all tasks after the last one, %, on the {args.evaluation} data. any: one run, its last "
-        "network cut to each level and not trained after it; between tasks it is cut to what is named, so levels below "
-        "that are the same network."
+        "network before its own cut, cut to each level instead and not trained after it; between tasks it is cut to "
+        "what is named, so that weights beyond that are those of the last task alone."
     )
     text = header("One network for every sparsity", note, this_command("benchmarks.slider"), [])
     (ROOT / "benchmarks" / "results" / "slider.md").write_text("\n".join([*text, *lines]) + "\n", encoding="utf-8")
@@ -62,13 +62,13 @@ def _config(given: dict[str, object], seed: int, sparsity: float, form: str) -> 
 
 
 def _slider(config: RunConfig, data: Path | None) -> list[float]:
-    """Accuracy at each level, the nearest that is at least as sparse, along the curve of the last task."""
+    """Accuracy at each level along the curve of the last task."""
     curve: dict[str, np.ndarray] = {}
     for event in run(config, data=data):
         if isinstance(event, ArrayRecorded) and event.name == f"sparsity-t{config.tasks - 1}":
             curve = dict(event.arrays)
     levels, accuracy = curve["levels"], curve["accuracy"].mean(axis=1)
-    return [float(accuracy[np.flatnonzero(levels >= level - 1e-6)[0]]) for level in LEVELS]
+    return [float(accuracy[list(levels).index(level)]) for level in LEVELS]
 
 
 def _each(given: dict[str, object], seed: int, data: Path | None) -> list[float]:

@@ -104,6 +104,11 @@ def guard_idle(fisher: Tensor) -> Tensor:
     return torch.maximum(fisher, (rows * typical / total).view(-1, *[1] * (fisher.ndim - 1)))
 
 
+def _rounded(values: Tensor) -> Tensor:
+    """To bfloat16 and back, on the CPU: not every device has it."""
+    return values.cpu().bfloat16().to(values)
+
+
 class Anchors:
     """Importance Omega and solution theta* of what was learned so far.
 
@@ -133,7 +138,7 @@ class Anchors:
             today = guard_idle(f) if self.guard and name in matrices[1:] else f
             total = self.importance.get(name, torch.zeros_like(f)) + (today / mean if mean > 0 else today)
             if self.compact and name in mask:
-                total = torch.where(alive[name], total.bfloat16().to(total), rank_one(total, ~alive[name]))
+                total = torch.where(alive[name], _rounded(total), rank_one(total, ~alive[name]))
                 self._bytes += (4 + 2) * int(alive[name].sum()) + 4 * (f.shape[0] + f[0].numel())
             else:
                 self._bytes += 2 * 4 * f.numel()

@@ -7,22 +7,22 @@ from torch import Tensor
 from typing_extensions import override
 
 from esacl import seeds
+from esacl.defaults import SPARSEST
 from esacl.directional import Directional
 from esacl.mask import Mask
 from esacl.pruning import kept_of
 from esacl.schedule import Schedule
 
-SPARSEST = 0.98
-
 
 class AnySparsity(Directional):
     """One network for every sparsity from the run's own to the sparsest: nested sub-networks that share their weights.
 
-    One order of the weights, renewed as the other forms renew their mask until the ramp is up. Half of the steps, drawn
-    at random, are those of the sparsest sub-network so far; the others are dense by a chance of one in four, and else
-    at a density whose logarithm is uniform. A step computes at its sub-network and trains nothing else, so that the cut
-    to any level finds a network that was trained there. After Yu et al. 2019 (slimmable networks), with weights in
-    place of channels.
+    One order of the weights, renewed as the other forms renew their mask until the ramp is up. Half of the steps,
+    drawn at random, are those of the sparsest sub-network so far; the others are dense by a chance of one in four,
+    and else at a density whose logarithm is uniform. A step computes at its sub-network and has gradients nowhere
+    else (momentum and anchors go on moving what they moved), so that the cut to any level finds a network that was
+    trained there. Steps that leave a weight out count as gradients of 0 in its saliency. After Yu et al. 2019
+    (slimmable networks), with weights in place of channels.
     """
 
     @override

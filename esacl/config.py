@@ -163,6 +163,8 @@ def config_with(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
 
 
 def _with_settings(fields: dict[str, Any], settings: dict[str, Any]) -> RunConfig:
+    if settings.get("benchmark") not in (None, fields.get("benchmark")):
+        fields = {key: value for key, value in fields.items() if key != "resolution"}  # that was of other images
     for key, value in settings.items():
         if value is None:
             continue

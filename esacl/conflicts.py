@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from esacl import normalisation
-from esacl.defaults import rehearses
+from esacl.defaults import SPARSEST, rehearses
 from esacl.protocols import BENCHMARKS
 
 if TYPE_CHECKING:
@@ -17,7 +17,17 @@ MOST_SPARSITY = 0.999  # fewer weights than one in a thousand is none at all in 
 
 def conflicts(config: "RunConfig") -> Iterator[str]:
     """Every conflict of a config whose fields are sound one by one."""
-    for of in (_of_benchmark, _of_device, _of_cut, _of_curvature, _of_scenario, _of_selection, _of_buffer, _of_co2l):
+    for of in (
+        _of_benchmark,
+        _of_device,
+        _of_cut,
+        _of_any,
+        _of_curvature,
+        _of_scenario,
+        _of_selection,
+        _of_buffer,
+        _of_co2l,
+    ):
         yield from of(config)
     asked = config.batchnorm.statistics, config.batchnorm.refresh
     if problem := normalisation.problem(config.network, config.scenario, config.method, config.sparsity, *asked):
@@ -59,6 +69,26 @@ def _of_cut(config: "RunConfig") -> Iterator[str]:
         yield (
             f"sdp.cut: {config.sdp.cut} will not do: only esacl with form admm or segment has one cut that sparse "
             "steps can follow; leave it at 1"
+        )
+
+
+def _of_any(config: "RunConfig") -> Iterator[str]:
+    if config.method != "esacl" or config.sdp.form != "any":
+        return
+    if not 0 < config.sparsity <= SPARSEST:
+        yield (
+            f"sparsity: {config.sparsity} will not do with sdp.form 'any', which trains what is left between this and "
+            f"{SPARSEST}; choose a number above 0 and up to {SPARSEST}"
+        )
+    if config.pruning.allocation != "global":
+        yield (
+            f"pruning.allocation: {config.pruning.allocation!r} will not do with sdp.form 'any', whose sub-networks "
+            "follow one order of all weights; leave it at 'global'"
+        )
+    if config.network in normalisation.NETWORKS:
+        yield (
+            f"network: {config.network!r} will not do with sdp.form 'any': each sub-network would want BatchNorm "
+            "statistics of its own; choose mlp or small-cnn, or another form"
         )
 
 

@@ -9,6 +9,7 @@ from esacl.sections import SDP, Anchor
 
 SPARSE_METHODS = ("esacl", "packnet", "rigl", "sparcl")  # sparse unless told otherwise
 SPARSITY = 0.9
+SPARSEST = 0.98  # what the form `any` goes to
 CUT = 0.35  # of a task's steps come before the one-shot cut of esacl
 HELD, HELD_ALONE = 0.1, 3.0  # the anchors' strength beside distillation, and where nothing else holds the past
 BUFFER = 500  # examples a method that rehearses keeps, where the benchmark does not say
@@ -30,7 +31,7 @@ def resolved(given: dict[str, Any]) -> dict[str, Any]:
     contrastive = method == "sparcl" and base_of(fields) == "co2l"
     if contrastive:
         fields.setdefault("augment", "none")  # it makes views of its own, whatever the protocol says
-    fields = preset(fields["protocol"], fields["benchmark"], method) | fields
+    fields = preset(fields["protocol"], fields["benchmark"], method, contrastive=contrastive) | fields
     fields.setdefault("resolution", facts["side"])
     fields.setdefault("sparsity", SPARSITY if method in SPARSE_METHODS else 0.0)
     fields.setdefault("threads", 1 if fields["network"] == "mlp" else os.cpu_count() or 1)

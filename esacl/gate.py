@@ -13,11 +13,11 @@ OPEN_BELOW = 0.4
 class Gate:
     """Trains on a part of each batch: chosen by score where that lowers the variance enough, at random elsewhere.
 
-    Open, it wants a forward pass of the whole batch, whose scores choose `fraction` of it for the backward pass. Shut,
-    it takes as many at random as the same FLOPs allow, and nobody is asked for a score. Every 20 steps the second
-    moment of the importance-sampled gradient relative to random selection is estimated from the scores (a proxy of the
-    gradient norms) and averaged; below 0.4 the gate opens. Where all gradient norms are nearly equal (CIFAR) no
-    selection can pay, and it stays shut.
+    Open, it wants a forward pass of the whole batch, whose scores choose `fraction` of it for the backward pass.
+    Shut, it takes as many at random as the same FLOPs allow in a dense step, and nobody is asked for a score. Every
+    20 steps the second moment of the importance-sampled gradient relative to random selection is estimated from the
+    scores (a proxy of the gradient norms) and averaged; below 0.4 the gate opens. Where all gradient norms are nearly
+    equal (CIFAR) no selection can pay, and it stays shut.
 
     Attributes:
         fraction: of a batch, for the backward pass.

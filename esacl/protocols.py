@@ -37,9 +37,10 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 _SMALL_KEYS = ("tasks", "epochs", "batch_size", "network", "train_limit", "resolution")
 # Of the small CNN, by every method but `esacl`, whose own rate holds everywhere: dense training learns less on split
-# CIFAR-10 with 0.04 than with 0.02, DER++ nothing, SparCL more (on validation data, `benchmarks/tune-cifar10.toml`).
+# CIFAR-10 with 0.04 than with 0.02, DER++ nothing, SparCL but over Co2L more (on validation data,
+# `benchmarks/tune-cifar10.toml`).
 SMALL_CNN_RATE = 0.02
-SMALL_CNN_RATES = {"derpp": 0.01, "sparcl": 0.04}
+SMALL_CNN_RATES = {"derpp": 0.01, "sparcl": 0.08}
 
 DER: dict[str, dict[str, Any]] = {
     "split-mnist": {"tasks": 5, "epochs": 1, "batch_size": 10, "network": "mlp"},
@@ -54,8 +55,8 @@ DER_OPTIMISER: dict[str, Any] = {"momentum": 0.0, "schedule": "constant"}
 DER_RATES = {"finetune": 0.1, "joint": 0.1, "ewc": 0.03, "er": 0.1, "derpp": 0.03}
 
 
-def preset(protocol: str, benchmark: str, method: str) -> dict[str, Any]:
-    """What a protocol sets for a method on a benchmark.
+def preset(protocol: str, benchmark: str, method: str, *, contrastive: bool = False) -> dict[str, Any]:
+    """What a protocol sets for a method on a benchmark; `contrastive` where it learns features without logits (Co2L).
 
     Raises:
         InputError: it has no settings for this benchmark.
@@ -63,7 +64,8 @@ def preset(protocol: str, benchmark: str, method: str) -> dict[str, Any]:
     if protocol == "small":
         facts = BENCHMARKS[benchmark]
         own = facts.get("network") == "small-cnn" and method != "esacl"
-        rate = {"lr": SMALL_CNN_RATES.get(method, SMALL_CNN_RATE)} if own else {}
+        known = {} if contrastive else SMALL_CNN_RATES
+        rate = {"lr": known.get(method, SMALL_CNN_RATE)} if own else {}
         return {"network": "mlp"} | {key: facts[key] for key in _SMALL_KEYS if key in facts} | rate
     if benchmark not in DER:
         raise InputError(f"protocol {protocol!r} has no settings for {benchmark!r}; choose from {', '.join(DER)}")

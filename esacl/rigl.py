@@ -23,8 +23,9 @@ class RigL(Dense):
     many at zero, where the gradient is largest in size among those that are off. Their share falls as half a cosine
     from `rigl.moved` to 0. Only at such a step is the gradient needed of every weight, and billed so.
 
-    Differences from the paper, which learns one task: a new task goes on from the connections of the last one, and
-    a step that moves connections also trains those that stay.
+    Differences from the paper, which learns one task: a new task goes on from the connections of the last one, a step
+    that moves connections also trains those that stay, and a connection that comes back finds what is left of its
+    momentum. Which are dropped is decided by magnitude alone, so what an anchor holds may go.
     """
 
     def __init__(self, ranking: Ranking, config: RunConfig) -> None:
@@ -59,7 +60,6 @@ class RigL(Dense):
             self.total_flips += self.flips
             self.mask.apply_to(self.weights)
         self.mask.apply_to_gradients(self.weights)
-        super().leave(step)
 
     @override
     @torch.no_grad()
@@ -69,7 +69,12 @@ class RigL(Dense):
     @property
     @override
     def survivors_only(self) -> bool:
-        return not self.moving
+        return True
+
+    @override
+    def updated(self) -> dict[str, float] | None:
+        """While connections move, the gradient is needed of every weight, though only survivors are trained."""
+        return dict.fromkeys(self.weights, 1.0) if self.moving else None
 
     @override
     def survivors(self) -> Mask | None:
@@ -86,12 +91,12 @@ class RigL(Dense):
 
     @override
     def tensors(self) -> dict[str, Tensor]:
-        return super().tensors() | self.between()
+        return self.between()
 
     @override
     def load(self, tensors: Mapping[str, Tensor], flips: int, total_flips: int) -> None:
-        super().load(tensors, flips, total_flips)
         self.load_between(tensors)
+        self.flips, self.total_flips = flips, total_flips
 
     def _moved(self, name: str, share: float) -> Tensor:
         """A layer's mask after a share of its connections moved; what is dropped may be grown again."""

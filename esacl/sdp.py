@@ -1,7 +1,8 @@
 """SDP, sharpness-informed directional pruning: training that makes one cut harmless.
 
-Cutting moves the weights by d = -(1 - m) theta, and the loss by g'd + d'Hd / 2 + O(|d|^3). Each form makes d short and
-turns it away from sharp directions while the task is still being learned, so that nothing has to be repaired. The cut
+Cutting moves the weights by d = -(1 - m) theta, and the loss by g'd + d'Hd / 2 + O(|d|^3). `admm` and `segment` make d
+short while the task is still being learned, `any` trains at the far end of d, so that nothing has to be repaired;
+`progressive` cuts little by little. The cut
 comes where `sdp.cut` says: at the end of a task, or before, so that the rest of the one training budget is spent on
 survivors only, in steps that cost what is left (`form.Settled`).
 """

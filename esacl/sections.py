@@ -18,12 +18,15 @@ class SDP(Section):
     """Sharpness-informed directional pruning: how training prepares the one-shot cut."""
 
     form: Literal["admm", "segment", "progressive", "any"] = "admm"
+    """Any: one network for every sparsity from the run's own to 98%."""
     strength: Annotated[float, Field(ge=0, le=100)] = 4.0
-    """Dimensionless: of a doomed weight's distance exp(-strength) is left at the cut (segment: exp(-2 strength))."""
+    """Dimensionless: of a doomed weight's distance exp(-strength) is left at the cut (segment: exp(-2 strength)).
+    Progressive and any have no pull."""
     every: Annotated[int, Field(ge=1, le=10_000)] = 10
     """Steps between two updates of the mask."""
     ramp: Fraction = 0.5
-    """Share of the steps before the cut in which the pull grows from 0 to 1 (progressive: sparsity to its target)."""
+    """Share of the steps before the cut in which the pull grows from 0 to 1 (progressive, any: sparsity
+    to its target)."""
     cut: Fraction = 1.0
     """Share of a task's steps that come before the one-shot cut; those after it are sparse. 0.35 for esacl with admm
     or segment, where it is not given."""
@@ -43,7 +46,7 @@ class IDS(Section):
     score: Literal["ggn-trace", "el2n", "uniform"] = "ggn-trace"
     train_fraction: Fraction = 1.0
     """Share of a training batch that takes part in the backward pass; 1 = off. With the score `uniform`, and where
-    choosing does not pay, as many at random as cost the same, forward pass included."""
+    choosing does not pay, as many at random as cost the same in a dense step, forward pass included."""
 
 
 class Anchor(Section):

@@ -226,7 +226,7 @@ class Learner(Parts):
             steps=schedule.steps,
             loss=loss,
             learning_rate=schedule.lr(step),
-            ramp=schedule.ramp(step) if mask.kept < mask.total else 0.0,
+            ramp=schedule.ramp(step) if self.config.method == "esacl" and mask.kept < mask.total else 0.0,
             density=mask.density,
             flips=self.form.flips,
             doomed_share=doomed_share,

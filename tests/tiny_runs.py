@@ -37,8 +37,9 @@ STATEFUL = (
     + [{"scenario": name} for name in FACTS["split-digits"]["scenarios"]]
     + [
         {"sdp.form": form, "scenario": scenario, "buffer.size": 20, "ids.train_fraction": 0.5}
-        for form, scenario in zip(FORMS, ("class", "domain", "task"))
+        for form, scenario in zip(FORMS, ("class", "domain", "task", "class"), strict=True)
     ]
+    + [{"method": "rigl", "rigl.every": 2, "buffer.size": 20, "ids.train_fraction": 0.5}]
     + [{"method": name, "buffer.size": 20} for name in METHODS if name != "joint"]
     + [{"augment": "crop-flip"}, {"augment": "crop-flip", "ids.train_fraction": 0.5, "buffer.size": 20}]
     + [{"method": "ewc", "schedule": "constant", "momentum": 0.0}]

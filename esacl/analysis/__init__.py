@@ -71,6 +71,7 @@ def _weights(scene: Scene) -> dict[str, np.ndarray]:
     dense = {f"dense/{name}": as_numpy(p).copy() for name, p in scene.network.named_parameters()}
     dense |= {f"statistics/{name}": as_numpy(s).copy() for name, s in scene.statistics.state().items()}
     curvature = {f"curvature/{name}": as_numpy(c) for name, c in scene.curvature.items()}
-    if scene.config.pruning.saliency == "taylor":  # the gradients of a whole task are in it; no weight tells them
+    if scene.config.pruning.saliency == "taylor" or scene.config.sdp.form == "any":
+        # The gradients of a whole task, or the order that sub-networks were trained by: no weight tells them.
         curvature |= {f"saliency/{name}": as_numpy(s) for name, s in scene.saliency.items()}
     return dense | curvature | {f"mask/{name}": as_numpy(entry) for name, entry in (scene.mask or {}).items()}

@@ -148,7 +148,7 @@ def _saliency(
 ) -> dict[str, Tensor]:
     """The saliency that ranked the run's own cut where it was recorded or follows from what was, else today's."""
     taylor = config.pruning.saliency == "taylor"
-    if taylor and all(f"saliency/{name}" in found for name in prunable):
+    if (taylor or config.sdp.form == "any") and all(f"saliency/{name}" in found for name in prunable):
         return {name: found[f"saliency/{name}"] for name in prunable}
     weights = {name: p for name, p in network.named_parameters() if name in prunable}
     gradient = None

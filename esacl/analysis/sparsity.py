@@ -15,12 +15,17 @@ from esacl.pruning import keep_top
 from esacl.tasks import Examples
 
 HISTOGRAM_BINS = 61
+LANDMARKS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)  # what people ask for
+FEWEST_WITH_LANDMARKS = 15
 
 
 def levels(count: int, target: float) -> list[float]:
-    """About `count` sparsities from 0 to 0.995, densities in geometric steps, with the target among them."""
-    ladder = 1 - np.geomspace(1, 0.005, count)
-    return sorted({0.0, *np.round(ladder, 4).tolist(), target})
+    """About `count` sparsities from 0 to 0.995, densities in near geometric steps; target and landmarks among them."""
+    ladder = np.round(1 - np.geomspace(1, 0.005, count), 4)
+    if count >= FEWEST_WITH_LANDMARKS:
+        for landmark in LANDMARKS:
+            ladder[np.abs(np.log((1 - ladder) / (1 - landmark))).argmin()] = landmark
+    return sorted({0.0, *ladder.tolist(), target})
 
 
 def sparsity(scene: Scene) -> Iterator[Event]:

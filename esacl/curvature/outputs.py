@@ -1,4 +1,4 @@
-"""An upper bound of the loss rise along a displacement, from derivatives at theta alone: by way of the outputs.
+"""The loss rise along a displacement, bounded from derivatives at theta alone: by way of the outputs.
 
 On the way theta + a d, a in [0, 1], example i has the outputs z_i(a). Let U_i be what their Taylor polynomial of degree
 3 at a = 0 adds up to at a = 1, and rho_i the range, over the columns that compete, of what it leaves out. A shift of
@@ -9,11 +9,11 @@ range rho multiplies the odds against the label by e^rho at most, so with q_i th
 The cross-entropy is taken as it is: what is expanded is the outputs, which bend far less along a cut than the loss. Of
 an example that the network is sure of, 1 - q_i is small, and what is left out hardly counts.
 
-By Taylor's theorem what is left out is, in each column, the fourth derivative / 24 at some a of the way, for
-activations with four derivatives. So that no weight other than theta is visited, its range is taken to be what those
-of the terms of third and fourth degree at theta come to together: with the fourth alone the bound was short at 87 of
-468 cuts of softplus networks on split digits, with both at none (`benchmarks/RESULTS.md`). With ReLU the derivatives
-miss the kinks, and it may fall short.
+The inequality is a theorem for the true rho_i, which is 1/24 of a fourth derivative somewhere on the way. So that no
+weight other than theta is visited, rho_i is taken to be what the ranges of the third and the fourth term at theta
+come to together. That is an assumption: a unit that is far from being active at theta and that the cut wakes has next
+to no derivatives there, and with ReLU it has none. How often it holds, and how near it is: `python -m
+benchmarks.bounds`.
 """
 
 from collections.abc import Callable, Mapping
@@ -52,7 +52,7 @@ def output_bound(
     columns: Tensor | None = None,
     chunk: int = CHUNK,
 ) -> OutputBound:
-    """The bound of this module's head. The network is left untouched.
+    """The bound of this module's head, with rho as taken there. The network is left untouched.
 
     Args:
         network: outputs (n, c); evaluated as it stands.

@@ -10,7 +10,7 @@ from esacl.training import Learner
 
 
 def rigl(config: RunConfig, **parts: Any) -> Learner:
-    """Sparse training with a dense gradient now and then; what earlier tasks need is held as by `ewc`."""
+    """Sparse training with a dense gradient now and then; weights that stay are anchored as by `ewc`."""
     return Learner(
         config,
         make_form=RigL if config.sparsity > 0 else Dense,

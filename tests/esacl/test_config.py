@@ -53,6 +53,10 @@ def test_sparcl_masks_fresh_logits_where_that_means_anything():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
+        ({"sdp": {"form": "any"}, "sparsity": 0.0}, r"sparsity: 0\.0 will not do with sdp\.form 'any'"),
+        ({"sdp": {"form": "any"}, "sparsity": 0.99}, r"choose a number above 0 and up to 0\.98"),
+        ({"sdp": {"form": "any"}, "pruning": {"allocation": "erk"}}, r"pruning\.allocation: 'erk' .*one order"),
+        ({"sdp": {"form": "any"}, "network": "resnet18"}, r"network: 'resnet18' .*BatchNorm statistics"),
         ({"method": "packnet", "scenario": "class"}, "'packnet' must know the task.* scenario 'class'"),
         ({"method": "packnet", "scenario": "domain"}, "'packnet' must know the task"),
         ({"mask_logits": True}, "mask_logits changes nothing in scenario 'task'"),
@@ -86,6 +90,23 @@ def test_the_small_presets_of_colour_benchmarks(benchmark, tasks, limit):
 
 
 @pytest.mark.parametrize(
+    ("settings", "rate"),
+    [
+        ({"method": "esacl"}, 0.05),
+        ({"method": "ewc"}, 0.02),
+        ({"method": "derpp"}, 0.01),
+        ({"method": "sparcl"}, 0.08),
+        ({"method": "sparcl", "sparcl": {"base": "co2l"}}, 0.02),
+        ({"method": "derpp", "network": "mlp"}, 0.01),
+        ({"method": "derpp", "lr": 0.3}, 0.3),
+    ],
+)
+def test_the_small_rates_of_colour_benchmarks_are_each_methods_own(settings, rate):
+    assert RunConfig(benchmark="split-cifar10", **settings).lr == rate
+    assert RunConfig(method=settings["method"]).lr == 0.05
+
+
+@pytest.mark.parametrize(
     ("benchmark", "protocol", "resolution"),
     [
         ("split-digits", "small", 8),
@@ -99,6 +120,12 @@ def test_images_are_as_published_but_for_tiny_imagenet_in_the_small_protocol(ben
     config = RunConfig(benchmark=benchmark, protocol=protocol)
     assert config.resolution == resolution
     assert RunConfig.from_dict(config.to_dict()) == config
+
+
+def test_another_benchmark_has_images_of_its_own():
+    assert config_with(RunConfig(), {"benchmark": "split-mnist"}).resolution == 28
+    assert config_with(RunConfig(), {"benchmark": "split-mnist", "resolution": 14}).resolution == 14
+    assert config_with(RunConfig(benchmark="split-mnist", resolution=14), {"seed": 3}).resolution == 14
 
 
 def test_images_as_published_can_be_asked_for_and_are_not_lost_on_the_way():

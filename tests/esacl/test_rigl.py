@@ -74,8 +74,9 @@ def test_what_is_dropped_may_come_back():
     assert made.mask["w"].int().tolist() == [[1, 1, 0, 0]]
 
 
-def test_it_is_as_sparse_as_asked_from_the_first_step_to_the_last():
-    for state in inside(events_of(tiny(SETTINGS))):
+@pytest.mark.parametrize("settings", [{}, {"rigl.every": 2, "rigl.until": 1.0, "anchor.strength": 100.0}])
+def test_it_is_as_sparse_as_asked_from_the_first_step_to_the_last(settings):
+    for state in inside(events_of(tiny(SETTINGS | settings))):
         masks = [m for name, m in state.tensors.items() if name.startswith("form/mask/")]
         assert sum(int(m.sum()) for m in masks) / sum(m.size for m in masks) == pytest.approx(0.2, abs=1e-3)
         for name, weight in state.tensors.items():

@@ -9,6 +9,7 @@ from esacl.errors import InputError, RunUnreadable
 from esacl.events import ArrayRecorded, CurvatureMeasured, Selected
 from esacl.methods import METHODS
 from esacl.pruning import SALIENCIES
+from esacl.sdp import FORMS
 from esacl.selection import SCORES
 
 BRIEF = {"curvature.top": 0, "curvature.levels": 3, "curvature.grid": 3}
@@ -34,6 +35,14 @@ def test_analyse_finds_what_the_run_found(settings):
         found = of_kind(list(analyse(kind, run.config, 1, run.recorded)), kept)
         assert found
         assert all(event in of_kind(run.events, kept) for event in found), kind
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_curve_is_by_the_order_of_the_runs_own_cut(form):
+    run = Run({"sdp.form": form, "epochs": 6, "sparsity": 0.9} | BRIEF, task=1)
+    kept, found = run.array("sparsity"), array(list(analyse("sparsity", run.config, 1, run.recorded)), "sparsity-t1")
+    for name in ("levels", "accuracy", "loss", "displacement_norm", "layer_density"):
+        assert (kept[name] == found[name]).all(), name
 
 
 def test_analyse_takes_another_view(looked):

@@ -16,6 +16,9 @@ def test_levels_hold_both_ends_and_the_target():
     assert 0.9 in found
     assert found == sorted(set(found))
     assert len(found) in (25, 26)
+    assert {0.5, 0.8, 0.9, 0.95, 0.98, 0.99} < set(found)
+    gaps = np.diff(np.log(1 - np.array(found)))
+    assert gaps.min() > 2.2 * gaps.mean()  # still near geometric steps (they are negative)
     assert levels(1, 0.5) == [0.0, 0.5]
 
 
