@@ -1,6 +1,5 @@
 """The training loop against a plain one, and what a step may and may not touch."""
 
-import math
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -266,6 +265,8 @@ def test_anchors_are_for_shared_parameters_only():
 @pytest.mark.parametrize("settings", [{"method": m} for m in METHODS] + [{"sdp.form": f} for f in FORMS], ids=label)
 @pytest.mark.parametrize("sparsity", [0.0, 0.7])
 def test_after_each_task_the_network_stands_at_its_mask(settings, sparsity):
+    if settings.get("sdp.form") == "any" and not sparsity:
+        pytest.skip("it is for sparse networks, and says so (test_config)")
     events = events_of(tiny(settings, sparsity=sparsity))
     ends = [e for e in of_kind(events, CheckpointReady) if e.epoch == 0]
     for state, finished in zip(ends, of_kind(events, TaskFinished), strict=True):
@@ -276,7 +277,9 @@ def test_after_each_task_the_network_stands_at_its_mask(settings, sparsity):
         if cuts:
             total = sum(keep.size for keep in cuts.values())
             density = (1 - sparsity) * (state.task / 2 if settings.get("method") == "packnet" else 1)
-            assert sum(int(keep.sum()) for keep in cuts.values()) == math.floor(density * total + 1e-6)
+            rounded = len(cuts) if settings.get("method") == "rigl" else 1  # RigL has a budget for each layer
+            found = sum(int(keep.sum()) for keep in cuts.values())
+            assert density * total - rounded < found <= density * total + 1e-6
             assert "head.weight" not in cuts  # private in task-IL
         assert finished.density <= 1 - sparsity
 
