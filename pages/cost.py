@@ -69,5 +69,6 @@ with right:
     widgets.draw(costs.bars(places, "for what", "bytes", size, against=ewc, against_name="EWC"), key="places")
 st.caption(
     "In brackets: of what dense EWC keeps, three numbers a weight. Counted: 4 bytes for a weight that is left, 4 for "
-    "where it is anchored, 2 for how much it matters (4 under EWC), a bit for a place in a mask. Measured memory is that of the process, most of it the libraries."
+    "where it is anchored, 2 for how much it matters (4 under EWC), a bit for a place in a mask. Measured memory is "
+    "that of the process, most of it the libraries."
 )
