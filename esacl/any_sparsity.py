@@ -30,9 +30,8 @@ class AnySparsity(Directional):
         super().begin(task, schedule)
         draws = torch.rand(3, schedule.steps, generator=seeds.torch_generator(self.config.seed, "any sparsity", task))
         self.draws = draws.tolist()
-        self.rank = {
-            name: torch.zeros_like(w, dtype=torch.int32) for name, w in self.weights.items()
-        }  # 0: kept longest
+        # 0: kept longest
+        self.rank = {name: torch.zeros_like(w, dtype=torch.int32) for name, w in self.weights.items()}
         self.before: dict[str, Tensor] = {}
         self.here: Mask | None = None  # the sub-network of this step; None: all
 

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from esacl import seeds
 from esacl.config import RunConfig
-from esacl.form import Dense
+from esacl.form import AtMask
 from esacl.mask import Mask
 from esacl.pruning import keep_top
 from esacl.ranking import Ranking, keep_everything
@@ -21,7 +21,7 @@ EXPANSION = 0.05  # of all weights, added for the first period of a new task
 GRADIENT_WEIGHT = 0.5  # alpha: of the gradient beside the weight's size
 
 
-class TaskAwareDynamic(Dense):
+class TaskAwareDynamic(AtMask):
     """Task-aware dynamic masking and dynamic gradient masking (SparCL, Wang et al. 2022).
 
     The network is sparse from its first step. The importance of a weight is |theta| + alpha |dL/dtheta|. A new task
@@ -68,16 +68,6 @@ class TaskAwareDynamic(Dense):
     def leave(self, step: int) -> None:
         super().leave(step)  # the moments are of all survivors
         self.updating.apply_to_gradients(self.weights)
-
-    @override
-    @torch.no_grad()
-    def after(self, step: int) -> None:
-        self.mask.apply_to(self.weights)
-
-    @property
-    @override
-    def survivors_only(self) -> bool:
-        return True
 
     @override
     def updated(self) -> dict[str, float]:

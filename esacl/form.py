@@ -144,7 +144,21 @@ class Dense:
         self.flips, self.total_flips = flips, total_flips
 
 
-class Settled(Dense):
+class AtMask(Dense):
+    """A network that stands at its mask after every step, and whose survivors alone are trained."""
+
+    @override
+    @torch.no_grad()
+    def after(self, step: int) -> None:
+        self.mask.apply_to(self.ranking.weights)
+
+    @property
+    @override
+    def survivors_only(self) -> bool:
+        return True
+
+
+class Settled(AtMask):
     """After the cut: the mask stays, passes are sparse, and only survivors are trained."""
 
     def __init__(self, ranking: Ranking, config: RunConfig, mask: Mask) -> None:
@@ -159,16 +173,6 @@ class Settled(Dense):
     @torch.no_grad()
     def leave(self, step: int) -> None:
         self.mask.apply_to_gradients(self.ranking.weights)
-
-    @override
-    @torch.no_grad()
-    def after(self, step: int) -> None:
-        self.mask.apply_to(self.ranking.weights)
-
-    @property
-    @override
-    def survivors_only(self) -> bool:
-        return True
 
     @override
     def survivors(self) -> Mask | None:

@@ -9,14 +9,14 @@ from typing_extensions import override
 
 from esacl import seeds
 from esacl.config import RunConfig
-from esacl.form import Dense
+from esacl.form import AtMask
 from esacl.mask import Mask
 from esacl.pruning import keep_top
 from esacl.ranking import Ranking
 from esacl.schedule import Schedule
 
 
-class RigL(Dense):
+class RigL(AtMask):
     """The rigged lottery (Evci et al. 2020, algorithm 1): sparse from the first step, by chance; then connections move.
 
     Every `rigl.every` steps, until `rigl.until` of a task, each layer drops the smallest of its weights and grows as
@@ -60,16 +60,6 @@ class RigL(Dense):
             self.total_flips += self.flips
             self.mask.apply_to(self.weights)
         self.mask.apply_to_gradients(self.weights)
-
-    @override
-    @torch.no_grad()
-    def after(self, step: int) -> None:
-        self.mask.apply_to(self.weights)
-
-    @property
-    @override
-    def survivors_only(self) -> bool:
-        return True
 
     @override
     def updated(self) -> dict[str, float] | None:

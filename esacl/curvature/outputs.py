@@ -23,12 +23,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
+from esacl.criterion import CLOSED
 from esacl.curvature.jets import NoRule, coefficients, line
 from esacl.curvature.objective import check_like, refuse_stochastic
 from esacl.errors import InputError, RunFailure
 from esacl.stepwise import Step, Steps, finish
 
-CLOSED = -1e9
 Path = Callable[[Tensor], tuple[Tensor, ...]]  # a -> outputs, and their derivatives by a
 
 ORDER = 4
