@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from app import language
 from esacl.config import RunConfig
 from esacl.durable import read_json
 from esacl.errors import InputError, RunUnreadable
@@ -21,7 +23,8 @@ from esacl.summary import summarise
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 RECORDED = ASSETS  # where the runs that come with the project are
-SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y")  # what a link carries: ?run=...&sparsity=...
+# What a link carries: ?run=...&sparsity=...
+SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y", "language")
 
 
 class NoRun(InputError):
@@ -253,6 +256,17 @@ def remember(name: str, value: Any) -> None:
         st.session_state.pop(name, None)
     else:
         st.session_state[name] = value
+
+
+def _language() -> str | None:
+    """The language that the reader chose; None outside of a session and until somebody chooses."""
+    if get_script_run_ctx(suppress_warning=True) is None:
+        return None
+    chosen = shared("language")
+    return chosen if isinstance(chosen, str) else None
+
+
+language.spoken_by(_language)
 
 
 def sparsity(levels: np.ndarray | None = None, target: float = 0.0) -> float:
