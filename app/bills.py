@@ -94,8 +94,9 @@ def kept(cost: Mapping[str, Any], events: Sequence[Event]) -> list[Bar]:
     if held["buffer"]:
         told = "The weights, and the rehearsal memory of this run."
         bars.append(Bar("replay", dense + held["buffer"], told, computed=True))
-    told = "Three numbers a weight: its value, the anchor, its Fisher information."
-    bars.append(Bar("EWC", 3 * dense, told, computed=True))
+    told = "Each weight, and where all tasks share it two numbers of 4 bytes more: the anchor, its Fisher information."
+    shared = started.parameters if started.shared is None else started.shared
+    bars.append(Bar("EWC", dense + 8.0 * shared, told, computed=True))
     return bars
 
 

@@ -4,6 +4,7 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from string import ascii_lowercase
 from typing import Any
 
 import pandas as pd
@@ -52,7 +53,8 @@ def tagged(found: Sequence[Group]) -> list[Group]:
     """The groups with a letter each where a method, and so its colour and shape, comes more than once."""
     often, seen, made = Counter(group.method for group in found), Counter[str](), []
     for group in found:
-        letter = "abcdefghijklmnopqrstuvwxyz"[seen[group.method] % 26]
+        round_, place = divmod(seen[group.method], len(ascii_lowercase))
+        letter = ascii_lowercase[place] + (str(round_ + 1) if round_ else "")
         seen[group.method] += 1
         made.append(replace(group, tag=letter if often[group.method] > 1 else ""))
     return made

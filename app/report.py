@@ -33,7 +33,9 @@ def published(found: Sequence[Group], *, task_known: bool = False) -> list[liter
     if not found:
         return []
     first = found[0].summaries[0]
-    benchmark, scenario, tasks, _ = family(first["config"])
+    benchmark, scenario, tasks, evaluation = family(first["config"])
+    if evaluation != "test":  # what was published is of test images
+        return []
     classes = (first.get("network") or {}).get("classes", 0)
     return literature.references(benchmark, "task" if task_known else scenario, tasks, classes)
 
@@ -43,21 +45,29 @@ def page(found: Sequence[Group], *, about: str = "", title: str = "Runs compared
     families: dict[Family, list[Group]] = {}
     for group in found:
         families.setdefault(family(group.summaries[0]["config"]), []).append(group)
-    sections = [(named(of), *_section(comparison.tagged(members), of)) for of, members in families.items()]
+    sections = []
+    for of, members in families.items():
+        tagged = comparison.tagged(members)
+        sections.append((named(of), *_section(tagged, of)))
+        if of[1] == "class":
+            sections.append((f"{named(of)}, task known", *_section(tagged, of, task_known=True)))
     return downloads.comparison(title, about or "Mean ± sample standard deviation over n seeds.", sections)
 
 
-def _section(found: Sequence[Group], of: Family) -> tuple[list[str], list[list[str]], list[dict[str, Any]]]:
-    marks = published(found)
+def _section(
+    found: Sequence[Group], of: Family, *, task_known: bool = False
+) -> tuple[list[str], list[list[str]], list[dict[str, Any]]]:
+    marks = published(found, task_known=task_known)
     names, cells = comparing.cells([group.row for group in found])
-    frames = [comparison.tradeoff(found, axis) for axis in comparison.AXES]
-    on_tasks = comparison.on_tasks(found)
+    frames = [comparison.tradeoff(found, axis, task_known=task_known) for axis in comparison.AXES]
+    on_tasks = comparison.on_tasks(found, task_known=task_known)
     trades = [compared.tradeoff(frame, axis, marks) for frame, axis in zip(frames, comparison.AXES) if len(frame)]
     for drawing in trades:
         drawing["caption"] = literature.caption(marks, of[1] == "task")
     parts = [downloads.part(*trades)]
     if len(on_tasks):
-        curves = compared.so_far(comparison.so_far(found), of[2]), compared.at_the_end(on_tasks, of[2])
+        so_far = comparison.so_far(found, task_known=task_known)
+        curves = compared.so_far(so_far, of[2]), compared.at_the_end(on_tasks, of[2])
         parts += [
             downloads.part(*curves, compared.legend(on_tasks)),
             downloads.part(*compared.each_task(on_tasks, of[2]), even=True),

@@ -8,13 +8,14 @@ from esacl import metrics
 from esacl.config import RunConfig
 from esacl.errors import RunFailure
 from esacl.events import CostCounted, Evaluated, Pruned, RunStarted, TaskFinished
+from esacl.outcomes import KEPT
 from esacl.summary import accuracy_matrix
 
 Record = dict[str, Any]
 
 MEASURES = (
     "average_accuracy", "learning_accuracy", "backward_transfer", "forgetting", "drop", "sparsity", "flops",
-    "flops_published_rule", "seconds", "accuracy_task_known",
+    "flops_published_rule", "seconds", "accuracy_task_known", "kept",
 )  # fmt: skip
 
 
@@ -22,8 +23,9 @@ def measure(config: RunConfig, data: Path | None = None) -> Record:
     """Every measure of a finished run, None where it is undefined; `failed` says why a run could not go on.
 
     Accuracies are fractions; `drop` is the mean over tasks of what the one-shot cut costs; `sparsity` the smallest
-    that a task ends with; `flops` those of training over those of dense SGD; `seconds` from the first event of
-    training on, so without imports and data.
+    that a task ends with; `flops` those of training over those of dense SGD; `kept` the bytes that lie in memory
+    between tasks, over those of the dense weights; `seconds` from the first event of training on, so without imports
+    and data.
 
     Raises:
         InputError: a data set that is missing.
@@ -35,7 +37,7 @@ def measure(config: RunConfig, data: Path | None = None) -> Record:
         for event in run(config, data=data):
             if isinstance(event, RunStarted):
                 begin = time.perf_counter()
-            if isinstance(event, Evaluated | Pruned | CostCounted | TaskFinished):
+            if isinstance(event, RunStarted | Evaluated | Pruned | CostCounted | TaskFinished):
                 events.append(event)
     except RunFailure as error:
         return {"failed": str(error), **dict.fromkeys(MEASURES)}
@@ -46,6 +48,7 @@ def _measures(config: RunConfig, events: list[Any]) -> Record:
     evaluated = [event for event in events if isinstance(event, Evaluated)]
     cuts = [(event.dense_accuracy, event.pruned_accuracy) for event in events if isinstance(event, Pruned)]
     cost = [event for event in events if isinstance(event, CostCounted)][-1]
+    started = next(event for event in events if isinstance(event, RunStarted))
     matrix = accuracy_matrix(evaluated, config.tasks)
     known = accuracy_matrix(evaluated, config.tasks, task_known=True)
     return {
@@ -54,5 +57,6 @@ def _measures(config: RunConfig, events: list[Any]) -> Record:
         "sparsity": 1 - max(event.density for event in events if isinstance(event, TaskFinished)),
         "flops": cost.train_flops / cost.train_flops_dense_sgd,
         "flops_published_rule": cost.train_flops_published_rule / cost.train_flops_dense_sgd,
+        "kept": sum(getattr(cost, f"{kind}_bytes") for kind in KEPT) / (4 * started.parameters),
         "accuracy_task_known": metrics.average_accuracy(known) if config.scenario == "class" else None,
     }

@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks.once import Record, measure
 from benchmarks.provenance import code_digest, commit
 from esacl.config import RunConfig
+from esacl.durable import replace_file
 from esacl.progress import Bar
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -52,6 +53,13 @@ class Results:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(whole) + "\n")
+
+    def forget_others(self, configs: Iterable[RunConfig]) -> None:
+        """Leave in the file what these configs gave: lines of other code or other settings are not of the table."""
+        due = {self.key(config) for config in configs}
+        self._known = {key: record for key, record in self._known.items() if key in due}
+        lines = "".join(json.dumps(record) + "\n" for record in self._known.values())
+        replace_file(self.path, lines.encode())
 
 
 def run_all(jobs: Iterable[Job], results: Results, *, workers: int, data: Path | None) -> None:

@@ -1,6 +1,7 @@
 """Published data sets as archives: fetched with a checked hash, unpacked beside their place, and put there whole."""
 
 import contextlib
+import hashlib
 import shutil
 import stat
 import tarfile
@@ -56,6 +57,8 @@ def folder_of(archive: Archive, data: Path) -> Path:
     if folder.is_dir():
         return folder
     was_there = (data / archive.name).exists()
+    if was_there:
+        _refuse_another(archive, data / archive.name)
     try:
         path = download(archive.mirrors, archive.name, archive.known_hash, data)
     except NotDownloaded as why:
@@ -68,6 +71,22 @@ def folder_of(archive: Archive, data: Path) -> Path:
         with contextlib.suppress(OSError):
             path.unlink()
     return folder
+
+
+def _refuse_another(archive: Archive, path: Path) -> None:
+    """Never download over a file of the user's: say that it is not the publisher's."""
+    kind, _, known = archive.known_hash.partition(":")
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, kind).hexdigest()
+    except OSError as error:
+        cause = error.strerror or type(error).__name__
+        raise InputError(f"{path} cannot be read ({cause}); mend that, or name another folder by --data") from None
+    if found != known:
+        raise InputError(
+            f"{path} is not {archive.title} as it is published: its {kind} is {found}, not {known}; "
+            f"put the original in its place, or delete it to have it downloaded"
+        )
 
 
 def unpack(path: Path, folder: Path) -> None:

@@ -102,7 +102,7 @@ def _plain(key: str, value: Any) -> str:
 
 
 def _tex(r: Row, key: str) -> str:
-    text = cell(r, key)
+    text = printing.method(r["method"], r["sparsity"]) if key == "method" else cell(r, key)
     if isinstance(r[key], str):
         return "".join(_ESCAPES.get(sign, sign) for sign in " ".join(text.split()))
     text = re.sub(r"(\d[\d.]*)e([+-])0*(\d+)", lambda m: rf"{m[1]}\cdot10^{{{m[2].strip('+')}{m[3]}}}", text)

@@ -24,6 +24,7 @@ def conflicts(config: "RunConfig") -> Iterator[str]:
         _of_any,
         _of_curvature,
         _of_scenario,
+        _of_joint,
         _of_selection,
         _of_buffer,
         _of_co2l,
@@ -110,6 +111,15 @@ def _of_scenario(config: "RunConfig") -> Iterator[str]:
         )
 
 
+def _of_joint(config: "RunConfig") -> Iterator[str]:
+    if config.method != "joint":
+        return
+    if config.mask_logits:
+        yield "mask_logits: true will not do: 'joint' has no current task, all are learned at once; leave it false"
+    if config.buffer.size:
+        yield "buffer.size is of no use to 'joint', which sees all data; leave it at 0"
+
+
 def _of_selection(config: "RunConfig") -> Iterator[str]:
     if config.ids.train_fraction == 1:
         return
@@ -126,8 +136,6 @@ def _of_selection(config: "RunConfig") -> Iterator[str]:
 def _of_buffer(config: "RunConfig") -> Iterator[str]:
     if rehearses(config.method, config.to_dict()) and not config.buffer.size:
         yield f"buffer.size: 0 will not do: {config.method!r} rehearses; choose a whole number from 1 on"
-    if config.method == "joint" and config.buffer.size:
-        yield "buffer.size is of no use to 'joint', which sees all data; leave it at 0"
 
 
 def _of_co2l(config: "RunConfig") -> Iterator[str]:

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from esacl import normalisation
-from esacl.protocols import BENCHMARKS, preset
+from esacl.protocols import BENCHMARKS, DER_SMALL_BUFFER, preset
 from esacl.sections import SDP, Anchor
 
 SPARSE_METHODS = ("esacl", "packnet", "rigl", "sparcl")  # sparse unless told otherwise
@@ -51,10 +51,18 @@ def _sections(method: str, fields: dict[str, Any], facts: dict[str, Any]) -> dic
     return {
         "buffer": {"size": facts.get("buffer", BUFFER)} if rehearses(method, fields) else {},
         "pruning": ({} if ours else {"saliency": "magnitude"}) | ({"allocation": "erk"} if method == "rigl" else {}),
+        "derpp": _derpp(fields),
         "sdp": {"cut": _cut(method, fields)},
         "anchor": {"strength": _strength(method, fields)} | ({} if ours else {"guard": False, "distillation": 0.0}),
         "batchnorm": {"statistics": whose},
     }
+
+
+def _derpp(fields: dict[str, Any]) -> dict[str, float]:
+    """What the protocol `der` publishes for a small buffer."""
+    size = _given(fields, "buffer", "size", BUFFER)
+    small = fields["protocol"] == "der" and isinstance(size, int) and size <= DER_SMALL_BUFFER
+    return {"alpha": 0.1} if small else {}
 
 
 def _cut(method: str, fields: dict[str, Any]) -> float:

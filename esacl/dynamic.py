@@ -71,7 +71,8 @@ class TaskAwareDynamic(AtMask):
 
     @override
     def updated(self) -> dict[str, float]:
-        return self.updating.layer_densities()
+        """Every survivor's gradient is taken, into the moments that choose; those of `updating` alone are followed."""
+        return self.mask.layer_densities()
 
     @override
     def survivors(self) -> Mask | None:

@@ -38,6 +38,7 @@ class RunStarted:
     prunable: int
     device: str  # "cpu", "cuda:0", "mps"
     device_name: str  # as the vendor calls it
+    shared: int | None = None  # parameters that all tasks share: no private head; not told by older runs
 
 
 @dataclass(frozen=True, kw_only=True)

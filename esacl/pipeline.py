@@ -219,6 +219,7 @@ def _started(stream: TaskStream, learner: Learner, device: torch.device) -> RunS
         prunable=sum(w.numel() for w in learner.weights.values()),
         device=str(device),
         device_name=device_name(device),
+        shared=sum(learner.parameters[name].numel() for name in learner.shared),
     )
 
 

@@ -3,8 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
+from esacl.defaults import SPARSE_METHODS
+
 Summary = dict[str, Any]
 WORDS = ("name", "status", "benchmark", "scenario", "method", "settings")  # columns of text
+METHODS = {  # as the field writes them
+    "esacl": "EsaCL", "finetune": "fine-tuning", "ewc": "EWC", "joint": "joint training", "er": "ER", "derpp": "DER++",
+    "packnet": "PackNet", "rigl": "RigL", "sparcl": "SparCL",
+}  # fmt: skip
+
+
+def method(name: str, sparsity: float = 0.0, saliency: str = "") -> str:
+    """A method as the reader knows it, with its pruning."""
+    pruned = name not in SPARSE_METHODS and sparsity > 0
+    return METHODS[name] + (f" + {saliency or 'one-shot'} pruning" if pruned else "")
 
 
 def result_text(summary: Summary) -> str:

@@ -36,11 +36,11 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 _SMALL_KEYS = ("tasks", "epochs", "batch_size", "network", "train_limit", "resolution")
-# Of the small CNN, by every method but `esacl`, whose own rate holds everywhere: dense training learns less on split
-# CIFAR-10 with 0.04 than with 0.02, DER++ nothing, SparCL but over Co2L more (on validation data,
-# `benchmarks/tune-cifar10.toml`).
+# Of the small CNN, by every method but `esacl`, whose own rate holds everywhere: what each chose among four on the
+# validation data of split CIFAR-10 (`benchmarks/tune-cifar10.toml`).
 SMALL_CNN_RATE = 0.02
-SMALL_CNN_RATES = {"derpp": 0.01, "sparcl": 0.08}
+SMALL_CNN_RATES = {"finetune": 0.005, "derpp": 0.01, "sparcl": 0.08}
+CO2L_RATE = 0.01
 
 DER: dict[str, dict[str, Any]] = {
     "split-mnist": {"tasks": 5, "epochs": 1, "batch_size": 10, "network": "mlp"},
@@ -51,6 +51,7 @@ DER: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 DER_OPTIMISER: dict[str, Any] = {"momentum": 0.0, "schedule": "constant"}
+DER_SMALL_BUFFER = 200  # DER++ weighs logits by 0.1 with a buffer of this size, by 0.2 with a larger one
 # Learning rates of the methods that it publishes; every other method keeps its own.
 DER_RATES = {"finetune": 0.1, "joint": 0.1, "ewc": 0.03, "er": 0.1, "derpp": 0.03}
 
@@ -64,8 +65,7 @@ def preset(protocol: str, benchmark: str, method: str, *, contrastive: bool = Fa
     if protocol == "small":
         facts = BENCHMARKS[benchmark]
         own = facts.get("network") == "small-cnn" and method != "esacl"
-        known = {} if contrastive else SMALL_CNN_RATES
-        rate = {"lr": known.get(method, SMALL_CNN_RATE)} if own else {}
+        rate = {"lr": CO2L_RATE if contrastive else SMALL_CNN_RATES.get(method, SMALL_CNN_RATE)} if own else {}
         return {"network": "mlp"} | {key: facts[key] for key in _SMALL_KEYS if key in facts} | rate
     if benchmark not in DER:
         raise InputError(f"protocol {protocol!r} has no settings for {benchmark!r}; choose from {', '.join(DER)}")

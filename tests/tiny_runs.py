@@ -52,7 +52,7 @@ OTHERS = (
     + [{"ids.score": name} for name in SCORES]
     + [{"network": name} for name in NETWORKS]
     + [{"benchmark": name, "scenario": scenario} for name in FACTS for scenario in FACTS[name]["scenarios"]]
-    + [{"method": name, "scenario": "class", "mask_logits": True} for name in ("finetune", "er", "derpp")]
+    + [{"method": name, "scenario": "class", "mask_logits": True} for name in sorted({*METHODS} - {"joint", "packnet"})]
     + [{"method": "sparcl", "sparcl.base": "co2l", "network": name} for name in NETWORKS]
 )
 """Every other choice by name."""

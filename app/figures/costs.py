@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from app.bills import Bar
+from app.bills import PLACES, Bar
 from app.drawing import Drawing, Panel
 from app.scale import Scale
 from app.wording import number, percent, size
@@ -13,13 +13,13 @@ FLOPS = {
     "train_flops_dense_sgd": ("the same steps by dense SGD", "dense"),
     "train_flops_published_rule": ("as published tables count it", "dense hatched"),
 }
-BYTES = {
-    "weights": ("weights that are left", "pruned"),
-    "masks": ("masks", "pruned"),
-    "anchors": ("anchors of earlier tasks", "green"),
-    "buffer": ("rehearsal memory", "green"),
-    "optimiser": ("optimiser, while training", "dense hatched"),
-    "activations": ("activations, while training", "dense hatched"),
+LOOKS = {
+    "weights": "pruned",
+    "masks": "pruned",
+    "anchors": "green",
+    "buffer": "green",
+    "optimiser": "dense hatched",
+    "activations": "dense hatched",
 }
 SMALL = {"width": 340, "left": 80, "right": 118}
 
@@ -33,7 +33,7 @@ def flops(cost: Mapping[str, Any]) -> Drawing:
 def state(cost: Mapping[str, Any]) -> Drawing:
     """Bytes by what they are for; what is needed only while training is hatched."""
     kept = cost.get("state_bytes") or {}
-    return _bars([(name, look, kept.get(key)) for key, (name, look) in BYTES.items()], "bytes", "bytes", size)
+    return _bars([(name, LOOKS[key], kept.get(key)) for key, name in PLACES.items()], "bytes", "bytes", size)
 
 
 def bars(

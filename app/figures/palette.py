@@ -1,42 +1,40 @@
 """One look a method, everywhere: colour, shape and dash together, so that no meaning rests on colour alone."""
 
-METHODS = {  # name -> (as it is written, colour class, shape, dash)
-    "esacl": ("EsaCL", "esacl", "circle", ""),
-    "finetune": ("fine-tuning", "finetune", "square", "dash"),
-    "ewc": ("EWC", "ewc", "diamond", "dot-dash"),
-    "joint": ("joint training", "joint", "triangle", "dotted"),
-    "er": ("ER", "er", "cross", "dash"),
-    "derpp": ("DER++", "derpp", "square", "dot-dash"),
-    "packnet": ("PackNet", "packnet", "diamond", "dotted"),
-    "rigl": ("RigL", "rigl", "cross", "dotted"),
-    "sparcl": ("SparCL", "sparcl", "triangle", "dash"),
+from esacl import printing
+
+METHODS = {  # name -> (colour class, shape, dash)
+    "esacl": ("esacl", "circle", ""),
+    "finetune": ("finetune", "square", "dash"),
+    "ewc": ("ewc", "diamond", "dot-dash"),
+    "joint": ("joint", "triangle", "dotted"),
+    "er": ("er", "cross", "dash"),
+    "derpp": ("derpp", "square", "dot-dash"),
+    "packnet": ("packnet", "diamond", "dotted"),
+    "rigl": ("rigl", "cross", "dotted"),
+    "sparcl": ("sparcl", "triangle", "dash"),
 }
-SPARSE = ("esacl", "packnet", "rigl", "sparcl")  # sparse by what they are, and not by a cut that is added to them
 SHAPES = ("circle", "square", "diamond", "triangle", "cross")
 FIRST_HUE, LAST_HUE = 255.0, 45.0  # tasks run from blue over violet to ochre: an order, not a set of names
 
 
 def look(method: str) -> str:
     """The colour class of a method."""
-    return METHODS.get(method, (method, "joint", "circle", ""))[1]
+    return METHODS[method][0]
 
 
 def shape(method: str) -> str:
     """The marker of a method."""
-    return METHODS.get(method, (method, "joint", "circle", ""))[2]
+    return METHODS[method][1]
 
 
 def dash(method: str) -> str:
     """The dash class of a method."""
-    return METHODS.get(method, (method, "joint", "circle", ""))[3]
+    return METHODS[method][2]
 
 
 def written(method: str, sparsity: float = 0.0, saliency: str = "") -> str:
     """A method as the reader knows it, with its pruning."""
-    name = METHODS.get(method, (method, "", "", ""))[0]
-    if method not in SPARSE and sparsity > 0:
-        name += f" + {saliency or 'one-shot'} pruning"
-    return name
+    return printing.method(method, sparsity, saliency)
 
 
 def hue(task: int, tasks: int) -> float:

@@ -141,6 +141,21 @@ def test_references_stand_beside_the_same_stream_only():
     assert literature.references("split-cifar10", "domain", 5, 10) == []
 
 
+def test_a_published_number_has_the_look_of_a_method_here():
+    streams = ("split-cifar10", "task", 5, 10), ("split-tiny-imagenet", "class", 10, 200)
+    found = [reference for stream in streams for reference in literature.references(*stream)]
+    assert {r.method for r in found} <= palette.METHODS.keys()
+
+
+def test_published_numbers_are_of_test_images_and_stay_away_from_others():
+    def shown(evaluation):
+        found = summary("a", benchmark="split-cifar10", scenario="class", tasks=5, evaluation=evaluation)
+        return report.published(comparison.groups([found | {"network": {"classes": 10}}]))
+
+    assert shown("test")
+    assert shown("validation") == []
+
+
 def test_published_marks_are_hollow_and_tell_their_source(groups):
     marks = literature.references("split-cifar10", "task", 5, 10)
     drawing = compared.tradeoff(comparison.tradeoff(groups, "flops"), "flops", marks)

@@ -75,6 +75,24 @@ def test_joint_has_no_transfer_and_class_il_tells_the_task():
     assert found["accuracy_task_known"] >= found["average_accuracy"]
 
 
+def test_a_table_leaves_no_line_of_other_settings_in_its_file(spec_file, made_up):
+    assert table.main([str(spec_file)]) == 0
+    spec_file.write_text(SPEC.replace("sparsity = [0.8, 0.9]", "sparsity = [0.8]"))
+    assert table.main([str(spec_file), "--seeds", "0"]) == 0
+    kept = [json.loads(line) for line in (spec_file.parent / "results" / "small.jsonl").read_text().splitlines()]
+    assert sorted((line["row"], line["seed"]) for line in kept) == [
+        ("plain, seed 0", 0), ("plain, seed 1", 1), ("sparse, 80%, seed 0", 0), ("sparse, 80%, seed 1", 1),
+    ]  # fmt: skip
+
+
+def test_what_is_kept_is_told_in_dense_weights():
+    config = RunConfig(
+        method="ewc", scenario="domain", tasks=2, epochs=1, train_limit=40, device="cpu",
+        curvature={"top": 0, "levels": 0, "grid": 0},
+    )  # fmt: skip
+    assert measure(config)["kept"] == pytest.approx(3)  # weights, anchor, Fisher information
+
+
 def test_a_failed_run_is_a_result(monkeypatch):
     def diverging(config, data=None):
         yield from ()

@@ -176,6 +176,15 @@ def test_a_download_with_the_wrong_hash_is_neither_unpacked_nor_kept(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
+def test_another_archive_put_there_by_hand_is_named_with_both_hashes_and_left_alone(tmp_path):
+    path = tar_of(tmp_path / ARCHIVE.name, FILES)
+    found = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    known = "md5:" + "0" * 32
+    with serving(tmp_path) as url, pytest.raises(InputError, match=f"md5 is {found}, not {'0' * 32}"):
+        folder_of(replace(ARCHIVE, known_hash=known, mirrors=(url,)), tmp_path)
+    assert hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() == found
+
+
 def test_an_archive_put_there_by_hand_is_unpacked_and_kept(tmp_path):
     path = tar_of(tmp_path / ARCHIVE.name, FILES)
     known = "md5:" + hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()

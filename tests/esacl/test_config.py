@@ -96,7 +96,8 @@ def test_the_small_presets_of_colour_benchmarks(benchmark, tasks, limit):
         ({"method": "ewc"}, 0.02),
         ({"method": "derpp"}, 0.01),
         ({"method": "sparcl"}, 0.08),
-        ({"method": "sparcl", "sparcl": {"base": "co2l"}}, 0.02),
+        ({"method": "finetune"}, 0.005),
+        ({"method": "sparcl", "sparcl": {"base": "co2l"}}, 0.01),
         ({"method": "derpp", "network": "mlp"}, 0.01),
         ({"method": "derpp", "lr": 0.3}, 0.3),
     ],
@@ -230,6 +231,7 @@ def test_a_config_is_frozen():
         ({"self": 1}, r"unknown key 'self'"),
         ({"name": "x" * 201}, r"name: .*200"),
         ({"method": "joint", "buffer": {"size": 5}}, r"buffer\.size .*joint"),
+        ({"method": "joint", "scenario": "class", "mask_logits": True}, r"mask_logits: true .*joint"),
     ],
 )
 def test_what_is_refused_is_named_with_its_value_and_the_remedy_in_one_line(fields, told):

@@ -2,11 +2,16 @@
 
 from itertools import pairwise
 
+import pytest
 import torch
 from tiny_runs import events_of, of_kind, tiny
 
+from esacl.dynamic import TaskAwareDynamic
 from esacl.events import CheckpointReady, CostCounted, Stepped
+from esacl.mask import Mask
+from esacl.ranking import Ranking
 from esacl.removal import Removal
+from esacl.schedule import Schedule
 
 SETTINGS = {"method": "sparcl", "epochs": 10, "sparsity": 0.8}
 
@@ -42,6 +47,14 @@ def test_a_step_updates_a_part_of_the_survivors():
         assert all(not bool((updating[name] & ~mask[name]).any()) for name in mask)
         share = sum(int(u.sum()) for u in updating.values()) / sum(int(m.sum()) for m in mask.values())
         assert abs(share - 0.8) < 0.02 or (state.task, state.epoch) == (1, 1)
+
+
+def test_every_survivors_gradient_is_billed_as_its_moments_are_kept():
+    weights = {"w": torch.nn.Parameter(torch.randn(20, 20, generator=torch.Generator().manual_seed(0)))}
+    form = TaskAwareDynamic(Ranking(weights, {}, tiny(SETTINGS)), tiny(SETTINGS))
+    form.begin(0, Schedule(100, 0.1, 0.5))
+    form.updating = Mask({"w": torch.zeros(20, 20, dtype=torch.bool)})
+    assert form.updated() == {"w": pytest.approx(form.mask.density)}
 
 
 def test_easy_examples_leave_over_the_first_half():

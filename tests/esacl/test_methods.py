@@ -5,7 +5,7 @@ import torch
 from tiny_runs import distinct, events_of, label, of_kind, tiny
 
 from esacl.anchors import Anchors
-from esacl.config import METHOD_NAMES, RunConfig
+from esacl.config import METHOD_NAMES, SPARCL_BASE_NAMES, RunConfig
 from esacl.cost import Ledger
 from esacl.errors import InputError
 from esacl.events import CheckpointReady, Evaluated, Pruned, TaskFinished
@@ -21,6 +21,15 @@ SCENARIOS = ("task", "class", "domain")
 TASK_KNOWN = ("packnet",)  # methods that only task-IL allows
 every_way = pytest.mark.parametrize(
     "settings", distinct([{"method": name} for name in METHODS] + [{"sdp.form": name} for name in FORMS]), ids=label
+)
+every_sparse_way = pytest.mark.parametrize(
+    "settings",
+    distinct(
+        [{"method": name} for name in METHODS]
+        + [{"sdp.form": name} for name in FORMS]
+        + [{"method": "sparcl", "sparcl.base": name} for name in SPARCL_BASE_NAMES]
+    ),
+    ids=label,
 )
 
 
@@ -57,7 +66,7 @@ def test_it_learns_each_task_better_than_chance(settings, scenario):
     assert min(at_once) > (0.6 if scenario == "class" else 0.75)
 
 
-@every_way
+@every_sparse_way
 @pytest.mark.parametrize("sparsity", [0.5, 0.9])
 def test_every_cut_reaches_the_target_sparsity(settings, sparsity):
     events = of_kind(events_of(tiny(settings, sparsity=sparsity)), (Pruned, TaskFinished))
