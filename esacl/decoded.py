@@ -61,15 +61,16 @@ def decoded(source: Source, data: Path) -> Piece:
         InputError: what `source.pieces` raises about its files.
         OSError: a file is not there.
     """
-    digest = source.digest
-    places = [data / FOLDER, platformdirs.user_cache_path("esacl") / FOLDER]
-    for place in places:
-        if (found := _load(source, place / f"{source.name}-{digest}")) is not None:
+    digest, whose = source.digest, hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:8]
+    # Other data folders share the user's cache: each has its own name there, lest they delete each other's.
+    places = [(data / FOLDER, source.name), (platformdirs.user_cache_path("esacl") / FOLDER, f"{source.name}-{whose}")]
+    for place, name in places:
+        if (found := _load(source, place / f"{name}-{digest}")) is not None:
             return found
-    for place in places:
+    for place, name in places:
         with contextlib.suppress(OSError):  # not writable, or no room: the next one
-            _build(source, place, digest)
-            if (found := _load(source, place / f"{source.name}-{digest}")) is not None:
+            _build(source, place, name, digest)
+            if (found := _load(source, place / f"{name}-{digest}")) is not None:
                 return found
     pixels, labels = zip(*source.pieces(), strict=True)
     return np.concatenate(pixels), np.concatenate(labels)
@@ -92,10 +93,10 @@ def _load(source: Source, folder: Path) -> Piece | None:
     return np.asarray(pixels), np.array(labels)
 
 
-def _build(source: Source, place: Path, digest: str) -> None:
+def _build(source: Source, place: Path, name: str, digest: str) -> None:
     place.mkdir(parents=True, exist_ok=True)
-    kept = place / f"{source.name}-{digest}"
-    temporary = place / f".{source.name}-{os.getpid()}-{threading.get_ident()}.tmp"
+    kept = place / f"{name}-{digest}"
+    temporary = place / f".{name}-{os.getpid()}-{threading.get_ident()}.tmp"
     temporary.mkdir()  # with the rights that the user gives to new folders, not to himself alone
     try:
         labels: list[np.ndarray] = []
@@ -106,7 +107,7 @@ def _build(source: Source, place: Path, digest: str) -> None:
             _flush(file)
         if _load(source, kept) is not None:
             return  # another process was faster; it wrote the same
-        for older in place.glob(f"{source.name}-*"):  # of other files, or damaged
+        for older in place.glob(f"{name}-{'?' * len(digest)}"):  # of other files, or damaged
             shutil.rmtree(older, ignore_errors=True)
         try:
             temporary.rename(kept)

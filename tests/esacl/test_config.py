@@ -241,6 +241,13 @@ def test_what_is_refused_is_named_with_its_value_and_the_remedy_in_one_line(fiel
     assert "pydantic" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("size", "alpha"), [(200, 0.1), (500, 0.2), (None, 0.2)])
+def test_derpp_weighs_logits_as_published_for_its_buffer(size, alpha):
+    buffer = {} if size is None else {"buffer": {"size": size}}
+    assert RunConfig(benchmark="split-cifar10", protocol="der", method="derpp", **buffer).derpp.alpha == alpha
+    assert RunConfig(benchmark="split-cifar10", method="derpp", **buffer).derpp.alpha == 0.2
+
+
 def test_the_digest_is_of_what_decides_the_numbers():
     base = RunConfig(threads=1)
     for other in (RunConfig(name="x", threads=1), RunConfig(device="cpu", threads=1), RunConfig(threads=2)):

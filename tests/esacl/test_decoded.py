@@ -121,6 +121,18 @@ def test_where_the_data_folder_cannot_be_written_it_is_the_users_cache(counted, 
     assert kept(tmp_path / "user" / "esacl").is_dir()
 
 
+def test_two_data_folders_that_share_the_users_cache_keep_each_others(counted, tmp_path):
+    source, times = counted
+    other = replace(source, files=(tmp_path / "other" / "a",))
+    put(tmp_path / "other" / "a", b"another")
+    for folder in ("data", "other"):
+        put(tmp_path / folder / FOLDER, b"in the way")
+    for _ in range(2):
+        same(decoded(source, tmp_path / "data"))
+        same(decoded(other, tmp_path / "other"))
+    assert len(times) == 2
+
+
 def test_where_nothing_can_be_written_it_is_decoded_each_time(counted, tmp_path):
     source, times = counted
     put(tmp_path / "data" / FOLDER, b"in the way")
