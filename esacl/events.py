@@ -246,23 +246,8 @@ class RunFinished:
 
 
 Event = (
-    Loading
-    | RunStarted
-    | TaskStarted
-    | Stepped
-    | Analysing
-    | Selected
-    | CurvatureMeasured
-    | Pruned
-    | Evaluated
-    | CostCounted
-    | TaskFinished
-    | ArrayRecorded
-    | CheckpointReady
-    | Pulse
-    | Cancelled
-    | Failed
-    | RunFinished
+    Loading | RunStarted | TaskStarted | Stepped | Analysing | Selected | CurvatureMeasured | Pruned | Evaluated
+    | CostCounted | TaskFinished | ArrayRecorded | CheckpointReady | Pulse | Cancelled | Failed | RunFinished
     | StatisticsRefreshed
 )
 EVENTS: dict[str, type] = {kind.__name__: kind for kind in typing.get_args(Event) if kind is not Pulse}
