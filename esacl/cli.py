@@ -19,6 +19,7 @@ from esacl.summary import accuracy_matrix, summarise
 from esacl.viewing import View
 
 BAD_INPUT = 2
+MOST_CONFIG_BYTES = 2**20
 ANALYSES = ("landscape", "spectrum", "sparsity", "selection")
 _POINTS = {"landscape": "curvature.grid", "sparsity": "curvature.levels", "spectrum": "curvature.top"}
 _POINTS_RANGE = {"landscape": (2, 201), "spectrum": (1, 20), "sparsity": (1, 100)}
@@ -154,7 +155,16 @@ def _run(args: argparse.Namespace) -> int:
     settings = dict(map(config.parse_setting, args.set)) | {
         key: getattr(args, key) for key in keys if getattr(args, key) is not None
     }
-    return computing.run_new(store, config.read_config(args.config, settings), args.data, as_json=args.json)
+    return computing.run_new(store, _config_of(args.config, settings), args.data, as_json=args.json)
+
+
+def _config_of(path: Path | None, settings: dict[str, Any]) -> config.RunConfig:
+    if path is not None and path.is_file() and path.stat().st_size > MOST_CONFIG_BYTES:
+        raise InputError(f"config file {path} is larger than {MOST_CONFIG_BYTES} bytes; this is no config")
+    try:
+        return config.read_config(path, settings)
+    except RecursionError:
+        raise InputError(f"{path or '--set'} is nested too deeply; this is no config") from None
 
 
 def _resume(args: argparse.Namespace) -> int:
