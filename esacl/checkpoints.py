@@ -74,6 +74,18 @@ def newest(folder: Path) -> tuple[CheckpointReady, Place] | None:
     return None
 
 
+def readable(folder: Path) -> dict[Path, RunUnreadable | None]:
+    """Each checkpoint, newest first, and why it cannot be gone on from; None where it can."""
+    found: dict[Path, RunUnreadable | None] = {}
+    for path in _newest_first(folder):
+        try:
+            _read(path)
+            found[path] = None
+        except RunUnreadable as error:
+            found[path] = error
+    return found
+
+
 def place_of(folder: Path, state: CheckpointReady) -> Place:
     """Where the kept checkpoint `state` stands.
 

@@ -72,7 +72,11 @@ def parser() -> argparse.ArgumentParser:
     deleting = _command(commands, "delete", _delete, "delete a run")
     resuming = _command(commands, "resume", _resume, "go on with a run from its last checkpoint")
     comparing_ = _command(commands, "compare", _compare, "runs beside each other")
-    checking = _command(commands, "doctor", _doctor, "versions, device, data sets, browser")
+    checking = _command(commands, "doctor", _doctor, "versions, device, data sets, browser, and how the runs are")
+    checking.add_argument("--repair", action="store_true", help="mend what can be mended without losing anything")
+    checking.add_argument(
+        "--bundle", type=Path, metavar="FILE.zip", help="write what a report about a fault needs; no data, no weights"
+    )
     for one in (listing, showing, deleting, resuming, comparing_, checking):
         one.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
     for one in (showing, deleting, resuming):
@@ -288,9 +292,11 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from esacl import doctor
+    from esacl import bundle, doctor
 
-    found = doctor.examine(args.runs, args.data)
+    found = doctor.examine(args.runs, args.data, repair=args.repair)
+    if args.bundle is not None:
+        bundle.write_bundle(RunStore(args.runs), found, args.bundle)
     print(json.dumps(found) if args.json else doctor.as_text(found))
     return 0
 

@@ -5,6 +5,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from faults import check_the_same, processes, undisturbed
 from tiny_runs import tiny
 
-from esacl import doctor, jobs, logs
+from esacl import jobs, logs
 from esacl.events import Cancelled, Failed
 from esacl.store import RunStore
 
@@ -96,16 +97,11 @@ def file_for_a_folder(folder: Path) -> None:
         (folder / "checkpoints").write_text("")
 
 
-def read_only(folder: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", str(folder.parent)], check=True)
-
-
 HARDSHIPS = {
     "none": nothing,
     "small files only": small_files_only,
     "little memory": little_memory,
     "a file for a folder": after_the_first_checkpoint(file_for_a_folder),
-    "read only": after_the_first_checkpoint(read_only),
 }
 
 
@@ -181,18 +177,6 @@ def test_a_full_disk_keeps_room_for_the_last_word(disk, whole):
     goes_on(store, run_id, whole)
 
 
-def test_a_disk_that_becomes_read_only(disk, whole):
-    subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
-    store = RunStore(disk)
-    run_id = store.create(CONFIG)
-    assert carried_out(store, run_id, "read only") == 1
-    assert store.status(run_id).state == "lost"
-    assert len(store.read(run_id).events) > 3
-    assert doctor.examine(disk, None)["runs"]["writable"] is False
-    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-    goes_on(store, run_id, whole)
-
-
 @pytest.mark.parametrize("cancelled", [False, True])
 def test_a_job_that_the_system_stops_stays_owed_and_one_that_is_cancelled_does_not(store, whole, cancelled):
     run_id = store.create(CONFIG)
@@ -202,6 +186,7 @@ def test_a_job_that_the_system_stops_stays_owed_and_one_that_is_cancelled_does_n
     events = store.folder(run_id) / "events.jsonl"
     while not (events.exists() and b"Stepped" in events.read_bytes()):
         assert process.is_alive()
+        time.sleep(0.002)
     if cancelled:
         jobs.cancel(store, run_id)
     os.kill(process.pid, signal.SIGTERM)

@@ -53,6 +53,8 @@ COMMANDS = {
     "esacl.resuming": (),
     "esacl.serving": (),
     "esacl.doctor": ("torch",),  # inside a function
+    "esacl.checkup": (),
+    "esacl.bundle": (),
 }
 STORE = {"esacl.store", "esacl.recording", "esacl.records", "esacl.durable", "esacl.arrays", "esacl.checkpoints"}
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "types", "base"}
