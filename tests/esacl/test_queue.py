@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import time
 from pathlib import Path
 
@@ -193,11 +192,11 @@ def test_waiting_costs_no_lives(store, spawned):
 
 def kill_all(store: RunStore) -> None:
     """As a machine does that goes down, with everything that was started on it."""
-    for run_id in store.ids():
-        worker = store.workers.about(run_id)
-        if store.workers.alive(run_id) and "pid" in worker:
-            os.kill(worker["pid"], signal.SIGKILL)
-            wait_for(lambda run_id=run_id: not store.workers.alive(run_id))
+    for child in jobs._children:
+        child.kill()
+        child.wait()
+    jobs._children.clear()
+    assert not any(store.workers.alive(run_id) for run_id in store.ids())
 
 
 def queued(store: RunStore, *ids: str) -> list[int | None]:
