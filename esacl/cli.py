@@ -156,10 +156,15 @@ def _run(args: argparse.Namespace) -> int:
         "benchmark", "scenario", "method", "network", "sparsity", "tasks", "epochs", "train_limit", "seed",
         "device", "threads", "name",
     )  # fmt: skip
-    settings = dict(map(config.parse_setting, args.set)) | {
-        key: getattr(args, key) for key in keys if getattr(args, key) is not None
-    }
+    settings = _settings(args.set) | {key: getattr(args, key) for key in keys if getattr(args, key) is not None}
     return computing.run_new(store, _config_of(args.config, settings), args.data, as_json=args.json)
+
+
+def _settings(texts: Sequence[str]) -> dict[str, Any]:
+    try:
+        return dict(map(config.parse_setting, texts))
+    except RecursionError:
+        raise InputError("a setting of --set is nested too deeply; no setting is") from None
 
 
 def _config_of(path: Path | None, settings: dict[str, Any]) -> config.RunConfig:
@@ -168,7 +173,7 @@ def _config_of(path: Path | None, settings: dict[str, Any]) -> config.RunConfig:
     try:
         return config.read_config(path, settings)
     except RecursionError:
-        raise InputError(f"{path or '--set'} is nested too deeply; this is no config") from None
+        raise InputError(f"config file {path} is nested too deeply; this is no config") from None
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -187,7 +192,7 @@ def _analyse(args: argparse.Namespace) -> int:
     store = RunStore(args.runs)
     run_id = store.resolve(args.run)
     _adopt(store, run_id, args.held_lock)
-    settings = dict(map(config.parse_setting, args.set))
+    settings = _settings(args.set)
     if args.points is not None:
         if args.kind not in _POINTS:
             raise InputError(f"--points has no meaning for {args.kind}; use it with {', '.join(_POINTS)}")

@@ -62,7 +62,8 @@ def read_bounded(path: Path, most: int) -> bytes:
         if path.is_symlink() or not path.is_file():
             raise RunUnreadable(f"{path} is missing or not a regular file; restore it or delete the run")
         with path.open("rb") as file:
-            data = file.read(most + 1)
+            # Python allocates what it is asked to read, so it is asked for what is there.
+            data = file.read(min(most, os.fstat(file.fileno()).st_size) + 1)
     except OSError as error:
         raise RunUnreadable(f"{path} cannot be read ({error.strerror}); check its permissions") from None
     if len(data) > most:

@@ -72,7 +72,8 @@ class Tail:
                     self.events, self._offset, self._last = [], 0, b""
                     self.restarts += 1
                 file.seek(self._offset)
-                data = file.read(MOST_EVENT_BYTES)
+                fresh_bytes = max(0, os.fstat(file.fileno()).st_size - self._offset)
+                data = file.read(min(MOST_EVENT_BYTES, fresh_bytes))
         except FileNotFoundError:
             return []
         except OSError as error:
