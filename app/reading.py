@@ -13,6 +13,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import language
+from esacl import jobs
 from esacl.config import RunConfig
 from esacl.durable import read_json
 from esacl.errors import InputError, RunUnreadable
@@ -48,12 +49,19 @@ class Entry:
 
 def own_runs() -> RunStore:
     """The user's runs: `$ESACL_RUNS`, else `runs/`."""
-    return _store(os.environ.get("ESACL_RUNS") or "runs")
+    return _served(os.environ.get("ESACL_RUNS") or "runs")
 
 
 def recorded_runs() -> RunStore:
     """The runs that came with the project."""
     return _store(str(RECORDED))
+
+
+@st.cache_resource(show_spinner=False)
+def _served(root: str) -> RunStore:
+    """The store of a server that has just started: it picks up the jobs that died with the last one."""
+    jobs.recover(_store(root))
+    return _store(root)
 
 
 @st.cache_resource(show_spinner=False)

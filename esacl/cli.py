@@ -19,6 +19,7 @@ from esacl.summary import accuracy_matrix, summarise
 from esacl.viewing import View
 
 BAD_INPUT = 2
+MOST_CONFIG_BYTES = 2**20
 ANALYSES = ("landscape", "spectrum", "sparsity", "selection")
 _POINTS = {"landscape": "curvature.grid", "sparsity": "curvature.levels", "spectrum": "curvature.top"}
 _POINTS_RANGE = {"landscape": (2, 201), "spectrum": (1, 20), "sparsity": (1, 100)}
@@ -71,7 +72,11 @@ def parser() -> argparse.ArgumentParser:
     deleting = _command(commands, "delete", _delete, "delete a run")
     resuming = _command(commands, "resume", _resume, "go on with a run from its last checkpoint")
     comparing_ = _command(commands, "compare", _compare, "runs beside each other")
-    checking = _command(commands, "doctor", _doctor, "versions, device, data sets, browser")
+    checking = _command(commands, "doctor", _doctor, "versions, device, data sets, browser, and how the runs are")
+    checking.add_argument("--repair", action="store_true", help="mend what can be mended without losing anything")
+    checking.add_argument(
+        "--bundle", type=Path, metavar="FILE.zip", help="write what a report about a fault needs; no data, no weights"
+    )
     for one in (listing, showing, deleting, resuming, comparing_, checking):
         one.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
     for one in (showing, deleting, resuming):
@@ -151,10 +156,24 @@ def _run(args: argparse.Namespace) -> int:
         "benchmark", "scenario", "method", "network", "sparsity", "tasks", "epochs", "train_limit", "seed",
         "device", "threads", "name",
     )  # fmt: skip
-    settings = dict(map(config.parse_setting, args.set)) | {
-        key: getattr(args, key) for key in keys if getattr(args, key) is not None
-    }
-    return computing.run_new(store, config.read_config(args.config, settings), args.data, as_json=args.json)
+    settings = _settings(args.set) | {key: getattr(args, key) for key in keys if getattr(args, key) is not None}
+    return computing.run_new(store, _config_of(args.config, settings), args.data, as_json=args.json)
+
+
+def _settings(texts: Sequence[str]) -> dict[str, Any]:
+    try:
+        return dict(map(config.parse_setting, texts))
+    except RecursionError:
+        raise InputError("a setting of --set is nested too deeply; no setting is") from None
+
+
+def _config_of(path: Path | None, settings: dict[str, Any]) -> config.RunConfig:
+    if path is not None and path.is_file() and path.stat().st_size > MOST_CONFIG_BYTES:
+        raise InputError(f"config file {path} is larger than {MOST_CONFIG_BYTES} bytes; this is no config")
+    try:
+        return config.read_config(path, settings)
+    except RecursionError:
+        raise InputError(f"config file {path} is nested too deeply; this is no config") from None
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -173,7 +192,7 @@ def _analyse(args: argparse.Namespace) -> int:
     store = RunStore(args.runs)
     run_id = store.resolve(args.run)
     _adopt(store, run_id, args.held_lock)
-    settings = dict(map(config.parse_setting, args.set))
+    settings = _settings(args.set)
     if args.points is not None:
         if args.kind not in _POINTS:
             raise InputError(f"--points has no meaning for {args.kind}; use it with {', '.join(_POINTS)}")
@@ -278,9 +297,11 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from esacl import doctor
+    from esacl import bundle, doctor
 
-    found = doctor.examine(args.runs, args.data)
+    found = doctor.examine(args.runs, args.data, repair=args.repair)
+    if args.bundle is not None:
+        bundle.write_bundle(RunStore(args.runs), found, args.bundle)
     print(json.dumps(found) if args.json else doctor.as_text(found))
     return 0
 

@@ -13,7 +13,7 @@ from typing import Any
 from esacl import machine
 from esacl.arrays import write_arrays
 from esacl.checkpoints import Place, drop_later, place_of, write_checkpoint
-from esacl.durable import replace_json
+from esacl.durable import leftovers, replace_json
 from esacl.errors import InputError, RunFailure, RunUnreadable
 from esacl.events import (
     ArrayRecorded,
@@ -30,6 +30,10 @@ from esacl.events import (
 from esacl.records import read_config_file, read_measured
 
 MEASURED_EVERY = 1.0  # seconds
+RESERVE, RESERVE_BYTES = ".reserve", 16 * 1024  # kept free for the last event and `done.json`
+_NO_MEMORY = (
+    "can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED",
+)  # fmt: skip
 
 
 class Lines:
@@ -80,8 +84,12 @@ class Recorder:
         place = place_of(folder / "checkpoints", start) if start is not None else Place(0, 0)
         self._lines = Lines(folder / "events.jsonl", place)
         drop_later(folder / "checkpoints", start)
+        for path in leftovers(folder):
+            path.unlink(missing_ok=True)
         (folder / "done.json").unlink(missing_ok=True)
         replace_json(folder / "machine.json", machine.facts())
+        self._reserve = folder / RESERVE
+        self._reserve.write_bytes(b"\0" * RESERVE_BYTES)
         self._seconds_before = self._cut_measured(place)
         self._begun = self._measured_at = time.monotonic()
 
@@ -142,6 +150,8 @@ class Recorder:
     def _end(self, event: Event, status: str) -> Event:
         if not self._ended:
             with contextlib.suppress(OSError):
+                self._reserve.unlink(missing_ok=True)  # where the disk is full, this is the room to say so
+            with contextlib.suppress(OSError):
                 self._lines.append(event)
             with contextlib.suppress(OSError):
                 self._finish(status, event.error if isinstance(event, Failed) else "")
@@ -150,7 +160,9 @@ class Recorder:
     def _finish(self, status: str, detail: str) -> None:
         self._ended = True
         (self.folder / "CANCEL").unlink(missing_ok=True)
-        self._stamp()
+        self._reserve.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._stamp()
         self._lines.sync()
         done = {"status": status, "detail": detail, "events": self._lines.place.lines}
         replace_json(self.folder / "done.json", done)
@@ -256,7 +268,8 @@ def _close(stream: Iterable[Event]) -> None:
 def _is_out_of_memory(error: Exception) -> bool:
     # torch's own error is known by its name, so that this half need not load torch.
     names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"MemoryError", "OutOfMemoryError"})
+    told = isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or told
 
 
 def _is_foreseen(error: Exception) -> bool:

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import esacl
+from esacl import jobs, logs, machine
 from esacl.errors import InputError
+from esacl.store import RunStore
 
 DEFAULT_PORT, DEFAULT_ADDRESS = 8501, "127.0.0.1"
 
@@ -24,6 +26,10 @@ def serve(runs: Path, data: Path | None, options: Sequence[str]) -> int:
     if importlib.util.find_spec("streamlit") is None:
         raise InputError("streamlit is not installed; `pip install -r requirements.txt` installs it")
     _check_port(option(options, "server.port"), option(options, "server.address") or DEFAULT_ADDRESS)
+    store = RunStore(runs.absolute())
+    if runs.is_dir():
+        logs.note(logs.server_log(store.root), "server", versions=machine.facts()["versions"])
+    jobs.recover(store)  # what was owed when the last server, or the machine, went down
     os.environ["ESACL_RUNS"] = str(runs.absolute())
     if data is not None:
         os.environ["ESACL_DATA"] = str(data.absolute())

@@ -23,6 +23,7 @@ from esacl.config import RunConfig
 from esacl.durable import read_json, replace_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Cancelled, CheckpointReady, Event, Failed, RunFinished
+from esacl.formats import numbered
 from esacl.recording import Recorder, array_name, keep_analysis
 from esacl.records import RunRecord, Status, Tail, read_config_file, read_events, read_measured
 from esacl.workers import Workers
@@ -48,7 +49,7 @@ class RunStore:
         temporary = self.root / f".new-{stem}-{os.getpid()}-{time.monotonic_ns()}"
         try:
             temporary.mkdir(parents=True)
-            replace_json(temporary / "config.json", config.to_dict())
+            replace_json(temporary / "config.json", numbered(config.to_dict()))
             for number in range(1, 10_000):
                 run_id = stem if number == 1 else f"{stem}-{number}"
                 if (self.root / run_id).exists():
@@ -167,7 +168,7 @@ class RunStore:
             return Status("lost", "its process died; resume it to go on from its checkpoint")
         device = str(self.workers.about(run_id).get("waiting_for") or "")
         if device:
-            return Status("queued", f"waits for {device}", self.workers.position(run_id, device, self.ids()))
+            return Status("queued", f"waits for {device}", self.workers.position(run_id))
         return Status("running" if _has_started(folder) else "loading")
 
     def analysis_status(self, run_id: str) -> Status | None:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from small_stream import CONFIG, SmallStream
 
-from esacl import computing, jobs, locks
+from esacl import jobs, locks, stopping
 from esacl.config import RunConfig
 from esacl.durable import replace_json
 from esacl.errors import InputError
@@ -85,7 +85,7 @@ def test_a_step_that_takes_long_is_interrupted_by_the_flag(store):
     store.cancel(run_id)
 
     def step() -> None:
-        with computing._stopping(store, run_id):
+        with stopping.on_request(store, run_id):
             time.sleep(300)
 
     with pytest.raises(KeyboardInterrupt):

@@ -26,6 +26,9 @@ RECORD = {
     "esacl.durable": (),
     "esacl.strict_json": (),
     "esacl.locks": (),
+    "esacl.logs": (),
+    "esacl.formats": (),
+    "esacl.tickets": (),
     "esacl.machine": (),
     "esacl.arrays": (),
     "esacl.checkpoints": ("safetensors",),
@@ -46,8 +49,12 @@ COMMANDS = {
     "esacl.computing": ("torch",),  # inside a function
     "esacl.progress": ("tqdm",),
     "esacl.viewing": (),
+    "esacl.stopping": (),
+    "esacl.resuming": (),
     "esacl.serving": (),
     "esacl.doctor": ("torch",),  # inside a function
+    "esacl.checkup": (),
+    "esacl.bundle": (),
 }
 STORE = {"esacl.store", "esacl.recording", "esacl.records", "esacl.durable", "esacl.arrays", "esacl.checkpoints"}
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "types", "base"}
