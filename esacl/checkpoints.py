@@ -71,6 +71,16 @@ def newest(folder: Path) -> tuple[CheckpointReady, Place] | None:
     return None
 
 
+def verify(folder: Path) -> None:
+    """Read every checkpoint.
+
+    Raises:
+        RunUnreadable: one of them cannot be read.
+    """
+    for path in _newest_first(folder):
+        _read(path)
+
+
 def place_of(folder: Path, state: CheckpointReady) -> Place:
     """Where the kept checkpoint `state` stands.
 

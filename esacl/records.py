@@ -10,6 +10,7 @@ from esacl.config import RunConfig
 from esacl.durable import read_bounded, read_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Event, from_line
+from esacl.labels import label_of
 from esacl.protocols import BENCHMARKS
 
 MOST_EVENT_BYTES = 512 * 2**20
@@ -137,7 +138,7 @@ def _whole_lines(path: Path) -> bytes:
 
 
 def read_config_file(folder: Path) -> RunConfig:
-    """The config of a run's folder.
+    """The config of a run's folder, under the name that the run has now.
 
     Raises:
         RunUnreadable: missing, damaged, or of another version.
@@ -145,9 +146,11 @@ def read_config_file(folder: Path) -> RunConfig:
     path = folder / "config.json"
     fields = read_json(path)
     try:
-        return RunConfig.from_dict(_as_then(fields))
+        config = RunConfig.from_dict(_as_then(fields))
     except InputError as error:
         raise RunUnreadable(f"{path}: {error}; the run may come from another version") from None
+    name = label_of(folder)
+    return config if name is None else config.model_copy(update={"name": name})
 
 
 def _as_then(fields: Any) -> Any:

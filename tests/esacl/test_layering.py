@@ -25,6 +25,7 @@ RECORD = {
     "esacl.metrics": (),
     "esacl.durable": (),
     "esacl.strict_json": (),
+    "esacl.labels": (),
     "esacl.locks": (),
     "esacl.machine": (),
     "esacl.arrays": (),
@@ -32,7 +33,11 @@ RECORD = {
     "esacl.records": (),
     "esacl.workers": (),
     "esacl.recording": (),
+    "esacl.reproducing": (),
     "esacl.store": (),
+    "esacl.trash": (),
+    "esacl.bundles": (),
+    "esacl.unpacking": (),
     "esacl.summary": (),
     "esacl.outcomes": (),
     "esacl.printing": (),
@@ -45,6 +50,7 @@ COMMANDS = {
     "esacl.cli": (),
     "esacl.computing": ("torch",),  # inside a function
     "esacl.progress": ("tqdm",),
+    "esacl.keeping": (),
     "esacl.viewing": (),
     "esacl.serving": (),
     "esacl.doctor": ("torch",),  # inside a function
