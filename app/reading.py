@@ -13,6 +13,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import language
+from app.listing import Listing, stamp
 from esacl.config import RunConfig
 from esacl.durable import read_json
 from esacl.errors import InputError, RunUnreadable
@@ -23,6 +24,7 @@ from esacl.summary import summarise
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 RECORDED = ASSETS  # where the runs that come with the project are
+NAMED = ("config.json", "label.json")  # what a run was told, and what it is called
 # What a link carries: ?run=...&sparsity=...
 SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y", "language")
 
@@ -63,35 +65,16 @@ def _store(root: str) -> RunStore:
 
 def entries() -> list[Entry]:
     """All runs: the user's, newest first, then those that came with the project."""
-    found = []
-    for recorded, store in ((False, own_runs()), (True, recorded_runs())):
-        for run_id in store.ids():
-            try:
-                found.append(_entry(run_id, recorded, store))
-            except InputError:
-                continue  # deleted while the list was read
-    return found
+    return [
+        Entry(run_id, recorded, config, status)
+        for recorded, store in ((False, own_runs()), (True, recorded_runs()))
+        for run_id, config, status in _listing(str(store.root)).read()
+    ]
 
 
-def _entry(run_id: str, recorded: bool, store: RunStore) -> Entry:
-    stamp = _stamp(store, run_id, "config.json", "done.json")
-    if stamp[-1] == -1:  # no end is noted: whether somebody works on it can change without a trace in these files
-        return Entry(run_id, recorded, _config_or_none(store, run_id), store.status(run_id))
-    config, status = _ended(str(store.root), run_id, stamp)
-    return Entry(run_id, recorded, config, status)
-
-
-def _config_or_none(store: RunStore, run_id: str) -> RunConfig | None:
-    try:
-        return store.config(run_id)
-    except InputError:
-        return None
-
-
-@st.cache_resource(show_spinner=False, max_entries=4096)
-def _ended(root: str, run_id: str, stamp: tuple[int, ...]) -> tuple[RunConfig | None, Status]:
-    store = _store(root)
-    return _config_or_none(store, run_id), store.status(run_id)
+@st.cache_resource(show_spinner=False)
+def _listing(root: str) -> Listing:
+    return Listing(_store(root))
 
 
 def record(entry: Entry) -> RunRecord:
@@ -104,12 +87,12 @@ def record(entry: Entry) -> RunRecord:
         follower = follow(entry)
         follower.poll()
         return follower.record(entry.status)
-    stamp = _stamp(entry.store, entry.run_id, "events.jsonl", "measured.jsonl", "done.json", "config.json")
-    return _record(str(entry.store.root), entry.run_id, entry.status.state, stamp)
+    mark = stamp(entry.store, entry.run_id, "events.jsonl", "measured.jsonl", "done.json", *NAMED)
+    return _record(str(entry.store.root), entry.run_id, entry.status.state, mark)
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _record(root: str, run_id: str, state: str, stamp: tuple[int, ...]) -> RunRecord:
+def _record(root: str, run_id: str, state: str, mark: tuple[int, ...]) -> RunRecord:
     return _store(root).read(run_id)
 
 
@@ -119,12 +102,12 @@ def summary(entry: Entry) -> dict[str, Any]:
     Raises:
         RunUnreadable: its folder is damaged.
     """
-    stamp = _stamp(entry.store, entry.run_id, "events.jsonl", "measured.jsonl", "done.json", "config.json")
-    return _summary(str(entry.store.root), entry.run_id, stamp)
+    mark = stamp(entry.store, entry.run_id, "events.jsonl", "measured.jsonl", "done.json", *NAMED)
+    return _summary(str(entry.store.root), entry.run_id, mark)
 
 
 @st.cache_resource(show_spinner=False, max_entries=4096)
-def _summary(root: str, run_id: str, stamp: tuple[int, ...]) -> dict[str, Any]:
+def _summary(root: str, run_id: str, mark: tuple[int, ...]) -> dict[str, Any]:
     return summarise(_store(root).read(run_id))
 
 
@@ -136,11 +119,11 @@ def arrays(entry: Entry, name: str) -> dict[str, np.ndarray] | None:
     """
     if name not in entry.store.array_names(entry.run_id):
         return None
-    return _arrays(str(entry.store.root), entry.run_id, name, _stamp(entry.store, entry.run_id, f"arrays/{name}.npz"))
+    return _arrays(str(entry.store.root), entry.run_id, name, stamp(entry.store, entry.run_id, f"arrays/{name}.npz"))
 
 
 @st.cache_resource(show_spinner=False, max_entries=128)
-def _arrays(root: str, run_id: str, name: str, stamp: tuple[int, ...]) -> dict[str, np.ndarray]:
+def _arrays(root: str, run_id: str, name: str, mark: tuple[int, ...]) -> dict[str, np.ndarray]:
     return _store(root).array(run_id, name)
 
 
@@ -150,12 +133,12 @@ def analyses(entry: Entry) -> tuple[Event, ...]:
     Raises:
         RunUnreadable: their file is damaged.
     """
-    stamp = _stamp(entry.store, entry.run_id, "analyses.jsonl")
-    return _analyses(str(entry.store.root), entry.run_id, stamp) if stamp != (-1,) else ()
+    mark = stamp(entry.store, entry.run_id, "analyses.jsonl")
+    return _analyses(str(entry.store.root), entry.run_id, mark) if mark != (-1,) else ()
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _analyses(root: str, run_id: str, stamp: tuple[int, ...]) -> tuple[Event, ...]:
+def _analyses(root: str, run_id: str, mark: tuple[int, ...]) -> tuple[Event, ...]:
     return tuple(_store(root).tail(run_id, "analyses").poll())
 
 
@@ -197,17 +180,6 @@ def follow(entry: Entry) -> Follower:
 @st.cache_resource(show_spinner=False, max_entries=32)
 def _follower(root: str, run_id: str) -> Follower:
     return Follower(_store(root), run_id)
-
-
-def _stamp(store: RunStore, run_id: str, *names: str) -> tuple[int, ...]:
-    marks = []
-    for name in names:
-        try:
-            facts = os.stat(store.root / run_id / name)
-            marks += [facts.st_mtime_ns, facts.st_size]
-        except OSError:
-            marks.append(-1)
-    return tuple(marks)
 
 
 # What pages share: kept in the session, mirrored in the link.

@@ -154,9 +154,19 @@ class RunStore:
 
     def status(self, run_id: str) -> Status:
         """How the run stands; never raises for a corrupt folder, which is `unreadable` with the reason."""
+        return self.look(run_id)[1]
+
+    def look(self, run_id: str) -> tuple[RunConfig | None, Status]:
+        """The run's config, None where it cannot be read, and how the run stands."""
         folder = self.folder(run_id)
         try:
-            read_config_file(folder)
+            config = read_config_file(folder)
+        except RunUnreadable as error:
+            return None, Status("unreadable", str(error))
+        return config, self._standing(run_id, folder)
+
+    def _standing(self, run_id: str, folder: Path) -> Status:
+        try:
             if (folder / "done.json").exists():
                 done = read_json(folder / "done.json")
                 if done.get("status") not in ("finished", "failed", "cancelled"):

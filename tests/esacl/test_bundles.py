@@ -309,7 +309,7 @@ def test_content_that_no_run_has(store, bundle, name, content, part):
     ("manifest", "part"),
     [
         ({"format": "another"}, "does not say"),
-        ({"version": 2}, "of version '2' and this EsaCL reads 1"),
+        ({"version": 2}, "of version '2', this EsaCL reads 1"),
         ({"version": None}, "of version"),
         ({"run": "../evil"}, "no id of a run"),
         ({"run": "x" * 300}, "no id of a run"),
