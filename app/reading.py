@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import numpy as np
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import language
+from app.glance import Glance
+from app.glance import glance as read_glance
 from app.listing import Listing, stamp
 from esacl.config import RunConfig
 from esacl.durable import read_json
@@ -109,6 +112,17 @@ def summary(entry: Entry) -> dict[str, Any]:
 @st.cache_resource(show_spinner=False, max_entries=4096)
 def _summary(root: str, run_id: str, mark: tuple[int, ...]) -> dict[str, Any]:
     return summarise(_store(root).read(run_id))
+
+
+def glance(entry: Entry) -> Glance:
+    """What a row of the gallery shows of a run."""
+    mark = stamp(entry.store, entry.run_id, "events.jsonl", *NAMED)
+    return _glance(str(entry.store.root), entry.run_id, mark, entry.config)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4096)
+def _glance(root: str, run_id: str, mark: tuple[int, ...], _config: RunConfig | None) -> Glance:
+    return read_glance(_store(root), run_id, _config)
 
 
 def arrays(entry: Entry, name: str) -> dict[str, np.ndarray] | None:
@@ -230,6 +244,11 @@ def remember(name: str, value: Any) -> None:
         st.session_state[name] = value
 
 
+def refill(key: str, value: Any) -> None:
+    """Set a control that is drawn on another page, None included."""
+    st.session_state[key] = value
+
+
 def _language() -> str | None:
     """The language that the reader chose; None outside of a session and until somebody chooses."""
     if get_script_run_ctx(suppress_warning=True) is None:
@@ -265,9 +284,23 @@ def task(tasks: int, default: int) -> int:
         return default
 
 
+def address(path: str, entry: Entry) -> str:
+    """A link to a page that restores what this session looks at: the run, the sparsity, the task, the axes."""
+    given = {name: str(value) for name in SHARED if (value := st.session_state.get(name)) is not None}
+    here = urlsplit(st.context.url or "")
+    folder = here.path.rpartition("/")[0]
+    return urlunsplit((here.scheme, here.netloc, f"{folder}/{path}", urlencode({**given, "run": entry.run_id}), ""))
+
+
 def current(entry: Entry | None) -> None:
     """Note the run that this script run shows."""
     st.session_state["_entry"] = entry
+
+
+def shown() -> Entry | None:
+    """The run that this script run shows, readable or not; None where there is none."""
+    entry: Entry | None = st.session_state.get("_entry")
+    return entry
 
 
 def chosen() -> Entry:
@@ -277,7 +310,7 @@ def chosen() -> Entry:
         NoRun: there is none at all.
         RunUnreadable: its folder cannot be read.
     """
-    entry: Entry | None = st.session_state.get("_entry")
+    entry = shown()
     if entry is None:
         raise NoRun("There is no run yet: start one on the Run page, or with `esacl run`.")
     if entry.config is None or entry.status.state == "unreadable":
