@@ -19,7 +19,8 @@ _STYLE = """
   --st-font: system-ui, sans-serif; --st-heading-font: Georgia, serif;
   --st-primary-color: light-dark(#1f6aa5, #62a8e0); }
 body { font: 16px/1.55 system-ui, sans-serif; max-width: 74rem; margin: 2.2rem auto; padding: 0 1.2rem; }
-h1, h2 { font-family: Georgia, serif; font-weight: 500; line-height: 1.25; text-wrap: balance; overflow-wrap: anywhere; }
+h1, h2 { font-family: Georgia, serif; font-weight: 500; line-height: 1.25; text-wrap: balance;
+  overflow-wrap: anywhere; }
 h2 { margin: 2.6rem 0 .7rem; padding-top: .8rem; border-top: 1px solid #8884; }
 p { max-width: 46rem; overflow-wrap: anywhere; } .small { font-size: .88rem; opacity: .8; }
 .numbers { display: flex; flex-wrap: wrap; gap: 1rem 2.2rem; margin: 1.4rem 0; }

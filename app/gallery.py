@@ -77,7 +77,7 @@ def ask(found: Sequence[Entry]) -> Sought:
             key="seek-words",
             max_chars=200,
             placeholder=text("name, id, setting, e.g. seed 3"),
-            width=260,
+            width=230,
             **keep,
         )
         method = _filter(text("Method"), {name: palette.written(name) for name in methods}, "method")
@@ -93,7 +93,7 @@ def _filter(label: str, options: Mapping[str, str], name: str) -> str:
         names,
         format_func=lambda one: options.get(one) or text("all"),
         key=f"seek-{name}-{len(names)}",
-        width=170,
+        width=150,
         persist_state="session",
     )
 
@@ -154,7 +154,8 @@ def _row(entry: Entry, glance: Glance) -> dict[str, Any]:
     more = [when(entry)]
     more += [] if state(entry) == "finished" else [said]
     more += [text("imported")] if glance.imported else []
-    cells = [percent(glance.accuracy), removed or "–", number(glance.flops), "\n".join(more)]
+    reached = percent(glance.accuracy)
+    cells = [reached, removed or "–", number(glance.flops), "\n".join(more)]
     return {
         "id": entry.run_id,
         "name": name,
@@ -164,7 +165,7 @@ def _row(entry: Entry, glance: Glance) -> dict[str, Any]:
         "look": palette.look(method),
         "dash": palette.dash(method),
         "cells": cells,
-        "spoken": ", ".join([name, about, text("accuracy %(value)s", value=cells[0]), said, more[0]]),
+        "spoken": f"{name}, {about}, {text('accuracy %(value)s', value=reached)}, {said}, {' '.join(more[0].split())}",
     }
 
 
@@ -173,7 +174,7 @@ def when(entry: Entry) -> str:
     if entry.recorded:
         return text("with the project")
     found = re.match(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)", entry.run_id)
-    return "{}-{}-{} {}:{}".format(*found.groups()) if found else "–"
+    return "{}-{}-{}\n{}:{}".format(*found.groups()) if found else "–"
 
 
 def _page(sought: Sought, count: int) -> int:

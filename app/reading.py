@@ -67,12 +67,12 @@ def _store(root: str) -> RunStore:
 
 
 def entries() -> list[Entry]:
-    """All runs: the user's, newest first, then those that came with the project."""
-    return [
-        Entry(run_id, recorded, config, status)
-        for recorded, store in ((False, own_runs()), (True, recorded_runs()))
-        for run_id, config, status in _listing(str(store.root)).read()
-    ]
+    """All runs: the user's, newest first, then those that came with the project and were not taken in."""
+    found: dict[str, Entry] = {}
+    for recorded, store in ((False, own_runs()), (True, recorded_runs())):
+        for run_id, config, status in _listing(str(store.root)).read():
+            found.setdefault(run_id, Entry(run_id, recorded, config, status))
+    return list(found.values())
 
 
 @st.cache_resource(show_spinner=False)

@@ -1,4 +1,4 @@
-"""What can be done with the chosen run: rename, duplicate, delete and undo, export and import, copy what reproduces it."""
+"""What can be done with the chosen run: rename, duplicate, delete, undo, export, import, copy what starts it again."""
 
 import io
 from collections.abc import Callable

@@ -21,7 +21,7 @@ from app.language import text
 from app.reading import Entry
 from app.wording import number, percent, points, size
 from esacl.errors import InputError
-from esacl.events import Event
+from esacl.events import Evaluated, Event
 from esacl.records import RunRecord
 from esacl.reproducing import as_command, as_toml
 from esacl.store import RunStore
@@ -86,8 +86,8 @@ def _head(document: Document, run: _Run) -> None:
     entry = Entry(record.run_id, False, config, status)
     document.paragraph(f"{config.benchmark} · {widgets.facts_line(entry, record)}", small=True)
     if status.state != "finished":
-        said = f"{widgets.STATES[status.state]}. {_without_folder(status.detail, run.store)}"
-        document.paragraph(text("This run %(state)s Everything here is as far as it came.", state=said))
+        how, why = widgets.STATES[status.state], _without_folder(status.detail, run.store)
+        document.paragraph(text("This run %(how)s. What is here is as far as it came. %(why)s", how=how, why=why))
     found = results.transfer(summary["accuracy_matrix"], config)
     cost = summary["cost"]
     dense = cost["train_flops_dense_sgd"]
@@ -158,6 +158,9 @@ def _sparsity(document: Document, run: _Run) -> None:
         text("One cut of the network of task %(task)d at each level, and no training after it.", task=run.last + 1)
     )
     document.figures(downloads.part(*shown, scrub=scrub))
+    histogram = run.arrays(f"histogram-t{run.last}")
+    if histogram is not None:
+        document.figures(downloads.part(sparsity.weights(frames.histogram(histogram), target)))
     cuts = frames.pruning(run.record.events)
     if not cuts.empty:
         _grid(document, frames.cuts(cuts), text("The cut of each task in numbers"))
@@ -171,6 +174,7 @@ def _curvature(document: Document, run: _Run) -> None:
     tasks, title = run.record.config.tasks, text("before and after the cut")
     shown = [curvature.tops(found, tasks, title, measure=measure) for measure in curvature.MEASURES]
     document.figures(downloads.part(*shown))
+    document.figures(downloads.part(curvature.legend(), curvature.spectrum(found, run.last)))
     document.paragraph(
         text(
             "The largest eigenvalue of the Hessian of the mean loss. λₘₐₓ changes when a network is merely rescaled, "
@@ -189,13 +193,13 @@ def _landscape(document: Document, run: _Run) -> None:
     for plane in planes.planes(arrays).values():
         low, high = planes.limits([plane])
         axes = f"→ {planes.axis_title(plane.x_name)}; ↑ {planes.axis_title(plane.y_name)}"
-        scale = text("loss %(low)s (dark) to %(high)s (light), logarithmic", low=number(low), high=number(high))
+        scale = text("Loss %(low)s (dark) to %(high)s (light), logarithmic", low=number(low), high=number(high))
         caption = f"{plane.title.capitalize()}. {axes}. {scale}. {planes.facts(plane)}."
         drawn.append({**planes.picture(plane, width=420, height=280), "caption": caption})
     document.figures(downloads.part(*drawn))
     document.figures(downloads.part(slices.along_pruning(arrays, "loss"), slices.random_lines(arrays, "loss")))
     document.paragraph(
-        text("Task %(task)d. Each is a slice, not the whole landscape; each picture has its own scale.", task=run.last + 1)
+        text("Task %(n)d. Each is a slice, not the whole landscape; each picture has its own scale.", n=run.last + 1)
     )
 
 
@@ -208,10 +212,17 @@ def _selection(document: Document, run: _Run) -> None:
     first = pool.sort_values("score", ascending=False)
     images = selection.thumbnails(first, arrays["thumbnails"]) if "thumbnails" in arrays else None
     estimates = selection.estimates(frames.estimates(arrays)) if "estimate_names" in arrays else None
-    document.figures(downloads.part(images, selection.scores(pool), estimates, selection.balance(frames.balance(pool))))
-    chosen = int(pool["chosen"].sum())
-    said = text("%(chosen)d of %(pool)d images were chosen, framed here; highest scores first.", chosen=chosen, pool=len(pool))
-    document.paragraph(said)
+    classes = sorted(pool["class_name"].unique())
+    for pair in (
+        (images, selection.scores(pool)),
+        (estimates, selection.balance(frames.balance(pool))),
+        (selection.embedding(pool, classes),),
+    ):
+        document.figures(downloads.part(*pair))
+    chosen, every = int(pool["chosen"].sum()), len(pool)
+    document.paragraph(
+        text("%(chosen)d of %(all)d images were chosen, framed here; highest scores first.", chosen=chosen, all=every)
+    )
 
 
 def _cost(document: Document, run: _Run) -> None:
@@ -221,7 +232,8 @@ def _cost(document: Document, run: _Run) -> None:
     document.heading(text("What did it cost?"))
     events, total = run.record.events, cost["train_flops"]
     dense = cost["train_flops_dense_sgd"]
-    bars = [costs.bars(bills.rivals(cost, events), "FLOPs of training", "FLOPs", number, against=dense, against_name="dense SGD")]
+    rivals = bills.rivals(cost, events)
+    bars = [costs.bars(rivals, "FLOPs of training", "FLOPs", number, against=dense, against_name="dense SGD")]
     kept = bills.kept(cost, events)
     if kept:
         against = kept[-1].value
@@ -244,29 +256,25 @@ def _provenance(document: Document, run: _Run) -> None:
     document.heading(text("Where these numbers come from"))
     hardware = {name: value for name, value in (summary["hardware"] or {}).items() if value}
     if "memory_bytes" in hardware:
-        hardware["memory_bytes"] = size(hardware["memory_bytes"])
+        hardware["memory"] = size(hardware.pop("memory_bytes"))
     versions = {name: version for name, version in (summary["versions"] or {}).items() if version}
-    tested = next((row for row in (_tested(record),) if row), "–")
     rows = [
         (text("run"), record.run_id),
         (text("settings, digest"), record.config.digest),
         (text("seed"), str(record.config.seed)),
-        (text("images judged"), tested),
-        *((f"{name}", str(value)) for name, value in hardware.items()),
-        *((f"{name}", str(value)) for name, value in versions.items()),
+        (text("images judged"), _tested(record)),
+        *((name.replace("_", " "), str(value)) for name, value in {**hardware, **versions}.items()),
         (text("this file"), time.strftime("%Y-%m-%d")),
     ]
-    document.table((text("what"), text("value")), [(str(a), str(b)) for a, b in rows])
+    document.table((text("what"), text("value")), rows)
     document.paragraph(text("The same run on the command line:"))
     document.code(as_command(record.config))
     document.code(as_toml(record.config), about=text("Every setting, as TOML"))
 
 
 def _tested(record: RunRecord) -> str:
-    from esacl.events import Evaluated
-
     counts = [e.examples for e in record.events if isinstance(e, Evaluated) and e.after == -1]
-    return f"{sum(counts):,}".replace(",", " ") if counts else ""
+    return f"{sum(counts):,}".replace(",", " ") if counts else "–"
 
 
 def _grid(document: Document, frame: pd.DataFrame, about: str) -> None:

@@ -157,12 +157,15 @@ def _manifest(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> dict[str, An
     if version != VERSION:
         raise _Refused(f"it is of version {str(version)[:20]!r}, this EsaCL reads {VERSION}; use the one that wrote it")
     files = manifest.get("files")
-    listed = isinstance(files, list) and all(isinstance(one, dict) for one in files)
-    if not listed or not all(isinstance(one.get("path"), str) for one in files):
+    if not isinstance(files, list) or not all(map(_is_listed, files)):
         raise _Refused(f"its {MANIFEST} lists no files")
     if len({one["path"] for one in files}) != len(files):
         raise _Refused(f"its {MANIFEST} lists a file twice")
     return manifest
+
+
+def _is_listed(one: object) -> bool:
+    return isinstance(one, dict) and isinstance(one.get("path"), str)
 
 
 def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, listed: Mapping[str, Any]) -> None:

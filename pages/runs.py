@@ -6,7 +6,7 @@ from app.language import text
 st.title(text("All runs"))
 entry, found = reading.shown(), reading.entries()
 run_panel.news()
-left, right = st.columns([5, 3], gap="large")
+left, right = st.columns([2, 1], gap="large")
 with left:
     if found:
         gallery.show(found, entry)
