@@ -7,10 +7,11 @@ import streamlit as st
 
 from app import frames, reading, results, widgets
 from app.figures import accuracy, costs, training
+from app.language import text
 from app.progress import Progress, progress
 from app.reading import Entry
 from app.wording import number, percent, points, size
-from esacl import jobs, normalisation
+from esacl import jobs, normalisation, trash
 from esacl.errors import InputError
 from esacl.events import RunStarted, TaskStarted
 from esacl.records import RunRecord, Status
@@ -121,7 +122,7 @@ def _buttons(entry: Entry, status: Status) -> None:
     if status.state in ("cancelled", "failed", "lost"):
         row.button("Resume", key="resume", type="primary", on_click=_try, args=(jobs.resume, entry))
     with row.popover("Delete …"):
-        st.write("Its folder is deleted for good.")
+        st.write(text("For seven days the Runs page can bring it back."))
         st.button("Delete this run", key="delete", on_click=_try, args=(_delete, entry))
 
 
@@ -133,7 +134,8 @@ def _try(action: Callable[..., None], entry: Entry) -> None:
 
 
 def _delete(store: RunStore, run_id: str) -> None:
-    store.delete(run_id)
+    trash.discard(store, run_id)
+    reading.remember("deleted", run_id)
     reading.share("run", None)
 
 

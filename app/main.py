@@ -9,6 +9,7 @@ from esacl.errors import InputError, RunFailure
 
 PAGES = {  # file -> (title, path in the address)
     "start": ("Overview", ""),
+    "runs": ("Runs", "runs"),
     "run": ("Run", "run"),
     "forgetting": ("Forgetting", "forgetting"),
     "sparsity": ("Sparsity", "sparsity"),
@@ -30,6 +31,7 @@ def main() -> None:
         for name, (title, path) in PAGES.items()
     ]
     page = st.navigation(pages, position="top")
+    reading.remember("_pages", {path: title for title, path in PAGES.values()})
     try:
         reading.current(pickers.run_picker(reading.entries()))
         page.run()

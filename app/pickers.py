@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import reading, results
+from app.language import text
 from app.reading import Entry
 from app.widgets import STATES, method_name, say
 from esacl.errors import InputError
 from esacl.records import RunRecord
+
+OFFERED = 200  # runs; a longer list nobody reads, and every page would carry it
 
 
 def run_picker(found: Sequence[Entry]) -> Entry | None:
@@ -25,17 +28,26 @@ def run_picker(found: Sequence[Entry]) -> Entry | None:
     current = asked or first_choice(found).run_id
     reading.remember("run", current)
     reading.remember("_run", current)
-    names = labels(found)
+    names = labels(offered(found, current))
+    more = len(found) - len(names)
     st.selectbox(
         "Run",
-        list(by_id),
+        list(names),
         format_func=lambda run_id: names[run_id],
         key="_run",
         on_change=reading.choose,
         args=("run", "_run"),
         width=680,
+        help=text("%(more)d older runs are on the Runs page.", more=more) if more else None,
     )
     return by_id[current]
+
+
+def offered(found: Sequence[Entry], current: str, most: int = OFFERED) -> list[Entry]:
+    """What a picker lists: the newest, the chosen one, and those that came with the project."""
+    own = [entry for entry in found if not entry.recorded]
+    kept = {entry.run_id for entry in own[:most]} | {current}
+    return [entry for entry in found if entry.recorded or entry.run_id in kept]
 
 
 def first_choice(found: Sequence[Entry]) -> Entry:

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import numpy as np
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import language
+from app.glance import Glance
+from app.glance import glance as read_glance
+from app.listing import Listing, stamp
 from esacl import jobs
 from esacl.config import RunConfig
 from esacl.durable import read_json
@@ -24,6 +28,7 @@ from esacl.summary import summarise
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 RECORDED = ASSETS  # where the runs that come with the project are
+NAMED = ("config.json", "label.json")  # what a run was told, and what it is called
 # What a link carries: ?run=...&sparsity=...
 SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y", "language")
 
@@ -70,36 +75,17 @@ def _store(root: str) -> RunStore:
 
 
 def entries() -> list[Entry]:
-    """All runs: the user's, newest first, then those that came with the project."""
-    found = []
+    """All runs: the user's, newest first, then those that came with the project and were not taken in."""
+    found: dict[str, Entry] = {}
     for recorded, store in ((False, own_runs()), (True, recorded_runs())):
-        for run_id in store.ids():
-            try:
-                found.append(_entry(run_id, recorded, store))
-            except InputError:
-                continue  # deleted while the list was read
-    return found
+        for run_id, config, status in _listing(str(store.root)).read():
+            found.setdefault(run_id, Entry(run_id, recorded, config, status))
+    return list(found.values())
 
 
-def _entry(run_id: str, recorded: bool, store: RunStore) -> Entry:
-    stamp = _stamp(store, run_id, "config.json", "done.json")
-    if stamp[-1] == -1:  # no end is noted: whether somebody works on it can change without a trace in these files
-        return Entry(run_id, recorded, _config_or_none(store, run_id), store.status(run_id))
-    config, status = _ended(str(store.root), run_id, stamp)
-    return Entry(run_id, recorded, config, status)
-
-
-def _config_or_none(store: RunStore, run_id: str) -> RunConfig | None:
-    try:
-        return store.config(run_id)
-    except InputError:
-        return None
-
-
-@st.cache_resource(show_spinner=False, max_entries=4096)
-def _ended(root: str, run_id: str, stamp: tuple[int, ...]) -> tuple[RunConfig | None, Status]:
-    store = _store(root)
-    return _config_or_none(store, run_id), store.status(run_id)
+@st.cache_resource(show_spinner=False)
+def _listing(root: str) -> Listing:
+    return Listing(_store(root))
 
 
 def record(entry: Entry) -> RunRecord:
@@ -112,12 +98,12 @@ def record(entry: Entry) -> RunRecord:
         follower = follow(entry)
         follower.poll()
         return follower.record(entry.status)
-    stamp = _stamp(entry.store, entry.run_id, "events.jsonl", "measured.jsonl", "done.json", "config.json")
-    return _record(str(entry.store.root), entry.run_id, entry.status.state, stamp)
+    mark = stamp(entry.store, entry.run_id, "events.jsonl", "measured.jsonl", "done.json", *NAMED)
+    return _record(str(entry.store.root), entry.run_id, entry.status.state, mark)
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _record(root: str, run_id: str, state: str, stamp: tuple[int, ...]) -> RunRecord:
+def _record(root: str, run_id: str, state: str, mark: tuple[int, ...]) -> RunRecord:
     return _store(root).read(run_id)
 
 
@@ -127,13 +113,24 @@ def summary(entry: Entry) -> dict[str, Any]:
     Raises:
         RunUnreadable: its folder is damaged.
     """
-    stamp = _stamp(entry.store, entry.run_id, "events.jsonl", "measured.jsonl", "done.json", "config.json")
-    return _summary(str(entry.store.root), entry.run_id, stamp)
+    mark = stamp(entry.store, entry.run_id, "events.jsonl", "measured.jsonl", "done.json", *NAMED)
+    return _summary(str(entry.store.root), entry.run_id, mark)
 
 
 @st.cache_resource(show_spinner=False, max_entries=4096)
-def _summary(root: str, run_id: str, stamp: tuple[int, ...]) -> dict[str, Any]:
+def _summary(root: str, run_id: str, mark: tuple[int, ...]) -> dict[str, Any]:
     return summarise(_store(root).read(run_id))
+
+
+def glance(entry: Entry) -> Glance:
+    """What a row of the gallery shows of a run."""
+    mark = stamp(entry.store, entry.run_id, "events.jsonl", *NAMED)
+    return _glance(str(entry.store.root), entry.run_id, mark, entry.config)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4096)
+def _glance(root: str, run_id: str, mark: tuple[int, ...], _config: RunConfig | None) -> Glance:
+    return read_glance(_store(root), run_id, _config)
 
 
 def arrays(entry: Entry, name: str) -> dict[str, np.ndarray] | None:
@@ -144,11 +141,11 @@ def arrays(entry: Entry, name: str) -> dict[str, np.ndarray] | None:
     """
     if name not in entry.store.array_names(entry.run_id):
         return None
-    return _arrays(str(entry.store.root), entry.run_id, name, _stamp(entry.store, entry.run_id, f"arrays/{name}.npz"))
+    return _arrays(str(entry.store.root), entry.run_id, name, stamp(entry.store, entry.run_id, f"arrays/{name}.npz"))
 
 
 @st.cache_resource(show_spinner=False, max_entries=128)
-def _arrays(root: str, run_id: str, name: str, stamp: tuple[int, ...]) -> dict[str, np.ndarray]:
+def _arrays(root: str, run_id: str, name: str, mark: tuple[int, ...]) -> dict[str, np.ndarray]:
     return _store(root).array(run_id, name)
 
 
@@ -158,12 +155,12 @@ def analyses(entry: Entry) -> tuple[Event, ...]:
     Raises:
         RunUnreadable: their file is damaged.
     """
-    stamp = _stamp(entry.store, entry.run_id, "analyses.jsonl")
-    return _analyses(str(entry.store.root), entry.run_id, stamp) if stamp != (-1,) else ()
+    mark = stamp(entry.store, entry.run_id, "analyses.jsonl")
+    return _analyses(str(entry.store.root), entry.run_id, mark) if mark != (-1,) else ()
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _analyses(root: str, run_id: str, stamp: tuple[int, ...]) -> tuple[Event, ...]:
+def _analyses(root: str, run_id: str, mark: tuple[int, ...]) -> tuple[Event, ...]:
     return tuple(_store(root).tail(run_id, "analyses").poll())
 
 
@@ -205,17 +202,6 @@ def follow(entry: Entry) -> Follower:
 @st.cache_resource(show_spinner=False, max_entries=32)
 def _follower(root: str, run_id: str) -> Follower:
     return Follower(_store(root), run_id)
-
-
-def _stamp(store: RunStore, run_id: str, *names: str) -> tuple[int, ...]:
-    marks = []
-    for name in names:
-        try:
-            facts = os.stat(store.root / run_id / name)
-            marks += [facts.st_mtime_ns, facts.st_size]
-        except OSError:
-            marks.append(-1)
-    return tuple(marks)
 
 
 # What pages share: kept in the session, mirrored in the link.
@@ -266,6 +252,11 @@ def remember(name: str, value: Any) -> None:
         st.session_state[name] = value
 
 
+def refill(key: str, value: Any) -> None:
+    """Set a control that is drawn on another page, None included."""
+    st.session_state[key] = value
+
+
 def _language() -> str | None:
     """The language that the reader chose; None outside of a session and until somebody chooses."""
     if get_script_run_ctx(suppress_warning=True) is None:
@@ -301,9 +292,23 @@ def task(tasks: int, default: int) -> int:
         return default
 
 
+def address(path: str, entry: Entry) -> str:
+    """A link to a page that restores what this session looks at: the run, the sparsity, the task, the axes."""
+    given = {name: str(value) for name in SHARED if (value := st.session_state.get(name)) is not None}
+    here = urlsplit(st.context.url or "")
+    folder = here.path.rpartition("/")[0]
+    return urlunsplit((here.scheme, here.netloc, f"{folder}/{path}", urlencode({**given, "run": entry.run_id}), ""))
+
+
 def current(entry: Entry | None) -> None:
     """Note the run that this script run shows."""
     st.session_state["_entry"] = entry
+
+
+def shown() -> Entry | None:
+    """The run that this script run shows, readable or not; None where there is none."""
+    entry: Entry | None = st.session_state.get("_entry")
+    return entry
 
 
 def chosen() -> Entry:
@@ -313,7 +318,7 @@ def chosen() -> Entry:
         NoRun: there is none at all.
         RunUnreadable: its folder cannot be read.
     """
-    entry: Entry | None = st.session_state.get("_entry")
+    entry = shown()
     if entry is None:
         raise NoRun("There is no run yet: start one on the Run page, or with `esacl run`.")
     if entry.config is None or entry.status.state == "unreadable":

@@ -1,17 +1,17 @@
 """The form that starts a run: its controls, the command that would do the same, and the click."""
 
 import platform
-import shlex
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from app import reading, widgets
+from app import duplicating, reading, widgets
 from app.figures import palette
 from esacl import jobs
 from esacl.config import BENCHMARKS, METHOD_NAMES, NETWORK_NAMES, SDP_FORM_NAMES, RunConfig, read_config
 from esacl.errors import InputError
+from esacl.reproducing import command
 
 DEFAULT = read_config(None, {})
 SIZES = {
@@ -26,8 +26,9 @@ SIZES = {
 
 def form() -> None:
     """The controls and the button."""
-    settings = _choices()
+    settings = duplicating.carried() | _choices()
     config = _checked(settings)
+    duplicating.compared(config)
     st.button(
         "Start the run",
         key="start",
@@ -46,35 +47,37 @@ def form() -> None:
             st.code(command(settings), language=None, wrap_lines=True)
 
 
-def command(settings: dict[str, Any]) -> str:
-    """The command line of the settings that differ from the defaults."""
-    options = {
-        "benchmark",
-        "scenario",
-        "method",
-        "network",
-        "sparsity",
-        "tasks",
-        "epochs",
-        "train_limit",
-        "seed",
-        "device",
-        "name",
-    }
-    words = ["esacl run"]
-    for key, value in settings.items():
-        if value is None:
-            continue
-        text = shlex.quote(str(value))
-        words.append(f"--{key.replace('_', '-')} {text}" if key in options else f"--set {key}={text}")
-    return " ".join(words)
-
-
 def devices() -> list[str]:
     """The devices of this machine, found without loading torch."""
     cards = sorted(int(path.name.removeprefix("nvidia")) for path in Path("/dev").glob("nvidia[0-9]*"))
     mac = (platform.system(), platform.machine()) == ("Darwin", "arm64")
     return ["auto", "cpu", *(f"cuda:{i}" for i in range(len(cards))), *(["mps"] if mac else [])]
+
+
+def fill(config: RunConfig) -> set[str]:
+    """Set the form to a config, as far as its controls reach; returns the settings that they stand for."""
+    benchmark, method = config.benchmark, config.method
+    usual, facts = _usual(benchmark, config.scenario, method), BENCHMARKS[benchmark]
+    chosen = {
+        "benchmark": ("new-benchmark", benchmark),
+        "scenario": (f"new-scenario-{len(facts['scenarios'])}", config.scenario),
+        "method": ("new-method", method),
+        "sparsity": (f"new-sparsity-{usual.sparsity > 0}", min(99.5, round(100 * config.sparsity, 2))),
+        "ids.fraction": ("new-ids", min(100, max(5, round(100 * config.ids.fraction)))),
+        "anchor.strength": (f"new-anchor-{usual.anchor.strength}", min(1e6, config.anchor.strength)),
+        "epochs": (f"new-epochs-{benchmark}", config.epochs),
+        "seed": ("new-seed", config.seed),
+        "device": ("new-device", config.device if config.device in devices() else "auto"),
+        "tasks": (f"new-tasks-{benchmark}", config.tasks),
+        "network": ("new-network", config.network),
+        "train_limit": ("new-limit", config.train_limit),
+        "buffer.size": ("new-buffer", config.buffer.size),
+        "sdp.form": ("new-form", config.sdp.form),
+        "name": ("new-name", config.name),
+    }
+    for key, value in chosen.values():
+        reading.refill(key, value)
+    return set(chosen)
 
 
 def _choices() -> dict[str, Any]:

@@ -86,6 +86,17 @@ def readable(folder: Path) -> dict[Path, RunUnreadable | None]:
     return found
 
 
+def verify(folder: Path) -> None:
+    """Read every checkpoint.
+
+    Raises:
+        RunUnreadable: one of them cannot be read.
+    """
+    for error in readable(folder).values():
+        if error is not None:
+            raise error
+
+
 def place_of(folder: Path, state: CheckpointReady) -> Place:
     """Where the kept checkpoint `state` stands.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from esacl import __version__, comparing, config, outcomes, printing, serving
+from esacl import __version__, comparing, config, keeping, outcomes, printing, reproducing, serving
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Evaluated
 from esacl.look import AXES, PROBES, Look
@@ -69,7 +69,6 @@ def parser() -> argparse.ArgumentParser:
     _add_analyse(commands)
     listing = _command(commands, "list", _list, "the runs that are kept, newest first")
     showing = _command(commands, "show", _show, "the result of a run")
-    deleting = _command(commands, "delete", _delete, "delete a run")
     resuming = _command(commands, "resume", _resume, "go on with a run from its last checkpoint")
     comparing_ = _command(commands, "compare", _compare, "runs beside each other")
     checking = _command(commands, "doctor", _doctor, "versions, device, data sets, browser, and how the runs are")
@@ -77,16 +76,18 @@ def parser() -> argparse.ArgumentParser:
     checking.add_argument(
         "--bundle", type=Path, metavar="FILE.zip", help="write what a report about a fault needs; no data, no weights"
     )
-    for one in (listing, showing, deleting, resuming, comparing_, checking):
+    for one in (listing, showing, resuming, comparing_, checking):
         one.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
-    for one in (showing, deleting, resuming):
+    for one in (showing, resuming):
         one.add_argument("run", metavar="RUN", help="an id, a unique prefix, or `latest`")
+    showing.add_argument("--toml", action="store_true", help="its settings, as `esacl run --config` reads them")
     resuming.add_argument("--held-lock", type=int, help=argparse.SUPPRESS)
     comparing_.add_argument("runs_to_compare", metavar="RUN", nargs="+", help="an id, a unique prefix, or `latest`")
     comparing_.add_argument("--csv", type=Path, metavar="FILE", help="write a table for spreadsheets")
     comparing_.add_argument("--html", type=Path, metavar="FILE", help="write one page with figures, complete in itself")
     comparing_.add_argument("--latex", type=Path, metavar="FILE", help="write a table for LaTeX with booktabs")
     comparing_.add_argument("--by-seed", action="store_true", help="a row a run, not a mean over seeds")
+    keeping.add(lambda name, function, text: _command(commands, name, function, text))
     serving = _command(commands, "app", _app, "open the web app; options of `streamlit run` are passed on")
     serving.set_defaults(passes_on=True)
     return top
@@ -265,15 +266,11 @@ def _show(args: argparse.Namespace) -> int:
     from esacl import computing
 
     store = RunStore(args.runs)
-    computing.print_result(store, store.resolve(args.run), as_json=args.json)
-    return 0
-
-
-def _delete(args: argparse.Namespace) -> int:
-    store = RunStore(args.runs)
     run_id = store.resolve(args.run)
-    store.delete(run_id)
-    print(json.dumps({"deleted": run_id}) if args.json else f"deleted {run_id}")
+    if args.toml:
+        print(reproducing.as_toml(store.config(run_id)), end="")
+        return 0
+    computing.print_result(store, run_id, as_json=args.json)
     return 0
 
 

@@ -11,6 +11,7 @@ from esacl.durable import read_bounded, read_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Event, from_line
 from esacl.formats import settings_of
+from esacl.labels import label_of
 
 MOST_EVENT_BYTES = 512 * 2**20
 MOST_LINE_BYTES = 2**20
@@ -138,7 +139,7 @@ def _whole_lines(path: Path) -> bytes:
 
 
 def read_config_file(folder: Path) -> RunConfig:
-    """The config of a run's folder.
+    """The config of a run's folder, under the name that the run has now.
 
     Raises:
         RunUnreadable: missing, damaged, or of another version.
@@ -146,9 +147,11 @@ def read_config_file(folder: Path) -> RunConfig:
     path = folder / "config.json"
     fields = settings_of(read_json(path), path)
     try:
-        return RunConfig.from_dict(fields)
+        config = RunConfig.from_dict(fields)
     except InputError as error:
         raise RunUnreadable(f"{path}: {error}; the run may come from another version") from None
+    name = label_of(folder)
+    return config if name is None else config.model_copy(update={"name": name})
 
 
 def read_measured(path: Path) -> tuple[dict[str, Any], ...]:

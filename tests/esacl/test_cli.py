@@ -258,7 +258,7 @@ def test_show_takes_a_prefix_and_tells_what_run_told(kept, esacl):
     assert "first" in outcome.out
 
 
-@pytest.mark.parametrize("command", ["show", "delete", "resume", "compare"])
+@pytest.mark.parametrize("command", ["show", "delete", "restore", "resume", "compare"])
 @pytest.mark.parametrize("text", ["nothing", "../x", "latest", "x\x1b[31m"])
 def test_a_run_that_is_not_there_is_one_line(esacl, command, text):
     outcome = esacl(command, text)
@@ -557,6 +557,7 @@ def test_a_command_line_that_makes_no_sense_is_one_line(esacl, arguments):
 def test_every_command_has_a_help(esacl):
     names = list(cli.parser()._subparsers._group_actions[0].choices)
     assert set(names) >= {"run", "analyse", "list", "show", "delete", "resume", "compare", "doctor", "app"}
+    assert set(names) >= {"restore", "rename", "export", "import"}
     for name in names:
         outcome = esacl(name, "--help")
         assert outcome.code == 0
