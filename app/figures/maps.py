@@ -1,0 +1,65 @@
+"""The instances of a pool on the plane: shape and colour tell the class, filled marks are taken."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from app.drawing import Drawing, Panel, marker, words
+from app.frames import rows
+from app.language import text
+from app.scale import span
+from app.ways import Map
+from app.wording import number, percent
+
+SHAPES = ("circle", "square", "diamond", "triangle", "cross")
+LOOKS = ("esacl", "warm", "green", "purple", "er")
+NAMED = 10  # classes in the key above a map
+
+
+def scatter(
+    frame: pd.DataFrame, where: Map, classes: Sequence[str], *, way: str = "", width: float = 430, height: float = 400
+) -> Drawing:
+    """One map with an instance a mark; larger: more weight. What has no place on the map is left out."""
+    x, y = (
+        (text("first principal component"), text("second principal component of the features"))
+        if where.name == "principal components"
+        else ("", text("%(map)s of the features: neighbours count, distances do not", map=where.name))
+    )
+    panel = Panel(
+        span(where.x), span(where.y), x, y, alt="", width=width, height=height, left=8, right=8, top=62, bottom=30,
+        x_ticks=(), y_ticks=(),
+    )  # fmt: skip
+    heaviest = float(frame["weight"].max()) or 1.0
+    for item, row in enumerate(rows(frame)):
+        if np.isfinite(where.x[item]) and np.isfinite(where.y[item]):
+            _instance(panel, item, row, where, classes, heaviest)
+    for place, name in enumerate(classes[:NAMED]):
+        shape, look = _style(place)
+        at = 8.0 + place * min(70.0, (width - 16) / min(NAMED, len(classes)))
+        panel.marks += [marker(at, 38, look, shape), words(at + 11, 42, str(name)[:8], f"label {look}")]
+    told = {"n": len(frame), "map": where.name, "way": way or text("the choice"), "taken": int(frame["chosen"].sum())}
+    panel.alt = text("%(n)d instances by their features (%(map)s); the %(taken)d that %(way)s takes are filled.", **told)
+    if where.trust is not None:
+        panel.caption = text(
+            "Neighbours here that are neighbours in the features: trustworthiness %(share)s.",
+            share=percent(where.trust, 0),
+        )
+    return {**panel.drawing(), "lasso": True}
+
+
+def _instance(panel: Panel, item: int, row: object, where: Map, classes: Sequence[str], heaviest: float) -> None:
+    name, taken, weight = (getattr(row, column) for column in ("class_name", "chosen", "weight"))
+    shape, look = _style(classes.index(name) if name in classes else 0)
+    told = {"kind": name, "score": number(getattr(row, "score", None)), "weight": number(weight)}
+    tip = text("class %(kind)s, score %(score)s, weight %(weight)s", **told)
+    if not taken:
+        tip = text("class %(kind)s, score %(score)s, not taken", **told)
+    size = 3.2 + 3.8 * float(np.sqrt(weight / heaviest)) if taken else 3.2
+    place = float(where.x[item]), float(where.y[item])
+    panel.point(*place, look if taken else f"open thin faint {look}", shape=shape, size=size, tip=tip)
+    panel.marks[-1]["item"] = item
+
+
+def _style(kind: int) -> tuple[str, str]:
+    return SHAPES[kind % 5], LOOKS[(kind + kind // 5) % 5]
