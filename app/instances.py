@@ -18,6 +18,7 @@ from app.ways import maps as maps_of
 from app.wording import number
 
 SIDE = 32  # pixels of an image in the sheet, at most
+WIDE = 345  # of a figure, three in a row
 DRAWN = 1500  # instances on a map, at most
 NAMES = {"IDS": marked("IDS"), "random": marked("random"), "EL2N": marked("EL2N"), "top-k": marked("top-k")}
 SCORES = {"ggn-trace": marked("curvature score (log)"), "el2n": marked("EL2N (log)"), "uniform": marked("score (log)")}
@@ -64,13 +65,13 @@ def _scores(pool: pd.DataFrame, found: Sequence[Way], arrays: Arrays, score: str
     made = []
     for column, title in columns.items():
         steps = [
-            selection.scores(of_way(pool, way), column=column, title=title, look=selection.look(way.name), width=430)
+            selection.scores(of_way(pool, way), column=column, title=title, look=selection.look(way.name), width=WIDE)
             for way in found
         ]
         made.append(merged(steps))
     balances = [frames.balance(of_way(pool, way)) for way in found]
     scale = selection.shares(*balances)
-    made.append(merged([selection.balance(balance, scale=scale, width=430) for balance in balances]))
+    made.append(merged([selection.balance(balance, scale=scale, width=WIDE) for balance in balances]))
     return [{**made[0], "section": text("Scores and classes of what is taken")}, *made[1:]]
 
 
@@ -106,7 +107,7 @@ def _facts(pool: pd.DataFrame, found: Sequence[Way], arrays: Arrays) -> list[dic
         truth = text("λₘₐₓ estimated; the truth is %(truth)s", truth=number(float(frame["lambda_max"].iloc[0])))
         values = ["–" if one is None else number(float(one["lambda_max"])) for one in known]
         off = ["–" if one is None else selection.bias(float(one["bias"])) for one in known]
-        facts += [{"label": truth, "values": values}, {"label": text("bias"), "values": off}]
+        facts += [{"label": truth, "values": values}, {"label": text("signed bias of λₘₐₓ"), "values": off}]
     return facts
 
 

@@ -1,5 +1,6 @@
 // Instances that are selected in one figure are selected in all of them: a lasso or a box on a map, or a class and a
 // range of scores from the keyboard; their images stand beside the maps. All of it happens here, in the browser.
+const { buttons, link } = (() => {
 const SHOWN = 48;  // images at once
 const STILL = 4;  // a stroke shorter than this is a click
 
@@ -101,7 +102,7 @@ function options(select, names) {
   }
 }
 
-function picture(given, sheet, item) {
+function photo(given, sheet, item) {
   const place = given.image[item];
   if (place < 0) {
     const none = document.createElement("span");
@@ -124,7 +125,7 @@ function thumbnail(given, sheet, item, way) {
   one.dataset.item = item;
   one.className = weight ? `taken ${given.looks[way]}` : "";
   one.setAttribute("aria-label", fill(given.words.about, { kind, score: given.scores[item], weight: lines[1] }));
-  one.append(picture(given, sheet, item));
+  one.append(photo(given, sheet, item));
   for (const line of lines) {
     const text = document.createElement("small");
     text.textContent = line;
@@ -224,3 +225,6 @@ function link(root, given) {
   });
   touched();
 }
+
+return { buttons, link };
+})();

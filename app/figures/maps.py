@@ -14,21 +14,18 @@ from app.wording import number, percent
 
 SHAPES = ("circle", "square", "diamond", "triangle", "cross")
 LOOKS = ("esacl", "warm", "green", "purple", "er")
-NAMED = 10  # classes in the key above a map
+NAMED, A_LINE = 10, 5  # classes in the key above a map, and in one line of it
 
 
 def scatter(
-    frame: pd.DataFrame, where: Map, classes: Sequence[str], *, way: str = "", width: float = 430, height: float = 400
+    frame: pd.DataFrame, where: Map, classes: Sequence[str], *, way: str = "", width: float = 345, height: float = 360
 ) -> Drawing:
     """One map with an instance a mark; larger: more weight. What has no place on the map is left out."""
-    x, y = (
-        (text("first principal component"), text("second principal component of the features"))
-        if where.name == "principal components"
-        else ("", text("%(map)s of the features: neighbours count, distances do not", map=where.name))
-    )
+    linear = where.name == "principal components"
+    title = text("second principal component") if linear else text("%(map)s of the features", map=where.name)
     panel = Panel(
-        span(where.x), span(where.y), x, y, alt="", width=width, height=height, left=8, right=8, top=62, bottom=30,
-        x_ticks=(), y_ticks=(),
+        span(where.x), span(where.y), text("first principal component") if linear else "", title, alt="", width=width,
+        height=height, left=8, right=8, top=60 + 18 * (len(classes) > A_LINE), bottom=30, x_ticks=(), y_ticks=(),
     )  # fmt: skip
     heaviest = float(frame["weight"].max()) or 1.0
     for item, row in enumerate(rows(frame)):
@@ -36,16 +33,21 @@ def scatter(
             _instance(panel, item, row, where, classes, heaviest)
     for place, name in enumerate(classes[:NAMED]):
         shape, look = _style(place)
-        at = 8.0 + place * min(70.0, (width - 16) / min(NAMED, len(classes)))
-        panel.marks += [marker(at, 38, look, shape), words(at + 11, 42, str(name)[:8], f"label {look}")]
+        x, y = 8.0 + place % A_LINE * (width - 16) / A_LINE, 36 + place // A_LINE * 18
+        panel.marks += [marker(x, y, look, shape), words(x + 11, y + 4, str(name)[:8], f"label {look}")]
     told = {"n": len(frame), "map": where.name, "way": way or text("the choice"), "taken": int(frame["chosen"].sum())}
     panel.alt = text("%(n)d instances by their features (%(map)s); the %(taken)d that %(way)s takes are filled.", **told)
-    if where.trust is not None:
-        panel.caption = text(
-            "Neighbours here that are neighbours in the features: trustworthiness %(share)s.",
-            share=percent(where.trust, 0),
-        )
+    panel.caption = _caption(where, linear)
     return {**panel.drawing(), "lasso": True}
+
+
+def _caption(where: Map, linear: bool) -> str:
+    said = text("Distances are those of the features, as far as two directions show them.")
+    if not linear:
+        said = text("Who is near whom counts here; distances between groups do not.")
+    if where.trust is not None:
+        said += " " + text("Trustworthiness of neighbours: %(share)s.", share=percent(where.trust, 0))
+    return said
 
 
 def _instance(panel: Panel, item: int, row: object, where: Map, classes: Sequence[str], heaviest: float) -> None:

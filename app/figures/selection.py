@@ -99,9 +99,9 @@ def balance(
 ) -> Drawing:
     """Share of each class: in the pool, among the chosen, and after weighting, which brings it back."""
     kinds = (
-        ("pool", "in the pool", "dense", "circle"),
-        ("chosen", "among the chosen", "warm", "square"),
-        ("weighted", "chosen and weighted", "pruned", "diamond"),
+        ("pool", text("in the pool"), "dense", "circle"),
+        ("chosen", text("taken"), "warm", "square"),
+        ("weighted", text("taken and weighted"), "pruned", "diamond"),
     )
     count = len(frame)
     panel = Panel(
@@ -127,12 +127,12 @@ def balance(
                 value, at, look, shape=shape, size=6, tip=f"class {entry.class_name}, {written}: {percent(value)}"
             )
     for place, (_, written, look, shape) in enumerate(kinds):
-        x = panel.left + place * 140 - 60
+        x = 8 + (0, 95, 155)[place]
         panel.marks += [{**marker(x, 33, look, shape)}, words(x + 11, 37, written, f"label {look}")]
     panel.alt = (
         "Class balance: "
         + "; ".join(
-            f"{e.class_name}: pool {percent(e.pool)}, chosen {percent(e.chosen)}, weighted {percent(e.weighted)}"
+            f"{e.class_name}: pool {percent(e.pool)}, taken {percent(e.chosen)}, weighted {percent(e.weighted)}"
             for e in rows(frame)
         )
         + "."
