@@ -65,7 +65,9 @@ def tradeoff(every: Sequence[Level], index: int, *, width: float = 540, height: 
         )
         panel.point(x[place], y[place], "esacl", tip=tip, size=5.5)
         panel.marks[-1]["pick"] = place
-        panel.text(x[place], y[place], f"{one.strength:g}", "label esacl", dx=9, dy=-8)
+        falls = place + 1 < len(every) and y[place + 1] < y[place] - 0.003  # beside the line where it goes down
+        aside = {"dx": 10, "dy": 4} if falls else {"dx": 4, "dy": -10}
+        panel.text(x[place], y[place], f"{one.strength:g}", "label esacl", **aside)
     ring = {"cx": panel.at_x(x[index]), "cy": panel.at_y(y[index]), "r": 11, "class": "frame"}
     panel.marks.append({"tag": "circle", "at": ring})
     told = {"strength": f"{every[index].strength:g}", "learned": percent(y[index]), "transfer": points(x[index])}

@@ -151,7 +151,7 @@ def estimates(
     each: Mapping[str, np.ndarray] | None = None,
     *,
     way: str | None = None,
-    width: float = 560,
+    width: float = 500,
     height: float = 250,
 ) -> Drawing:
     """What each way estimates against the truth of the whole pool: mean ± sd over draws, every draw, signed bias.
@@ -162,7 +162,7 @@ def estimates(
     drawn = dict(each or {})
     panel = Panel(
         span(values - spread, values + spread, *drawn.values(), include=(0.0,)), Scale(0, max(1, len(frame))),
-        text("λₘₐₓ, mean ± standard deviation over draws"), "", alt="", width=width, height=height, left=190, right=64,
+        text("λₘₐₓ, mean ± standard deviation over draws"), "", alt="", width=width, height=height, left=176, right=58,
         top=26, y_ticks=(),
     )  # fmt: skip
     panel.rule(x=float(values[0]) if len(values) else 0.0, look="axis dotted")
