@@ -25,8 +25,8 @@ _FOLDER = Path(__file__).parent / "component"
 _drawings = st.components.v2.component(
     "esacl_drawings",
     html='<div class="drawings"></div>',
-    css=(_FOLDER / "drawing.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "drawing.js").read_text(encoding="utf-8"),
+    css="".join((_FOLDER / f"{part}.css").read_text(encoding="utf-8") for part in ("drawing", "linked")),
+    js="".join((_FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in ("linked", "drawing")),
 )
 STATES = {
     "queued": "waits for its turn",
@@ -85,11 +85,32 @@ def scrub(
 
 
 def step(
-    label: str, names: Sequence[str], drawings: Sequence[Drawing], facts: Sequence[Mapping[str, object]], *, key: str
+    label: str,
+    names: Sequence[str],
+    drawings: Sequence[Drawing],
+    facts: Sequence[Mapping[str, object]],
+    *,
+    key: str,
+    index: int = 0,
 ) -> None:
     """A slider with drawings that follow it in the browser alone: nothing is shared, nothing is run again."""
-    scrub = {"label": label, "names": list(names), "index": 0, "marked": None, "facts": list(facts), "local": True}
+    scrub = {"label": label, "names": list(names), "index": index, "marked": None, "facts": list(facts), "local": True}
     _drawings(data={"drawings": list(drawings), "scrub": scrub}, key=key)
+
+
+def linked(
+    label: str,
+    names: Sequence[str],
+    looks: Sequence[str],
+    drawings: Sequence[Drawing],
+    facts: Sequence[Mapping[str, object]],
+    instances: Mapping[str, object],
+    *,
+    key: str,
+) -> None:
+    """Drawings that follow one of a few names, with maps on which instances are selected; in the browser alone."""
+    scrub = {"label": label, "names": list(names), "index": 0, "facts": list(facts), "local": True, "looks": list(looks)}
+    _drawings(data={"drawings": list(drawings), "scrub": scrub, "linked": dict(instances)}, key=key)
 
 
 def method_name(config: RunConfig) -> str:

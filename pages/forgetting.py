@@ -1,7 +1,8 @@
 import streamlit as st
 
-from app import frames, reading, results, widgets
+from app import forgetting, frames, reading, results, widgets
 from app.figures import accuracy
+from app.language import text
 from app.wording import percent, points
 
 st.title("Does it remember?")
@@ -34,10 +35,6 @@ with right:
             f"{results.when_cut(config)} the network is cut to {percent(1 - config.sparsity, 0)} of its prunable "
             "weights, in one shot. Every number here is measured at the end of a task, with only those weights."
         )
-    if config.scenario == "class" and config.method == "finetune":
-        st.markdown(
-            "Fine-tuning answers with the classes it saw last: 0 % on earlier tasks is what it does in class-IL."
-        )
 
 st.header("The accuracy matrix")
 left, right = st.columns([3, 2], gap="large")
@@ -54,11 +51,19 @@ with right:
         "count from 1 on these pages; `esacl show`, `--task` and the files of a run count them from 0."
     )
 
-others = results.comparable(entry, reading.entries())[:7]
-if others:
-    st.header("Beside other runs")
-    ends = [(results.named(e), e.config.method, results.final(e)) for e in [entry, *others] if e.config]
-    shown = [(name, method, final["average_accuracy"]) for name, method, final in ends if final]
-    widgets.draw(accuracy.compared(shown), key="compared")
-    st.caption("Same benchmark, scenario and tasks. One run each: a difference of a point may well be chance.")
+st.header(text("Methods side by side"))
+forgetting.methods(entry, chance, task_known=known)
+
+st.header(text("How tightly should the past be held?"))
+st.markdown(
+    text(
+        "After each task EsaCL ties every weight to where it was, the tighter the more the earlier tasks depend on it. "
+        "**Where would you set it?** At 0 nothing is held and the past fades. The higher it is, the less is forgotten, "
+        "and the less is left to learn with."
+    )
+)
+forgetting.anchor_slider()
+
+st.header(text("Why does fine-tuning fall to 0 % in class-IL?"))
+forgetting.why_zero(config, rows)
 widgets.table(frames.matrix(rows), "The numbers of the matrix", key="matrix-table")

@@ -272,7 +272,11 @@ def _selection(config: RunConfig, task: int, rng: np.random.Generator) -> dict[s
     probability = 0.75 * score / score.sum() + 0.25 / pool
     chosen = np.sort(rng.choice(pool, kept, replace=False, p=probability / probability.sum()))
     label = rng.integers(0, 2, pool)
-    shown = np.concatenate([chosen, np.setdiff1d(np.arange(pool), chosen)[:20]])
+    shown = np.concatenate([chosen, np.setdiff1d(np.arange(pool), chosen)[:40]])
+    el2n = score * rng.lognormal(0, 0.5, pool)
+    top, hard = np.argsort(-score)[:kept], np.argsort(-el2n)[:kept]
+    weight, even = 1 / (pool * probability[chosen]), np.ones(kept)
+    embedding = np.stack([rng.normal(label * 2.0, 1), rng.normal(0, 1, pool)], axis=1)
     y, x = np.mgrid[0:8, 0:8]
     thumbnails = np.stack(
         [
@@ -291,16 +295,22 @@ def _selection(config: RunConfig, task: int, rng: np.random.Generator) -> dict[s
         "labels_of_classes": np.array([0, 1]),
         "class_names": np.array([str(2 * task), str(2 * task + 1)]),
         "chosen": chosen,
-        "weight": 1 / (pool * probability[chosen]),
+        "weight": weight,
+        "el2n": el2n,
+        "way_names": np.array(["IDS", "random", "EL2N", "top-k"]),
+        "way_chosen": np.stack([chosen, np.sort(rng.choice(pool, kept, replace=False)), hard, top]),
+        "way_weight": np.stack([weight, even, even, even]),
         "thumbnails": thumbnails,
         "thumbnail_of": shown,
-        "embedding": np.stack([rng.normal(label * 2.0, 1), rng.normal(0, 1, pool)], axis=1),
-        "estimate_names": np.array(["whole pool", "IDS", "random", "top-k"]),
-        "estimate_lambda_max": np.array([6.6, 6.9, 7.9, 24.0]),
-        "estimate_sd": np.array([0.0, 0.5, 2.1, 0.0]),
-        "estimate_draws": np.array([1, 20, 20, 1]),
-        "estimate_rise": np.array([0.010, 0.0102, 0.011, 0.042]),
-        "estimate_rise_sd": np.array([0.0, 0.001, 0.004, 0.0]),
+        "embedding": embedding,
+        "map": embedding @ np.array([[0.0, 3.0], [-3.0, 0.0]]),
+        "map_name": np.array("t-SNE"),
+        "map_trust": np.array([0.91, 0.97]),
+        "estimate_names": np.array(["whole pool", "IDS", "random", "EL2N", "top-k"]),
+        "estimate_lambda_max": np.array([6.6, 6.9, 7.9, 22.0, 24.0]),
+        "estimate_sd": np.array([0.0, 0.5, 2.1, 0.0, 0.0]),
+        "estimate_draws": np.array([1, 2, 2, 1, 1]),
+        "estimate_each": np.array([[6.6, np.nan], [6.4, 7.4], [5.8, 10.0], [22.0, np.nan], [24.0, np.nan]]),
     }
 
 

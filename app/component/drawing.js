@@ -22,6 +22,7 @@ function node(mark, animated) {
   if (mark.text !== undefined) element.textContent = mark.text;
   if (mark.tip) element.dataset.tip = mark.tip;
   if (mark.pick !== undefined) element.dataset.pick = Number(mark.pick);
+  if (mark.item !== undefined) element.dataset.item = Number(mark.item);
   if (mark.frames) animated.push([element, mark.frames]);
   for (const child of mark.marks ?? []) {
     const inner = node(child, animated);
@@ -37,6 +38,8 @@ function figure(drawing, animated) {
   svg.setAttribute("viewBox", `0 0 ${drawing.width} ${drawing.height}`);
   svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", drawing.alt ?? "");
+  if (drawing.alts) animated.push([svg, { "aria-label": drawing.alts }]);
+  if (drawing.lasso) svg.dataset.lasso = "";
   for (const mark of drawing.marks) {
     const element = node(mark, animated);
     if (element) svg.append(element);
@@ -104,6 +107,7 @@ function show(animated, index) {
       const value = values[index];
       if (name === "text") element.textContent = value;
       else if (name === "tip") element.dataset.tip = value;
+      else if (name === "hue" || name === "share") element.style.setProperty(`--${name}`, Number(value));
       else if (value === null) element.setAttribute("visibility", "hidden");
       else {
         element.removeAttribute("visibility");
@@ -111,6 +115,15 @@ function show(animated, index) {
       }
     }
   }
+}
+
+function section(title, even) {
+  const grid = document.createElement("div");
+  grid.className = even ? "grid even" : "grid";
+  if (!title) return [grid];
+  const heading = document.createElement("h3");
+  heading.textContent = title;
+  return [heading, grid];
 }
 
 function facts(scrub, animated) {
@@ -205,18 +218,19 @@ export default function (component) {
     const scrub = { ...data.scrub, index };
     root.dataset.stops = stops;
     root.dataset.index = index;
-    const [box, mover] = slider(root, scrub, animated, (chosen) => {
+    const [box, mover] = (data.linked ? buttons : slider)(root, scrub, animated, (chosen) => {
       root.dataset.index = chosen;
       if (!local) setStateValue("index", chosen);
     });
     move = mover;
     parts.push(box, facts(scrub, animated));
   }
-  const grid = document.createElement("div");
-  grid.className = data.even ? "grid even" : "grid";
-  for (const drawing of data.drawings) grid.append(figure(drawing, animated));
-  parts.push(grid);
+  for (const [place, drawing] of data.drawings.entries()) {
+    if (place === 0 || drawing.section) parts.push(...section(drawing.section, data.even));
+    parts[parts.length - 1].append(figure(drawing, animated));
+  }
   root.replaceChildren(...parts);
+  if (data.linked) link(root, data.linked);
   if (move) move();
   if (focused) root.querySelector("input")?.focus();
   tips(root);

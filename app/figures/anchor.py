@@ -1,0 +1,80 @@
+"""What the strength of the anchor does: the tasks over the sequence, and plasticity against forgetting."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from app.drawing import Drawing, Panel
+from app.figures import palette
+from app.language import text
+from app.scale import Scale, span
+from app.series import Level
+from app.wording import percent, points
+
+
+def sequence(level: Level, every: Sequence[Level], *, width: float = 540, height: float = 320) -> Drawing:
+    """One line a task, mean over seeds, with a band of ± sd; on the scale of all levels."""
+    tasks = len(level.mean)
+    low = min(float(np.nanmin(one.mean - one.sd)) for one in every)
+    panel = Panel(
+        Scale(1, max(2, tasks)), Scale(max(0.0, low - 0.03), 1.01), text("after learning task"),
+        text("accuracy on each task"), alt="", width=width, height=height, right=72, x_ticks=range(1, tasks + 1),
+        x_format=lambda v: f"{v:.0f}", y_format=lambda v: percent(v, 0),
+    )  # fmt: skip
+    ends = []
+    for task in range(tasks):
+        after, tone = np.arange(task, tasks), palette.hue(task, tasks)
+        mean, sd = level.mean[task:, task], level.sd[task:, task]
+        panel.area(after + 1, np.maximum(mean - sd, panel.y.low), np.minimum(mean + sd, 1), "ordered")
+        panel.marks[-1]["hue"] = round(tone, 1)
+        panel.line(after + 1, mean, "ordered", hue=tone)
+        for at, value, error in zip(after, mean, sd):
+            told = {"on": task + 1, "after": at + 1, "value": percent(value), "sd": points(error).lstrip("+")}
+            tip = text("task %(on)d, after task %(after)d: %(value)s ± %(sd)s", **told)
+            panel.point(at + 1, value, "ordered", shape=palette.task_shape(task), tip=tip, hue=tone, size=4.5)
+        ends.append((float(mean[-1]), text("task %(task)d", task=task + 1), "ordered", tone))
+    panel.labels(ends)
+    told = {"strength": f"{level.strength:g}", "ends": ", ".join(percent(value) for value, *_ in ends)}
+    panel.alt = text("Accuracy over the sequence at anchor strength %(strength)s; at the end %(ends)s.", **told)
+    return panel.drawing()
+
+
+def tradeoff(every: Sequence[Level], index: int, *, width: float = 540, height: float = 320) -> Drawing:
+    """Learning accuracy against backward transfer, one mark a strength, a ring on the one that is looked at."""
+    x, x_sd, y, y_sd = (
+        np.array([one.numbers[name][part] for one in every])
+        for name in ("backward_transfer", "learning_accuracy")
+        for part in (0, 1)
+    )
+    wide = span(x - x_sd, x + x_sd, include=(0.0,))
+    panel = Panel(
+        wide, span(y - y_sd, y + y_sd), text("backward transfer, points: further right, less is forgotten"),
+        text("learning accuracy: higher, more is learned"), alt="", width=width, height=height, left=56,
+        x_format=points, y_format=lambda v: percent(v, 0 if float(y.max() - y.min()) > 0.06 else 1),
+    )  # fmt: skip
+    panel.line(x, y, "thin")
+    for place, one in enumerate(every):
+        panel.line([x[place] - x_sd[place], x[place] + x_sd[place]], [y[place], y[place]], "esacl thin faint")
+        panel.line([x[place], x[place]], [y[place] - y_sd[place], y[place] + y_sd[place]], "esacl thin faint")
+        told = {"strength": f"{one.strength:g}", "learned": percent(y[place]), "transfer": points(x[place])}
+        average = percent(one.numbers["average_accuracy"][0])
+        tip = text(
+            "strength %(strength)s: learning accuracy %(learned)s, backward transfer %(transfer)s\naverage %(average)s",
+            **told,
+            average=average,
+        )
+        panel.point(x[place], y[place], "esacl", tip=tip, size=5.5)
+        panel.marks[-1]["pick"] = place
+        falls = place + 1 < len(every) and y[place + 1] < y[place] - 0.003  # beside the line where it goes down
+        aside = {"dx": 10, "dy": 4} if falls else {"dx": 4, "dy": -10}
+        panel.text(x[place], y[place], f"{one.strength:g}", "label esacl", **aside)
+    ring = {"cx": panel.at_x(x[index]), "cy": panel.at_y(y[index]), "r": 11, "class": "frame"}
+    panel.marks.append({"tag": "circle", "at": ring})
+    told = {"strength": f"{every[index].strength:g}", "learned": percent(y[index]), "transfer": points(x[index])}
+    panel.alt = text(
+        "Learning accuracy against backward transfer at %(n)d strengths of the anchor; at %(strength)s they are "
+        "%(learned)s and %(transfer)s points.",
+        n=len(every),
+        **told,
+    )
+    return panel.drawing()
