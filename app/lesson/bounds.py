@@ -1,0 +1,9 @@
+"""x."""
+
+
+def table() -> None:
+    """x."""
+
+
+def on_the_run() -> None:
+    """x."""
