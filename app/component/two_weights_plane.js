@@ -185,6 +185,7 @@ function plane(data, state, key, changed) {
     if (state.place) { const [px, py] = toPixel(state.place); add_to(marks, "circle", { cx: px, cy: py, r: 6, class: "trained" }); }
     const told = (point) => `${data.words.weight_1} ${number(point[0])}, ${data.words.weight_2} ${number(point[1])}; ${data.words.rise} ${number(known.rise)}`;
     if (made.theta) place(made.theta, state.theta, state.theta[0], told(state.theta));
+    if (made.minimum) made.minimum.classList.toggle("beneath", Math.hypot(state.theta[0] - state.minimum[0], state.theta[1] - state.minimum[1]) < 0.04);
     if (made.minimum) place(made.minimum, state.minimum, state.minimum[0], told(state.minimum));
     const tip = [state.minimum[0] + ARM * Math.cos(state.angle), state.minimum[1] + ARM * Math.sin(state.angle)];
     if (made.turn) place(made.turn, tip.map(within), state.angle, `${Math.round(state.angle * 180 / Math.PI)}°; ${data.words.rise} ${number(known.rise)}`);

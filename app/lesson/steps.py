@@ -32,7 +32,7 @@ DIRECTION = Figure(
     numbers=("length", "in_sharp", "rise", "lambda_bound"),
 )
 FAILURE = Figure(
-    Valley((1.6, 1.0), minimum=(1.6, 1.0), sharp=1.2, flat=0.25, turn=20, shape="steepens"),
+    Valley((1.7, 1.1), minimum=(1.7, 1.1), sharp=1.2, flat=0.25, turn=20, shape="steepens"),
     shows=("way",),
     handles=("minimum", "theta"),
     sliders=("beta",),
@@ -103,7 +103,7 @@ def the_expansion() -> None:
         st.markdown(
             text(
                 "*On the right: the loss along the step (solid), its tangent (dashed) and the parabola of both terms "
-                "(dash-dotted). This loss is a bowl, so the parabola is the truth. Find a place where cutting θ₁ "
+                "(dash-dotted). This loss is a bowl, so the parabola is the truth. Find a place where cutting $\\theta_1$ "
                 "lowers the loss.*"
             )
         )
@@ -224,8 +224,8 @@ def the_remedy() -> None:
         st.markdown(
             text(
                 "The penalty is $|d|^2$ and nothing else: what stays is free to settle anew, and it does, along the "
-                "floor of the valley. So the step becomes short **and** leaves the sharp direction, while the valley "
-                "stays as sharp as it was."
+                "green line near the floor of the valley. So the step becomes **short**; the mask, chosen by price and "
+                "not by size, keeps it **out of the sharp directions**. The valley stays as sharp as it was."
             )
         )
         st.markdown(
