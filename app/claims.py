@@ -1,4 +1,4 @@
-"""What was said of a cut against what it did: which estimate of the rise is furthest off, and which ever falls short."""
+"""What was said of a cut against what it did: which estimate is furthest off, and which ever falls short."""
 
 from collections.abc import Sequence
 

@@ -28,7 +28,7 @@ function make(tag, look, text) {
 }
 
 function knob(name, data, state, changed) {
-  const [label, value, input] = [make("label", "knob-row"), make("output"), make("input")];
+  const [label, value, input] = [make("label", "knob-row"), make("b"), make("input")];
   const [min, max, step] = SLIDERS[name];
   Object.assign(input, { type: "range", min, max, step });
   input.setAttribute("aria-label", data.words[`slider_${name}`]);

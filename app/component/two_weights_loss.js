@@ -148,7 +148,7 @@ export function settled(valley, cut, t) {
 }
 
 // Points of equal loss around the minimum. The loss grows along every ray, so that one bisection a ray finds it.
-export function contour(valley, level, rays = 96, furthest = 12) {
+export function contour(valley, level, rays = 80, furthest = 12) {
   const f = SHAPES[valley.shape];
   const [l1, l2] = lambdas(valley);
   return Array.from({ length: rays }, (_, i) => {
@@ -157,7 +157,7 @@ export function contour(valley, level, rays = 96, furthest = 12) {
     const size = Math.hypot(...squeezed);
     const way = squeezed.map((part) => part / size);
     let [low, high] = [0, furthest];
-    for (let step = 0; step < 34; step += 1) {
+    for (let step = 0; step < 28; step += 1) {
       const r = (low + high) / 2;
       const value = f.value(r * way[0], l1, valley.beta) + f.value(r * way[1], l2, valley.beta);
       if (value < level) low = r;

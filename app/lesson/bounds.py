@@ -223,9 +223,7 @@ def _verdicts(curve: pd.DataFrame, config: RunConfig) -> None:
         )
     )
     st.markdown(
-        text(
-            "This network computes with ReLU, so none of the bounds is a theorem here: what held above was observed."
-        )
+        text("This network computes with ReLU, so none of the bounds is a theorem here: what held above was observed.")
         if config.activation == "relu"
         else text(
             "This network computes with softplus, which is smooth: with the supremum over the whole way the λ bound is "

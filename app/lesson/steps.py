@@ -1,5 +1,7 @@
-"""The lesson on two weights, in the order of a lecture: the step, its price to second order, its direction, where the
-expansion ends, and what SDP does about it. Each step has its text on the left and its figure on the right.
+"""The lesson on two weights, in the order of a lecture.
+
+The step, its price to second order, its direction, where the expansion ends, and what SDP does about it. Each has its
+text on the left and its figure on the right.
 """
 
 import streamlit as st
@@ -67,8 +69,8 @@ def the_step() -> None:
         st.markdown(
             text(
                 "It has one entry a weight: 0 where the weight stays, $-\\theta_i$ where it goes. The square is the "
-                "network after the cut. **How far** it goes is up to the weight, **in which direction** up to the mask. "
-                "The loss has no say in either; it only says what the step costs."
+                "network after the cut. **How far** it goes is up to the weight, **in which direction** up to the "
+                "mask. The loss has no say in either; it only says what the step costs."
             )
         )
         st.markdown(
@@ -103,8 +105,8 @@ def the_expansion() -> None:
         st.markdown(
             text(
                 "*On the right: the loss along the step (solid), its tangent (dashed) and the parabola of both terms "
-                "(dash-dotted). This loss is a bowl, so the parabola is the truth. Find a place where cutting $\\theta_1$ "
-                "lowers the loss.*"
+                "(dash-dotted). This loss is a bowl, so the parabola is the truth. Find a place where cutting "
+                "$\\theta_1$ lowers the loss.*"
             )
         )
     with right:
@@ -160,8 +162,8 @@ def the_direction() -> None:
         )
         st.markdown(
             text(
-                "*Turn the valley by the ring on its sharp axis until the cut costs as little as it can, then as much as it "
-                "can. The bound does not move.*"
+                "*Turn the valley by the ring on its sharp axis until the cut costs as little as it can, then as much "
+                "as it can. The bound does not move.*"
             )
         )
     with right:
@@ -183,9 +185,9 @@ def the_failure() -> None:
             text(
                 "- It **steepens**: Taylor falls short, and so does $\\lambda_{\\max}$ taken at $\\theta$ only.\n"
                 "- It **levels off**: Taylor is too high.\n"
-                "- It **bends**: a unit that is silent at $\\theta$ wakes on the way. At $\\theta$ next to nothing of it "
-                "is seen. The bound holds when $\\lambda_{\\max}$ is the largest on the whole way, and is the larger "
-                "the more sudden the bend.\n"
+                "- It **bends**: a unit that is silent at $\\theta$ wakes on the way. At $\\theta$ next to nothing of "
+                "it is seen. The bound holds when $\\lambda_{\\max}$ is the largest on the whole way, and is the "
+                "larger the more sudden the bend.\n"
                 "- It **breaks**, as with ReLU: the curvature at the kink is nowhere in the Hessian, and even that "
                 "bound can be too small."
             )
@@ -194,12 +196,15 @@ def the_failure() -> None:
             r"\begin{gathered}L(\theta+d)-L(\theta) \;\le\; g^{\top}d \\ {}+ \tfrac12\,|d|^2 \sup_{0\le a\le1}"
             r"\lambda_{\max}\bigl(H(\theta+a\,d)\bigr)\end{gathered}"
         )
-        st.markdown(text("What never misses is to walk the way and add up the gradient, here at four points (rings):"))
+        st.markdown(
+            text("What needs no smoothness is to walk the way and add up the gradient, here at four points (rings):")
+        )
         st.latex(r"L(\theta+d)-L(\theta) = \int_0^1 \nabla L(\theta+a\,d)^{\top}d\;\mathrm{d}a")
         st.markdown(
             text(
-                "An identity, up to its four points; it tells **where** along the way the loss rises. It costs four "
-                "gradients, and the rise itself costs one forward pass: it explains, and saves nothing."
+                "An identity, but for what lies between the four points: a kink there shows. It tells **where** along "
+                "the way the loss rises. It costs four gradients, and the rise itself costs one forward pass: it "
+                "explains, and saves nothing."
             )
         )
     with right:

@@ -80,6 +80,7 @@ WORDS = {
     "times": marked("# times it"),
 }
 
+
 @dataclass(frozen=True)
 class Valley:
     """Where a figure starts: the trained point, the minimum, the eigenvalues, the turn in degrees, what is cut."""
