@@ -113,10 +113,10 @@ def on_the_run() -> None:
     key = f"{entry.run_id}-{task}"
     left, right = st.columns(2, gap="large")
     with left:
-        nearest = _ask_furthest(curve, names, index, key)
+        one_level = _ask_furthest(curve, names, index, key)
     with right:
-        all_levels = _ask_bound(curve, names, key) if nearest else False
-    _figures(curve, names, config, nearest, all_levels)
+        all_levels = _ask_bound(curve, names, key) if one_level else False
+    _figures(curve, names, config, one_level, all_levels)
     if all_levels:
         _verdicts(curve, config)
 
@@ -147,8 +147,8 @@ def _ask_furthest(curve: pd.DataFrame, names: list[str], index: int, key: str) -
         text(
             "%(verdict)s **%(name)s** says %(value)s where the truth is %(truth)s. Move the level: the answer is taken "
             "anew at each.",
-            verdict=text("As you said.") if said == found else text("It is another."),
-            name=written(found).capitalize() if found != "lambda_bound" else written(found),
+            verdict=text("As you said:") if said == found else text("It is another:"),
+            name=written(found),
             value=number(float(row[found])),
             truth=number(truth),
         )
@@ -178,12 +178,12 @@ def _ask_bound(curve: pd.DataFrame, names: list[str], key: str) -> bool:
     return True
 
 
-def _figures(curve: pd.DataFrame, names: list[str], config: RunConfig, nearest: bool, all_levels: bool) -> None:
+def _figures(curve: pd.DataFrame, names: list[str], config: RunConfig, one_level: bool, all_levels: bool) -> None:
     """What may be seen so far, all of it on one slider."""
 
     def make(index: int) -> list[Drawing]:
         shown = [rises.truth(curve, index, config.sparsity)]
-        if nearest:
+        if one_level:
             shown.append(rises.at_level(curve, names, index))
         if all_levels:
             shown.append(sparsity.rise(curve, index, config.sparsity))

@@ -230,7 +230,8 @@ def the_remedy() -> None:
             text(
                 "The penalty is $|d|^2$ and nothing else: what stays is free to settle anew, and it does, along the "
                 "green line near the floor of the valley. So the step becomes **short**; the mask, chosen by price and "
-                "not by size, keeps it **out of the sharp directions**. The valley stays as sharp as it was."
+                "not by size, keeps it **out of the sharp directions**. The valley stays as sharp as it was. What "
+                "a run made of it is on the Curvature page, under *Where the cut goes*."
             )
         )
         st.markdown(

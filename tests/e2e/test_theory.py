@@ -96,7 +96,7 @@ def test_a_student_predicts_and_sees_the_answer_of_the_run(visit):
     figures = here.page.locator(".drawings:not(.lesson) figure")
     expect(figures).to_have_count(1, timeout=RERUN)
     predict(here.page, "furthest from that", "Taylor")
-    expect(here.page.get_by_text("It is another.")).to_be_visible(timeout=RERUN)
+    expect(here.page.get_by_text("It is another:")).to_be_visible(timeout=RERUN)
     expect(figures).to_have_count(2, timeout=RERUN)
     predict(here.page, "never below the true rise", "more than one of them")
     expect(here.page.get_by_text("Never below:")).to_be_visible(timeout=RERUN)

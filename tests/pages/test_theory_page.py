@@ -79,10 +79,10 @@ def test_the_furthest_is_told_from_the_data_of_the_run(app, runs):
     assert question.options == ["Taylor", "path integral", "output bound", "λ bound"]
     at = answer(at, "lesson-furthest", "taylor")
     assert claims.furthest(curve, index) == "lambda_bound"
-    assert "It is another. **λ bound** says" in everything(at)
+    assert "It is another: **λ bound** says" in everything(at)
     assert drawn(at) == ["true rise of the loss, nats", "rise of the loss at this level"]
     again = answer(app("theory", run="esacl", sparsity="0.95"), "lesson-furthest", "lambda_bound")
-    assert "As you said. **λ bound** says" in everything(again)
+    assert "As you said: **λ bound** says" in everything(again)
 
 
 @pytest.mark.parametrize(("option", "verdict"), [("several", "As you said."), ("lambda_bound", "Not so.")])
