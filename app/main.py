@@ -15,6 +15,7 @@ PAGES = {  # file -> (title, path in the address)
     "sparsity": ("Sparsity", "sparsity"),
     "curvature": ("Curvature", "curvature"),
     "landscape": ("Landscape", "landscape"),
+    "theory": ("Theory", "theory"),
     "selection": ("Selection", "selection"),
     "cost": ("Cost", "cost"),
     "compare": ("Compare", "compare"),
