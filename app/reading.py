@@ -24,7 +24,7 @@ from esacl.summary import summarise
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 RECORDED = ASSETS  # where the runs that come with the project are
 # What a link carries: ?run=...&sparsity=...
-SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y", "language")
+SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y", "experiment", "language")
 
 
 class NoRun(InputError):
