@@ -47,7 +47,7 @@ def shares(cost: Mapping[str, Any], parameters: int, sparse: Pace | None, dense:
         found.append(Share("kept", text("bytes kept between tasks, with all that goes along"), kept, whole, told))
     times = [pace.milliseconds if pace is not None else None for pace in (sparse, dense)]
     if times[0] and times[1]:
-        told = text("%(sparse)s and %(dense)s ms", sparse=number(times[0]), dense=number(times[1]))
+        told = text("%(sparse)s against %(dense)s ms", sparse=number(times[0]), dense=number(times[1]))
         found.append(Share("time", text("milliseconds of a training step"), times[0], times[1], told, measured=True))
     return found
 

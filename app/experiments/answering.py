@@ -26,8 +26,7 @@ def answer(guess: str, options: Mapping[str, str], finding: Finding, *, key: str
     """The verdict on the prediction, then the numbers, then what contradicts the expectation."""
     with st.container(key=f"answer-{key}"):
         st.markdown(f"**{verdict(guess, options, finding)}**")
-        for sentence in finding.said:
-            st.markdown(sentence)
+        st.markdown("\n".join(f"- {sentence}" for sentence in finding.said))
         if finding.against:
             st.markdown(text("**Not as expected.** %(against)s", against=finding.against))
 

@@ -28,9 +28,10 @@ def show(entry: Entry, record: RunRecord) -> None:
     """Ask, then let the factor be moved."""
     st.markdown(
         text(
-            "A network of two layers, $f(x)=\\sum_k w_k\\,\\mathrm{relu}(v_k x+b_k)$ with %(neurons)d neurons, lies at "
-            "a minimum of its loss. Multiply the weights and biases of layer 1 by a factor, divide those of layer 2 by "
-            "it: since $\\mathrm{relu}(cz)=c\\,\\mathrm{relu}(z)$ for $c>0$, **every output stays what it was**.",
+            "A network of two layers, ${f(x)=\\sum_k w_k\\,\\mathrm{relu}(v_k x+b_k)}$ with %(neurons)d neurons, lies "
+            "at a minimum of its loss. Multiply the weights and biases of layer 1 by a factor, divide those of layer "
+            "2 by it: since ${\\mathrm{relu}(cz)=c\\,\\mathrm{relu}(z)}$ for $c>0$, **every output stays what it "
+            "was**.",
             neurons=two_layers.NEURONS,
         )
     )
@@ -69,27 +70,29 @@ def finding(layer: Sweep, neuron: Sweep) -> Finding:
     true = "soars" if ratio >= 10 else "rises" if ratio > 1.05 else "falls" if ratio < 0.95 else "same"
     said = [
         text(
-            "At factor 4 λₘₐₓ is %(now)s instead of %(before)s, **%(ratio)s times** as large; no output has moved by "
-            "more than %(apart)s, which is rounding. Sharpness, measured so, is no property of the function.",
+            "At factor 4 λₘₐₓ is %(now)s instead of %(before)s, **%(ratio)s times** as large. At no factor has an "
+            "output moved by more than %(apart)s, which is rounding: sharpness, measured so, is no property of the "
+            "function.",
             now=number(sharp[ASKED]),
             before=number(sharp[ONE]),
             ratio=number(ratio),
-            apart=number(layer.apart[ASKED], 2),
-        )
-    ]
-    said.append(
+            apart=number(float(max(layer.apart.max(), neuron.apart.max())), 2),
+        ),
         text(
-            "λₘₐₓ · |θ|² of all weights is **no remedy here**: it ranges over a factor of %(relative)s. It is "
-            "invariant where the whole network is multiplied by one number, and not where layers are traded against "
-            "each other. Taken layer by layer, with each layer's own weights, it %(layerwise)s; but give each neuron "
-            "its own factor and it ranges over a factor of %(neurons)s. Only the measure that scales the Hessian by "
-            "each weight's own size, λₘₐₓ of |θ| H |θ|, %(elementwise)s either way.",
+            "λₘₐₓ · |θ|² of all weights is **no remedy here**: it ranges over a factor of %(relative)s. It is made for "
+            "networks whose outputs stay when all weights are multiplied by one number, as normalisation layers make "
+            "them, and not for layers that are traded against each other.",
             relative=number(_span(layer, "relative")),
+        ),
+        text(
+            "Taken layer by layer, with each layer's own weights, it %(layerwise)s; but give each neuron its own "
+            "factor and it ranges over a factor of %(neurons)s. The measure that scales the Hessian by each weight's "
+            "own size, λₘₐₓ of |θ| H |θ|, %(elementwise)s either way.",
             layerwise=_steady(_span(layer, "layerwise")),
             neurons=number(_span(neuron, "layerwise")),
             elementwise=_steady(max(_span(layer, "elementwise"), _span(neuron, "elementwise"))),
-        )
-    )
+        ),
+    ]
     said.append(
         text(
             "It is not only sharpness. Cut the smaller half of the weights by their size: the loss becomes %(one)s at "
@@ -139,7 +142,10 @@ NOTES = Notes(
         ),
         (
             marked("Multiply by |θ|² and the problem is gone."),
-            marked("Only for one number on all weights. Trade layers against each other and it is worse than before."),
+            marked(
+                "Only where all weights may be multiplied by one number, as under normalisation. Trade layers against "
+                "each other and it is worse than before."
+            ),
         ),
         (
             marked("So sharpness is meaningless."),

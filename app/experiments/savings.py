@@ -155,12 +155,15 @@ def _time(share: Share) -> str:
 
 
 def _no_time(share: Share) -> str:
-    return text(
+    said = text(
         "**Milliseconds**: a step at sparse weights took %(sparse)s ms, at dense ones %(dense)s ms. **Nothing is "
         "saved**: the kernels are dense, and multiply by the zeros of the mask.",
         sparse=number(share.sparse),
         dense=number(share.dense),
     )
+    if share.of_dense > 1.1:
+        said += " " + text("That it took longer lies in what else a step of this run does, or in the machine.")
+    return said
 
 
 _WHY = {  # name of the cost -> what to say where something is saved, and where nothing is

@@ -14,11 +14,12 @@ from app.figures.cut_pair import Cut
 from app.language import marked, text
 from app.predict import predict
 from app.reading import Entry
-from app.wording import number, percent, points
+from app.wording import number, percent
 from esacl.config import RunConfig
 from esacl.records import RunRecord
 
-ALIKE = 0.02  # accuracy: a difference below is none, with some hundred images a task
+FALL = 0.05  # accuracy: so much lost is a fall
+ALIKE = 1.25  # levels at which the kept fractions differ by less are one level
 
 
 def show(entry: Entry, record: RunRecord) -> None:
@@ -40,14 +41,14 @@ def show(entry: Entry, record: RunRecord) -> None:
     pair, target = (mine, theirs), record.config.sparsity or 0.9
     st.markdown(_about(entry, beside))
     options = {
-        "mine": text("%(name)s loses more", name=widgets.plain(mine.name)),
-        "theirs": text("%(name)s loses more", name=widgets.plain(theirs.name)),
-        "alike": text("About the same, to %(points)s points", points=points(ALIKE, 0).lstrip("+")),
+        "mine": text("%(name)s falls first", name=widgets.plain(mine.name)),
+        "theirs": text("%(name)s falls first", name=widgets.plain(theirs.name)),
+        "alike": text("Both at about the same level"),
     }
     question = text(
-        "Both are cut to %(kept)s of their weights at once, and nothing is trained afterwards. Which loses more "
-        "accuracy?",
-        kept=percent(1 - target, 0 if target < 0.99 else 1),
+        "Both are cut at the same level, deeper and deeper, and nothing is trained afterwards. Which loses %(by)s "
+        "points of accuracy first?",
+        by=_fall(),
     )
     guess = predict(question, options, key=f"experiment-1-{entry.run_id}-{beside.run_id}")
     if guess is None:
@@ -56,60 +57,77 @@ def show(entry: Entry, record: RunRecord) -> None:
     widgets.scrub(
         mine.curve["level"].to_numpy(),
         target,
-        lambda index: [cut_pair.accuracies(pair, index, target), cut_pair.lengths(pair, index)],
+        lambda index: [cut_pair.accuracies(pair, index, FALL), cut_pair.lengths(pair, index)],
         cut_pair.facts(pair),
         key="experiment-1",
     )
-    answer(guess, options, finding(pair, target, _sdp(entry), _sdp(beside)), key="1")
+    answer(guess, options, finding(pair, _sdp(entry), _sdp(beside)), key="1")
     _slices((entry, beside), pair, task)
     st.page_link("../pages/landscape.py", label=text("The slices in full, to be turned and measured: Landscape"))
 
 
-def finding(pair: Sequence[Cut], level: float, mine_sdp: bool, theirs_sdp: bool) -> Finding:
-    """Which of the two loses more at the level, by how much, how far each cut goes, and where the loss rises."""
-    drops = [cut.dropped(level) for cut in pair]
-    apart = drops[0] - drops[1]
-    true = "alike" if abs(apart) <= ALIKE else "mine" if apart > 0 else "theirs"
-    said = []
-    for cut, drop in zip(pair, drops):
-        row = cut.at(level)
-        said.append(
-            text(
-                "**%(name)s**: %(points)s points at %(level)s removed, to %(accuracy)s. Its cut moves the weights by "
-                "|d| = %(length)s and takes %(share)s of |θ|²; the loss rises by %(rise)s nats%(half)s.",
-                name=widgets.plain(cut.name),
-                points=points(-drop),
-                level=percent(float(row["level"])),
-                accuracy=percent(float(row["accuracy"])),
-                length=number(float(row["displacement_norm"])),
-                share=percent(float(row["removed_share"])),
-                rise=number(float(row["rise"])),
-                half=_half(cut),
-            )
+def finding(pair: Sequence[Cut], mine_sdp: bool, theirs_sdp: bool) -> Finding:
+    """Which of the two falls first, how long each cut is by then, and where on its own way the loss rises."""
+    falls = [cut.falls(FALL) for cut in pair]
+    mine, theirs = (1 - level if level is not None else 0.0 for level in falls)  # kept by then
+    true = "alike" if max(mine, theirs) <= ALIKE * min(mine, theirs) or mine == theirs else ""
+    true = true or ("mine" if mine > theirs else "theirs")
+    said = [_fell(cut, level) for cut, level in zip(pair, falls)]
+    first = max((level for level in falls if level is not None), default=None, key=lambda level: 1 - level)
+    if first is not None:
+        said.append(text("At %(level)s removed: %(both)s.", level=percent(first), both="; ".join(_at(pair, first))))
+    return found(true, [*said, *(_where(cut) for cut in pair)], _against(true, falls, mine_sdp, theirs_sdp))
+
+
+def _fell(cut: Cut, level: float | None) -> str:
+    name = widgets.plain(cut.name)
+    if level is None:
+        return text("**%(name)s** never loses %(by)s points, at no level recorded.", name=name, by=_fall())
+    return text(
+        "**%(name)s** has lost %(by)s points first at **%(level)s** removed: %(before)s dense, %(now)s there.",
+        name=name,
+        by=_fall(),
+        level=percent(level),
+        before=percent(float(cut.curve["accuracy"].iloc[0])),
+        now=percent(float(cut.at(level)["accuracy"])),
+    )
+
+
+def _at(pair: Sequence[Cut], level: float) -> list[str]:
+    return [
+        text(
+            "the cut of %(name)s moves the weights by |d| = %(length)s and takes %(share)s of |θ|²",
+            name=widgets.plain(cut.name),
+            length=number(float(cut.at(level)["displacement_norm"])),
+            share=percent(float(cut.at(level)["removed_share"])),
         )
-    return found(true, said, _against(true, drops, mine_sdp, theirs_sdp))
+        for cut in pair
+    ]
 
 
-def _half(cut: Cut) -> str:
+def _where(cut: Cut) -> str:
+    name = widgets.plain(cut.name)
     if cut.way is None:
-        return text("; its way was not sliced")
+        return text("No slice along its own cut was recorded for %(name)s.", name=name)
     if cut.half_way is None:
-        return text("; along its own cut there is no rise to place")
-    return text("; half of that of its own cut has come after %(share)s of the way", share=percent(cut.half_way, 0))
+        return text("On the slice along its own cut, the loss of %(name)s does not rise.", name=name)
+    return text(
+        "On the slice along its own cut, half of the rise of %(name)s has come after %(share)s of the way.",
+        name=name,
+        share=percent(cut.half_way, 0),
+    )
 
 
-def _against(true: str, drops: Sequence[float], mine_sdp: bool, theirs_sdp: bool) -> str:
-    if mine_sdp == theirs_sdp:
+def _against(true: str, falls: Sequence[float | None], mine_sdp: bool, theirs_sdp: bool) -> str:
+    if mine_sdp == theirs_sdp or true == ("theirs" if mine_sdp else "mine"):
         return ""
-    expected = "theirs" if mine_sdp else "mine"
-    if true == expected:
-        return ""
-    if true == "alike" and max(drops) <= ALIKE:
-        return text(
-            "The network that was not trained for the cut should lose more; at this level neither loses anything to "
-            "speak of. Move the handle to the right until one does."
-        )
-    return text("The network that was not trained for the cut should lose more; in these two runs it does not.")
+    if all(level is None for level in falls):
+        return text("The network that was not trained for the cut should fall first; of these two neither falls.")
+    return text("The network that was not trained for the cut should fall first; in these two runs it does not.")
+
+
+def _fall() -> str:
+    return f"{100 * FALL:.0f}"
 
 
 def _sdp(entry: Entry) -> bool:
@@ -177,15 +195,12 @@ def _slices(runs: Sequence[Entry], pair: Sequence[Cut], task: int) -> None:
     st.subheader(text("Where on the slice?"))
     drawn = cut_pair.ways(pair)
     widgets.draw(drawn, key="experiment-1-ways")
-    lacking = [widgets.plain(cut.name) for cut in pair if cut.way is None]
-    if lacking:
-        st.markdown(text("No slice along the cut was recorded for %(names)s.", names=", ".join(lacking)))
     if drawn is not None:
         st.caption(
             text(
                 "Hollow: half of the rise has come. These slices belong to each run's own cut (%(levels)s), not to the "
                 "level of the handle; each was taken over the instances that its run chose.",
-                levels=", ".join(percent(run.config.sparsity, 0) for run in runs if run.config is not None),
+                levels=", ".join(dict.fromkeys(percent(r.config.sparsity, 0) for r in runs if r.config is not None)),
             )
         )
     shown = _planes(runs, task)

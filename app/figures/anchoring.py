@@ -31,7 +31,7 @@ def tradeoff(series: Series, index: int, *, width: float = 500, height: float = 
         tip = f"λ = {number(row.strength)}: {percent(lr)}, {points(bt)}, n = {row.n}"
         panel.point(lr, bt, "esacl", size=5, tip=tip)
         if place in (0, len(means) - 1):
-            panel.text(lr, bt, f"λ = {number(row.strength)}", "label esacl", dx=9, dy=-8)
+            panel.text(lr, bt, f"λ = {number(row.strength)}", "label esacl", dx=9, dy=18 if place else -8)
     ring = {"cx": [panel.at_x(v) for v in x], "cy": [panel.at_y(v) for v in y]}
     at = {"cx": ring["cx"][index], "cy": ring["cy"][index], "r": 11, "class": "cursor"}
     panel.marks.append({"tag": "circle", "at": at, "frames": ring})

@@ -8,31 +8,34 @@ from app.choosing import Estimates
 from app.drawing import Drawing, Panel
 from app.figures.selection import CHOICES
 from app.language import text
-from app.scale import Scale, span
+from app.scale import Scale
 from app.wording import number, percent
+
+FLOOR = 0.3  # of the axis: a random draw may be anything below
 
 
 def over_share(found: Estimates, pool: int, index: int, *, width: float = 640, height: float = 320) -> Drawing:
     """Estimate over truth against the number of instances; bands are one standard deviation of a single draw."""
-    low, high = (1 + sign * found.random_sd for sign in (-1, 1))
-    y = span(found.highest, high, found.weighted + found.weighted_sd, include=(0.0, 1.0))
+    low, high = (np.maximum(1 + sign * found.random_sd, FLOOR) for sign in (-1, 1))
+    y = Scale(FLOOR, 1.15 * max(float(found.highest.max()), float(high.max())), log=True)
     panel = Panel(
         Scale(float(found.kept[0]), float(found.kept[-1]), log=True),
-        Scale(0.0, y.high),
+        y,
         text("instances looked at, of %(pool)d (log)", pool=pool),
-        text("estimate over truth"),
+        text("estimate over truth (log)"),
         alt="",
         width=width,
         height=height,
         right=160,
         x_ticks=[int(found.kept[i]) for i in _apart(found.kept)],
         x_format=lambda value: f"{value:.0f}",
+        y_ticks=[tick for tick in (0.3, 1, 3, 10, 30, 100) if tick <= y.high],
     )
     panel.rule(y=1.0, look="axis dotted")
-    panel.area(found.kept, np.maximum(low, 0.0), high, CHOICES["random"][1])
+    panel.area(found.kept, low, high, CHOICES["random"][1])
     panel.area(found.kept, found.weighted - found.weighted_sd, found.weighted + found.weighted_sd, CHOICES["IDS"][1])
     panel.rule(x=float(found.kept[index]), look="cursor", frames=found.kept)
-    lines = {"top-k": found.highest, "random": np.maximum(high, 0.0), "IDS": found.weighted}
+    lines = {"top-k": found.highest, "random": high, "IDS": found.weighted}
     for name, values in lines.items():
         written, look, _ = CHOICES[name]
         panel.line(found.kept, values, f"{look} {'thin dash' if name == 'random' else ''}")

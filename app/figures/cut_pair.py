@@ -36,6 +36,12 @@ class Cut:
         """Mean accuracy lost to the cut at a level."""
         return float(self.curve["accuracy"].iloc[0] - self.at(level)["accuracy"])
 
+    def falls(self, by: float) -> float | None:
+        """The first level at which so much accuracy is lost; None where there is none."""
+        lost = self.curve["accuracy"].iloc[0] - self.curve["accuracy"]
+        found = self.levels[lost.to_numpy(dtype=float) >= by - 1e-9]
+        return float(found[0]) if len(found) else None
+
     @property
     def half_way(self) -> float | None:
         """Where on the way of the cut half of its rise has come; None where it rises by nothing or was not sliced."""
@@ -54,13 +60,18 @@ def looks(pair: Sequence[Cut]) -> list[tuple[str, str, str]]:
     return found if len({look for look, *_ in found}) == len(found) else [found[0], ("warm", "square", "dash")]
 
 
-def accuracies(pair: Sequence[Cut], index: int, asked: float, *, width: float = 520, height: float = 300) -> Drawing:
-    """Mean accuracy of both over the level; `index`: a level of the first; `asked`: the level of the question."""
+def accuracies(pair: Sequence[Cut], index: int, by: float, *, width: float = 520, height: float = 300) -> Drawing:
+    """Mean accuracy of both over the level, hollow where `by` of it is lost first; `index`: a level of the first."""
     values = [cut.curve["accuracy"] for cut in pair]
     low = max(0.0, min(float(v.min()) for v in values) - 0.04)
     panel = _over_levels(pair, Scale(low, 1.01), text("mean accuracy on the tasks seen"), width, height)
     panel.y_format = lambda value: percent(value, 0)
-    panel.rule(x=float(squeeze([asked])[0]), look="axis dotted")
+    for cut, (look, shape, _) in zip(pair, looks(pair)):
+        fallen = cut.falls(by)
+        if fallen is not None:
+            tip = text("%(name)s has lost %(by)s points first here", name=cut.name, by=points(by, 0).lstrip("+"))
+            at = float(squeeze([fallen])[0])
+            panel.point(at, float(cut.at(fallen)["accuracy"]), f"open {look}", shape=shape, size=6, tip=tip)
     _curves(panel, pair, "accuracy", index, percent)
     level = float(pair[0].curve["level"].iloc[index])
     said = "; ".join(f"{cut.name} {percent(float(cut.at(level)['accuracy']))}" for cut in pair)

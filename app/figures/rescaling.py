@@ -95,7 +95,7 @@ def valley(sweep: Sweep, *, width: float = 520, height: float = 300) -> Drawing:
     return panel.drawing()
 
 
-def measured(sweep: Sweep, *, width: float = 560, height: float = 300) -> Drawing:
+def measured(sweep: Sweep, *, width: float = 520, height: float = 300) -> Drawing:
     """Four measures of sharpness over the factor, each over its value at factor 1."""
     shares = {name: values / values[ONE] for name, values in sweep.measures.items()}
     panel = Panel(
