@@ -45,7 +45,7 @@ def read(path: Path) -> Series | None:
     except (OSError, ValueError):
         return None
     rows: Any = given.get("rows") if isinstance(given, dict) else given
-    about = given.get("provenance") if isinstance(given, dict) else None
+    about = [given.get(name) for name in ("setting", "made")] if isinstance(given, dict) else []
     try:
         return series(rows, _line(about))
     except (KeyError, TypeError, ValueError, IndexError):
@@ -67,7 +67,7 @@ def series(rows: Sequence[dict[str, Any]], told: str = "") -> Series:
     return Series(runs, ends, told)
 
 
-def _line(about: Any) -> str:
-    if isinstance(about, dict):
-        return " · ".join(f"{key}: {value}" for key, value in about.items() if isinstance(value, str | int | float))
-    return about if isinstance(about, str) else ""
+def _line(about: Sequence[Any]) -> str:
+    """What was run and where, as far as it is told in plain values."""
+    pairs = [pair for part in about if isinstance(part, dict) for pair in part.items()]
+    return " · ".join(f"{key}: {value}" for key, value in pairs if isinstance(value, str | int | float))

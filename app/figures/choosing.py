@@ -14,7 +14,7 @@ from app.wording import number, percent
 FLOOR = 0.3  # of the axis: a random draw may be anything below
 
 
-def over_share(found: Estimates, pool: int, index: int, *, width: float = 640, height: float = 320) -> Drawing:
+def over_share(found: Estimates, pool: int, index: int, *, width: float = 560, height: float = 320) -> Drawing:
     """Estimate over truth against the number of instances; bands are one standard deviation of a single draw."""
     low, high = (np.maximum(1 + sign * found.random_sd, FLOOR) for sign in (-1, 1))
     y = Scale(FLOOR, 1.15 * max(float(found.highest.max()), float(high.max())), log=True)
@@ -26,7 +26,7 @@ def over_share(found: Estimates, pool: int, index: int, *, width: float = 640, h
         alt="",
         width=width,
         height=height,
-        right=160,
+        right=120,
         x_ticks=[int(found.kept[i]) for i in _apart(found.kept)],
         x_format=lambda value: f"{value:.0f}",
         y_ticks=[tick for tick in (0.3, 1, 3, 10, 30, 100) if tick <= y.high],

@@ -90,7 +90,7 @@ def lengths(pair: Sequence[Cut], index: int, *, width: float = 520, height: floa
     return panel.drawing()
 
 
-def ways(pair: Sequence[Cut], *, width: float = 640, height: float = 300) -> Drawing | None:
+def ways(pair: Sequence[Cut], *, width: float = 560, height: float = 300) -> Drawing | None:
     """The loss of both along the straight way of their own cut, 0 dense and 1 pruned; None where no one was sliced."""
     sliced = [(cut, look) for cut, look in zip(pair, looks(pair)) if cut.way is not None]
     if not sliced:

@@ -18,7 +18,7 @@ FORMS = {  # name -> (as it is written, look, dash)
 }
 
 
-def remaining(found: Sequence[Share], density: float, *, width: float = 620) -> Drawing:
+def remaining(found: Sequence[Share], density: float, *, width: float = 520) -> Drawing:
     """A bar a cost, as a share of the dense network's; hatched: by the clock. The dotted line is the kept fraction."""
     highest = max([1.0, *(share.of_dense for share in found)]) * 1.02
     panel = Panel(
