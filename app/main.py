@@ -19,6 +19,7 @@ PAGES = {  # file -> (title, path in the address)
     "selection": ("Selection", "selection"),
     "cost": ("Cost", "cost"),
     "compare": ("Compare", "compare"),
+    "experiments": ("Experiments", "experiments"),
 }
 
 

@@ -27,7 +27,15 @@ def predict(question: str, options: Mapping[str, str], *, key: str) -> str | Non
 
 
 def _ask(question: str, options: Mapping[str, str], kept: str, key: str) -> None:
-    chosen = st.radio(question, list(options), index=None, format_func=lambda value: options[value], key=f"ask-{key}")
+    st.markdown(f"**{question}**")
+    chosen = st.radio(
+        question,
+        list(options),
+        index=None,
+        format_func=lambda value: options[value],
+        key=f"ask-{key}",
+        label_visibility="collapsed",
+    )
     st.button(
         text("Commit, and see"),
         key=f"commit-{key}",

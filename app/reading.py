@@ -30,7 +30,7 @@ ASSETS = Path(__file__).resolve().parent.parent / "assets"
 RECORDED = ASSETS  # where the runs that come with the project are
 NAMED = ("config.json", "label.json")  # what a run was told, and what it is called
 # What a link carries: ?run=...&sparsity=...
-SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y", "language")
+SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y", "experiment", "language")
 
 
 class NoRun(InputError):

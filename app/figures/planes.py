@@ -248,9 +248,11 @@ def ticks(locked: tuple[float, float], quantity: str = "loss") -> dict[str, Any]
     return {"tickvals": [float(np.log10(v)) for v in inside], "ticktext": [f"{v:g}" for v in inside]}
 
 
-def picture(plane: Plane, *, width: float = 320, height: float = 210) -> Drawing:
-    """A small plane: colours only, with the marked points."""
-    values, low, high = coloured(plane, limits([plane]))
+def picture(
+    plane: Plane, *, width: float = 320, height: float = 210, locked: tuple[float, float] | None = None
+) -> Drawing:
+    """A small plane: colours only, with the marked points; `locked`: the scale it shares with others."""
+    values, low, high = coloured(plane, locked or limits([plane]))
     share = np.nan_to_num((values - low) / max(high - low, 1e-9), nan=1.0)
     at = {"x": 0, "y": 0, "width": width, "height": height, "preserveAspectRatio": "none"}
     marks: list[dict[str, Any]] = [{"tag": "image", "at": {**at, "href": png(_colours(np.clip(share, 0, 1))[::-1])}}]

@@ -10,7 +10,10 @@ from pages_runs import KINDS, MAIN, MARKUP
 from app import results
 from app.wording import percent
 
-PAGES = ("start", "run", "forgetting", "sparsity", "curvature", "landscape", "theory", "selection", "cost", "compare")
+PAGES = (
+    "start", "run", "forgetting", "sparsity", "curvature", "landscape", "theory", "selection", "cost", "compare",
+    "experiments",
+)  # fmt: skip
 
 
 def said(at) -> list[str]:
