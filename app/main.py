@@ -11,6 +11,7 @@ PAGES = {  # file -> (title, path in the address)
     "start": ("Overview", ""),
     "run": ("Run", "run"),
     "forgetting": ("Forgetting", "forgetting"),
+    "training": ("Training", "training"),
     "sparsity": ("Sparsity", "sparsity"),
     "curvature": ("Curvature", "curvature"),
     "landscape": ("Landscape", "landscape"),

@@ -34,7 +34,7 @@ def view(shape: Sequence[int], first: bool) -> View:
     rows, columns = shape[0], int(np.prod(shape[1:]))
     for channels in (1, 3):
         side = isqrt(columns // channels)
-        if first and side >= 4 and channels * side * side == columns:
+        if first and len(shape) == 2 and side >= 4 and channels * side * side == columns:
             return _fields(rows, channels, side)
     return _matrix(rows, columns)
 
@@ -42,7 +42,8 @@ def view(shape: Sequence[int], first: bool) -> View:
 def _fields(units: int, channels: int, side: int) -> View:
     """One tile a unit: its weights where its pixels are; colours beside each other."""
     size = channels * side * side
-    across = max(1, min(isqrt(MOST // size), int(np.ceil(np.sqrt(units)))))
+    room = (side + 1) * (channels * side + 1)  # with the line between two tiles
+    across = max(1, min(isqrt(MOST // room), int(np.ceil(np.sqrt(units)))))
     shown = min(units, across * across)
     tile = np.arange(size).reshape(channels, side, side).transpose(1, 0, 2).reshape(side, channels * side)
     tiles = np.arange(shown)[:, None, None] * size + tile
