@@ -6,6 +6,8 @@ const SIGNS = {
   forward: "M3 2 L9 7 L3 12 Z M9.6 2 H11.4 V12 H9.6 Z",
 };
 
+const STEPS = /^(Arrow|Page|Home$|End$)/;  // keys that move a slider by themselves
+
 function control(name, label, act) {
   const element = document.createElement("button");
   const sign = document.createElementNS(NS, "svg");
@@ -61,12 +63,14 @@ function player(root, scrub, input, move, release) {
   row.append(
     control("back", words.back, () => step(-1)), middle, control("forward", words.forward, () => step(1)),
   );
-  input.addEventListener("pointerdown", halt);
+  input.addEventListener("pointerdown", () => timer !== null && halt());
+  // A hand that lets go where it took hold changes nothing, and nothing would be told.
+  input.addEventListener("pointerup", () => setTimeout(() => root.dataset.held && timer === null && release()));
   input.addEventListener("keydown", (event) => {
     if (event.key === " ") {
       event.preventDefault();
       toggle();
-    } else halt();
+    } else if (timer !== null && STEPS.test(event.key)) stop();
   });
   return row;
 }
