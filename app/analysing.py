@@ -140,7 +140,11 @@ def points(entry: Entry, kind: str) -> int | None:
     curvature = entry.config.curvature if entry.config else None
     if curvature is None:
         return None
-    switched_off = {"landscape": (curvature.grid, 25), "spectrum": (curvature.top, 3)}
+    switched_off = {
+        "landscape": (curvature.grid, 25),
+        "spectrum": (curvature.top, 3),
+        "sparsity": (curvature.levels, 25),
+    }
     own, instead = switched_off.get(kind, (1, None))
     return None if own else instead
 

@@ -12,6 +12,7 @@ PAGES = {  # file -> (title, path in the address)
     "runs": ("Runs", "runs"),
     "run": ("Run", "run"),
     "forgetting": ("Forgetting", "forgetting"),
+    "training": ("Training", "training"),
     "sparsity": ("Sparsity", "sparsity"),
     "curvature": ("Curvature", "curvature"),
     "landscape": ("Landscape", "landscape"),

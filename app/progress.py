@@ -24,7 +24,11 @@ STAGES = {  # in the order of the run; as it names them -> as the reader reads t
     "sparsity": "cutting at every level",
     "landscape": "slicing the landscape",
 }
-ON_REQUEST = {"density": "measuring the whole spectrum"}  # stages that only an analysis after the run has
+ON_REQUEST = {  # stages that only an analysis after the run has
+    "density": "measuring the whole spectrum",
+    "comparison": "cutting by every ranking",
+    "exact": "cutting at one level",
+}
 TRAINING = 0.4  # share of a task's time that training takes, until the first task has told
 
 

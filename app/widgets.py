@@ -11,6 +11,7 @@ import streamlit as st
 from app import reading
 from app.drawing import Drawing
 from app.figures import palette
+from app.language import text
 from app.reading import Entry
 from app.wording import percent
 from esacl import normalisation
@@ -26,8 +27,11 @@ _drawings = st.components.v2.component(
     "esacl_drawings",
     html='<div class="drawings"></div>',
     css="".join((_FOLDER / f"{part}.css").read_text(encoding="utf-8") for part in ("drawing", "linked")),
-    js="".join((_FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in ("linked", "drawing")),
+    js="".join(
+        (_FOLDER / f"{part}.js").read_text(encoding="utf-8") for part in ("linked", "mask", "slider", "drawing")
+    ),
 )
+PLAY_LEVELS = 450  # milliseconds a level: time to see what changed
 STATES = {
     "queued": "waits for its turn",
     "loading": "is loading",
@@ -78,6 +82,7 @@ def scrub(
             "marked": marked,
             "marked_label": "this run's cut",
             "facts": list(facts),
+            "play": _play(PLAY_LEVELS),
         },
     }
     _drawings(data=data, key=key, on_index_change=released)
@@ -92,9 +97,24 @@ def step(
     *,
     key: str,
     index: int = 0,
+    marked: tuple[int, str] | None = None,
+    interval: int | None = None,
 ) -> None:
-    """A slider with drawings that follow it in the browser alone: nothing is shared, nothing is run again."""
-    scrub = {"label": label, "names": list(names), "index": index, "marked": None, "facts": list(facts), "local": True}
+    """A slider with drawings that follow it in the browser alone: nothing is shared, nothing is run again.
+
+    Args:
+        label: what is stepped through.
+        names: of the steps.
+        drawings: with one frame a step.
+        facts: numbers above them, one value a step.
+        key: of the component.
+        index: where it begins.
+        marked: a step that has a mark below the slider, and what is written there.
+        interval: milliseconds a step while it plays; None: it cannot be played.
+    """
+    scrub = {"label": label, "names": list(names), "index": index, "facts": list(facts), "local": True}
+    scrub |= {"marked": marked[0], "marked_label": marked[1]} if marked else {"marked": None}
+    scrub |= {"play": _play(interval)} if interval else {}
     _drawings(data={"drawings": list(drawings), "scrub": scrub}, key=key)
 
 
@@ -111,6 +131,17 @@ def linked(
     """Drawings that follow one of a few names, with maps on which instances are selected; in the browser alone."""
     scrub = {"label": label, "names": list(names), "index": 0, "facts": list(facts), "local": True, "looks": list(looks)}
     _drawings(data={"drawings": list(drawings), "scrub": scrub, "linked": dict(instances)}, key=key)
+
+
+def _play(interval: int) -> dict[str, object]:
+    return {
+        "interval": interval,
+        "play": text("Play"),
+        "pause": text("Pause"),
+        "back": text("One step back"),
+        "forward": text("One step on"),
+        "hint": text("Arrow keys step, the space bar plays"),
+    }
 
 
 def method_name(config: RunConfig) -> str:

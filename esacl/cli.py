@@ -136,8 +136,9 @@ def _add_analyse(commands: Any) -> None:
     one.add_argument("--y", metavar="AXIS", help="its other axis")
     one.add_argument("--at", metavar="POINT", help="the point it goes through: dense (default) or pruned")
     one.add_argument("--probes", type=int, metavar="N", help=f"spectrum: random vectors for the density ({PROBES})")
-    about = "spectrum: have PyHessian repeat the largest eigenvalues"
-    one.add_argument("--check", action="store_true", default=None, help=about)
+    one.add_argument("--check", action="store_true", default=None, help="spectrum: repeat eigenvalues by PyHessian")
+    one.add_argument("--compare", action="store_true", default=None, help="sparsity: all saliencies and allocations")
+    one.add_argument("--exact", type=float, metavar="S", help="sparsity: one cut to S, judged on all evaluation data")
     one.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps; default the run's")
     one.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="another setting, e.g. ids.fraction=0.1"
@@ -206,7 +207,7 @@ def _analyse(args: argparse.Namespace) -> int:
 
 
 def _look(args: argparse.Namespace) -> Look:
-    of = {"landscape": ("x", "y", "at"), "spectrum": ("probes", "check")}
+    of = {"landscape": ("x", "y", "at"), "spectrum": ("probes", "check"), "sparsity": ("compare", "exact")}
     given = {name: value for names in of.values() for name in names if (value := getattr(args, name)) is not None}
     for name in given:
         if name not in of.get(args.kind, ()):

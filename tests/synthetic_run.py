@@ -144,7 +144,10 @@ def _analysis(config: RunConfig, task: int, rng: np.random.Generator) -> Iterato
     curve = _sparsity(config, task)
     yield ArrayRecorded(name=f"sparsity-t{task}", arrays=curve)
     yield ArrayRecorded(name=f"histogram-t{task}", arrays=_histogram(cut))
-    yield ArrayRecorded(name=f"weights-t{task}", arrays=_weights(config, rng))
+    weights = _weights(config, rng)
+    yield ArrayRecorded(name=f"weights-t{task}", arrays=weights)
+    if config.method == "esacl":  # older runs did not record it
+        yield ArrayRecorded(name=f"cuts-t{task}", arrays=cuts_arrays(weights, curve))
     if config.curvature.grid:
         yield ArrayRecorded(name=f"landscape-t{task}", arrays=_landscape(config, task))
     if cut:
@@ -245,6 +248,60 @@ def _sparsity(config: RunConfig, task: int) -> dict[str, np.ndarray]:
         "layers": np.array(LAYERS),
         "chosen": np.array(config.sparsity),
         "chance": np.full(task + 1, 0.5),
+    }
+
+
+def cuts_arrays(weights: dict[str, np.ndarray], curve: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Cuts of made-up weights by magnitude at the levels of a curve."""
+    levels = curve["levels"]
+    dense = {name.removeprefix("dense/"): w for name, w in weights.items() if name.startswith("dense/")}
+    values = np.concatenate([w.ravel() for w in dense.values()])
+    edges = np.linspace(-np.abs(values).max(), np.abs(values).max(), 42)
+    kept = [int(len(values) * (1 - level) + 1e-6) for level in levels]
+    border = np.sort(np.abs(values))[::-1]
+    survived = {n: sum((np.abs(w) >= border[k - 1]).astype(np.uint8) for k in kept) for n, w in dense.items()}
+    every = np.concatenate([s.ravel() for s in survived.values()])
+    way, norm = np.linspace(0, 1, 9), curve["displacement_norm"]
+    at_x = np.minimum((norm / norm[np.searchsorted(levels, float(curve["chosen"]))]) ** 2, 1.0)
+    return {
+        "levels": levels,
+        **{f"survived/{name}": counts for name, counts in survived.items()},
+        "edges": edges,
+        "kept": np.stack([np.histogram(values[every > i], edges)[0] for i in range(len(levels))]),
+        "way": way,
+        "way_loss": 0.03 + curve["rise"][:, None] * way**2,
+        "place_x": at_x,
+        "place_y": 0.01 * levels,
+        "place_off": np.where(at_x < 1, 0.0, norm - norm[np.searchsorted(levels, float(curve["chosen"]))]),
+        "place_of_y": np.array("eigen1"),
+    }
+
+
+def comparison_arrays(curve: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A made-up comparison of rankings: the second order loses least."""
+    slip = np.array([1.0, 2.0, 1.5, 9.0])[:, None, None] * np.array([1.0, 0.9, 1.1])[:, None]
+    rise = slip * np.maximum(curve["rise"], 0)
+    return {
+        "levels": curve["levels"],
+        "saliencies": np.array(["second-order", "magnitude", "taylor", "random"]),
+        "allocations": np.array(["global", "erk", "uniform"]),
+        "draws": np.array([1, 1, 1, 3]),
+        "pool": np.array(80),
+        "rise": rise,
+        "accuracy": np.repeat(np.clip(0.99 - rise / 10, 0.5, 1)[..., None], curve["accuracy"].shape[1], axis=-1),
+    }
+
+
+def exact_arrays(level: float, tasks: int) -> dict[str, np.ndarray]:
+    """A made-up exact cut."""
+    return {
+        "level": np.array(level),
+        "removed": np.array(level),
+        "accuracy": np.full(tasks, 0.95),
+        "dense_accuracy": np.full(tasks, 0.99),
+        "loss": np.full(tasks, 0.25),
+        "dense_loss": np.full(tasks, 0.05),
+        "examples": np.full(tasks, 100),
     }
 
 

@@ -24,6 +24,10 @@ function node(mark, animated) {
   if (mark.pick !== undefined) element.dataset.pick = Number(mark.pick);
   if (mark.item !== undefined) element.dataset.item = Number(mark.item);
   if (mark.frames) animated.push([element, mark.frames]);
+  if (mark.cells) {
+    element.cells = cells(mark.cells);
+    animated.push([element, {}]);
+  }
   for (const child of mark.marks ?? []) {
     const inner = node(child, animated);
     if (inner) element.append(inner);
@@ -103,6 +107,7 @@ function saver(svg, name) {
 
 function show(animated, index) {
   for (const [element, frames] of animated) {
+    if (element.cells) paint(element, index);
     for (const [name, values] of Object.entries(frames)) {
       const value = values[index];
       if (name === "text") element.textContent = value;
@@ -141,40 +146,6 @@ function facts(scrub, animated) {
   return list;
 }
 
-function slider(root, scrub, animated, commit) {
-  const label = document.createElement("label");
-  const name = document.createElement("span");
-  const output = document.createElement("output");
-  const input = document.createElement("input");
-  name.textContent = scrub.label;
-  Object.assign(input, { type: "range", min: 0, max: scrub.names.length - 1, step: 1, value: scrub.index });
-  input.setAttribute("aria-label", scrub.label);
-  input.dataset.marked = scrub.marked ?? "";
-  const move = () => {
-    const index = Number(input.value);
-    output.textContent = scrub.names[index];
-    input.setAttribute("aria-valuetext", scrub.names[index]);
-    input.style.setProperty("--at", index / Math.max(1, scrub.names.length - 1));
-    show(animated, index);
-  };
-  input.addEventListener("input", () => { root.dataset.held = "1"; requestAnimationFrame(move); });
-  input.addEventListener("change", () => { delete root.dataset.held; commit(Number(input.value)); });
-  const row = document.createElement("div");
-  row.className = "track";
-  row.append(input);
-  if (scrub.marked !== undefined && scrub.marked !== null) {
-    const mark = document.createElement("i");
-    mark.style.setProperty("--at", scrub.marked / Math.max(1, scrub.names.length - 1));
-    mark.textContent = scrub.marked_label ?? "";
-    row.append(mark);
-  }
-  label.append(name, output);
-  const box = document.createElement("div");
-  box.className = "slider";
-  box.append(label, row);
-  return [box, move];
-}
-
 function picks(root) {
   root.onclick = (event) => {
     const picked = event.composedPath().find((element) => element.dataset?.pick);
@@ -190,9 +161,10 @@ function tips(root) {
   const hide = () => { tip.hidden = true; };
   root.onpointerleave = hide;
   root.onpointermove = (event) => {
-    const marked = event.composedPath().find((element) => element.dataset?.tip);
-    if (!marked) return hide();
-    tip.textContent = marked.dataset.tip;
+    const marked = event.composedPath().find((element) => element.dataset?.tip || element.cells);
+    const words = marked?.cells ? told(marked, event) : marked?.dataset.tip;
+    if (!words) return hide();
+    tip.textContent = words;
     tip.hidden = false;
     const frame = root.getBoundingClientRect();
     const x = Math.min(event.clientX - frame.left + 14, frame.width - tip.offsetWidth - 4);
@@ -204,7 +176,7 @@ export default function (component) {
   const { parentElement, data, setStateValue } = component;
   const root = parentElement.querySelector(".drawings");
   if (root.dataset.held) return;  // a hand is on the slider: what arrives now would pull it away
-  const focused = parentElement.activeElement?.matches?.("input") ?? false;
+  const focused = parentElement.activeElement?.dataset?.control;
   const animated = [];
   const tip = document.createElement("div");
   tip.className = "tip";
@@ -232,7 +204,9 @@ export default function (component) {
   root.replaceChildren(...parts);
   if (data.linked) link(root, data.linked);
   if (move) move();
-  if (focused) root.querySelector("input")?.focus();
+  if (focused) root.querySelector(`[data-control="${CSS.escape(focused)}"]`)?.focus();
+  // The theme may have been changed since the cells were painted.
+  root.onpointerenter = () => animated.some(([element]) => element.cells) && move?.();
   tips(root);
   picks(root);
 }

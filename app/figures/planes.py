@@ -252,10 +252,8 @@ def picture(
     plane: Plane, *, width: float = 320, height: float = 210, locked: tuple[float, float] | None = None
 ) -> Drawing:
     """A small plane: colours only, with the marked points; `locked`: the scale it shares with others."""
-    values, low, high = coloured(plane, locked or limits([plane]))
-    share = np.nan_to_num((values - low) / max(high - low, 1e-9), nan=1.0)
     at = {"x": 0, "y": 0, "width": width, "height": height, "preserveAspectRatio": "none"}
-    marks: list[dict[str, Any]] = [{"tag": "image", "at": {**at, "href": png(_colours(np.clip(share, 0, 1))[::-1])}}]
+    marks: list[dict[str, Any]] = [{"tag": "image", "at": {**at, "href": pixels(plane, locked)}}]
     for name, _, x, y in plane.points:
         px = round(float((x - plane.x[0]) / (plane.x[-1] - plane.x[0]) * width), 1)
         py = round(float(height - (y - plane.y[0]) / (plane.y[-1] - plane.y[0]) * height), 1)
@@ -264,6 +262,13 @@ def picture(
     lowest = number(float(np.nanmin(plane.loss))) if plane.holes < plane.loss.size else "not finite"
     alt = f"The loss in the plane {plane.title}; the lowest value is {lowest}."
     return {"width": width, "height": height, "alt": alt, "caption": "", "marks": marks}
+
+
+def pixels(plane: Plane, locked: tuple[float, float] | None = None) -> str:
+    """A plane as a picture of one pixel a cell, the first row of y at the foot; `locked`: a scale shared with others."""
+    values, low, high = coloured(plane, locked or limits([plane]))
+    share = np.nan_to_num((values - low) / max(high - low, 1e-9), nan=1.0)
+    return png(_colours(np.clip(share, 0, 1))[::-1])
 
 
 def _colours(share: np.ndarray) -> np.ndarray:

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from app.cuts import Exact
 from app.drawing import Drawing, Panel
 from app.figures import palette
 from app.frames import rows
+from app.language import text
 from app.scale import Scale, span
 from app.wording import number, percent, points
 
@@ -29,12 +31,14 @@ def squeeze(levels: Sequence[float] | np.ndarray) -> np.ndarray:
     return 1.0 / np.clip(1.0 - np.asarray(levels, dtype=float), 1e-6, None)
 
 
-def _level_axis(levels: np.ndarray) -> tuple[Scale, list[float]]:
+def level_axis(levels: np.ndarray) -> tuple[Scale, list[float]]:
+    """The scale of squeezed levels, and where its ticks are."""
     widest = float(squeeze(levels).max())
     return Scale(1.0, max(2.0, widest), log=True), [float(t) for t in squeeze(LEVEL_TICKS) if t <= widest * 1.001]
 
 
-def _level_name(value: float) -> str:
+def level_name(value: float) -> str:
+    """A squeezed level as its percentage."""
     return f"{100 * (1 - 1 / value):.3g}"
 
 
@@ -45,16 +49,18 @@ def accuracy(
     chance: Sequence[float],
     *,
     beside: tuple[str, str, pd.DataFrame] | None = None,
+    exact: Sequence[Exact] = (),
     width: float = 520,
     height: float = 310,
     small: bool = False,
 ) -> Drawing:
     """Accuracy on each task seen against the level; rows of `frame` are levels, columns tasks.
 
-    `beside`: (written, method, the same frame of another run), drawn as its mean over tasks.
+    `beside`: (written, method, the same frame of another run), drawn as its mean over tasks. `exact`: cuts that were
+    evaluated exactly, as marks of their own.
     """
     levels = frame.index.to_numpy(dtype=float)
-    scale, ticks = _level_axis(levels)
+    scale, ticks = level_axis(levels)
     low = min(float(np.nanmin(frame.to_numpy())), *(float(c) for c in chance)) if len(chance) else 0.0
     panel = Panel(
         scale,
@@ -66,7 +72,7 @@ def accuracy(
         height=height,
         right=52 if small else 70,
         x_ticks=ticks[::2] if small else ticks,
-        x_format=_level_name,
+        x_format=level_name,
         y_format=lambda v: percent(v, 0),
     )
     xs, tasks = squeeze(levels), frame.shape[1]
@@ -89,17 +95,38 @@ def accuracy(
         panel.follow(xs, values, "ordered", index, tips=tips, hue=tone)
         ends.append((float(values[-1]), f"task {task + 1}", "ordered", tone))
     panel.labels(ends)
+    _exact_marks(panel, exact)
     panel.alt = (
         f"Accuracy of {tasks} tasks over the sparsity; at {percent(levels[index])} it is {_row(frame.iloc[index])}."
     )
     return panel.drawing()
 
 
-def rise(frame: pd.DataFrame, index: int, target: float, *, width: float = 520, height: float = 310) -> Drawing:
+def _exact_marks(panel: Panel, exact: Sequence[Exact]) -> None:
+    for one in exact:
+        for task, (value, n) in enumerate(zip(one.accuracy, one.examples)):
+            tip = text(
+                "exactly at %(level)s, task %(task)d: %(value)s of %(n)d images",
+                level=percent(one.level, 2), task=task + 1, value=percent(float(value)), n=int(n),
+            )  # fmt: skip
+            tone = palette.hue(task, len(one.accuracy))
+            x = float(squeeze([one.level])[0])
+            panel.point(x, float(value), "open ordered", shape="diamond", hue=tone, size=4.5, tip=tip)
+
+
+def rise(
+    frame: pd.DataFrame,
+    index: int,
+    target: float,
+    *,
+    exact: Sequence[Exact] = (),
+    width: float = 520,
+    height: float = 310,
+) -> Drawing:
     """The loss rise of the cut in every way the run recorded, on a log axis; rises below zero are left out of it."""
     drawn = {name: looks for name, looks in RISES.items() if name in frame}
     levels = frame["level"].to_numpy(dtype=float)
-    scale, ticks = _level_axis(levels)
+    scale, ticks = level_axis(levels)
     smallest = 10 ** np.floor(np.log10(max(1e-7, float(np.nanmax(frame["rise"])) * 1e-6)))
     y = span(*(frame[name].where(frame[name] > smallest) for name in drawn), log=True)
     panel = Panel(
@@ -112,7 +139,7 @@ def rise(frame: pd.DataFrame, index: int, target: float, *, width: float = 520, 
         height=height,
         right=118,
         x_ticks=ticks,
-        x_format=_level_name,
+        x_format=level_name,
     )
     xs = squeeze(levels)
     panel.rule(x=float(squeeze([target])[0]), look="axis dotted")
@@ -127,6 +154,10 @@ def rise(frame: pd.DataFrame, index: int, target: float, *, width: float = 520, 
         shown = values[np.isfinite(values) & (values > 0)]
         ends.append((float(shown[-1]) if len(shown) else None, written, look, None))
     panel.labels(ends)
+    for one in exact:
+        tip = text("exactly at %(level)s: %(rise)s on %(n)d images", level=percent(one.level, 2), rise=number(one.rise),
+                   n=one.n)  # fmt: skip
+        panel.point(float(squeeze([one.level])[0]), one.rise, "open dense", shape="diamond", size=4.5, tip=tip)
     row = frame.iloc[index]
     panel.alt = (
         f"Loss rise at {percent(levels[index])}: "

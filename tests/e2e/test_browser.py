@@ -11,7 +11,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 pytestmark = pytest.mark.browser
 
 PAGES = (
-    "", "run", "forgetting", "sparsity", "curvature", "landscape", "theory", "selection", "cost", "compare", "experiments",
+    "", "runs", "run", "forgetting", "training", "sparsity", "curvature", "landscape", "theory", "selection", "cost",
+    "compare", "experiments",
 )  # fmt: skip
 BAR = "[data-testid=stProgress]"
 

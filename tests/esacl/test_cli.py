@@ -391,6 +391,14 @@ def test_a_plane_by_name_is_recorded_under_its_names(kept, esacl):
     assert "task 1 has no next task" in refused.err
 
 
+def test_the_comparison_and_the_exact_cut_are_options_of_the_sparsity(kept, esacl):
+    run_id = kept.ids()[0]
+    for option, name in ((("--compare",), "comparison-t0"), (("--exact", "0.5"), "exact-t0-50000")):
+        outcome = esacl("analyse", run_id, "sparsity", *option, "--task", 0, "--runs", kept.root, "--json")
+        assert outcome.json["arrays"] == [name]
+        assert name in kept.array_names(run_id)
+
+
 def test_the_density_and_the_check_are_options_of_the_spectrum(kept, esacl):
     run_id = kept.ids()[0]
     arguments = ("spectrum", "--task", 0, "--probes", 2, "--check", "--set", "curvature.top=1")
@@ -450,6 +458,9 @@ def test_each_view_has_a_name_of_its_own():
         (["landscape", "--at", "pruned"], "give --x and --y too"),
         (["landscape", "--x", "up", "--y", "task"], "unknown axis 'up'; choose from pruning, eigen1..eigen9"),
         (["spectrum", "--probes", "1"], "probes 1 is out of range"),
+        (["spectrum", "--compare"], "--compare has no meaning for spectrum; it belongs to sparsity"),
+        (["sparsity", "--compare", "--exact", "0.9"], "choose one of them"),
+        (["sparsity", "--exact", "1"], "--exact 1.0 is no sparsity"),
         (["landscape", "--set", "ids.fraction=7"], "ids.fraction"),
         (["landscape", "--set", "scenario=class"], "cannot change 'scenario'; choose from curvature.grid"),
     ],
