@@ -1,5 +1,6 @@
 """Controls and texts that pages share. Text that a user or a run's folder brings is shown as text, never as markup."""
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +15,9 @@ from app.figures import palette
 from app.language import text
 from app.reading import Entry
 from app.wording import percent
-from esacl import normalisation
+from esacl import jobs, normalisation
 from esacl.config import RunConfig
+from esacl.errors import InputError
 from esacl.events import Evaluated, RunStarted
 from esacl.records import RunRecord
 
@@ -173,7 +175,14 @@ def wait(entry: Entry, missing: str) -> NoReturn:
         st.button("Look again", key="again")
     else:
         say("info", f"{missing}, and the run {STATES[status.state]}. {status.detail}")
+        if status.state in ("failed", "cancelled", "lost") and not entry.recorded:
+            st.button(text("Resume the run"), key="resume", on_click=_resume, args=(entry,))
     st.stop()
+
+
+def _resume(entry: Entry) -> None:
+    with contextlib.suppress(InputError):  # another has resumed it meanwhile: the page says how it stands
+        jobs.resume(entry.store, entry.run_id)
 
 
 def facts_line(entry: Entry, record: RunRecord | None) -> str:

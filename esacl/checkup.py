@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def _of_folder(store: RunStore) -> Iterator[Finding]:
     for path in entries:
         old = time.time() - path.lstat().st_mtime > _STALE
         if _IN_THE_MAKING.fullmatch(path.name) and path.is_dir() and not path.is_symlink() and old:
-            yield Finding("", f"{path.name} was left behind", "delete it", lambda path=path: shutil.rmtree(path))
+            yield Finding("", f"{path.name} was left behind", "delete it", partial(shutil.rmtree, path))
     for ticket in store.workers.queue.tickets():
         if not (store.root / ticket.run_id).is_dir():
             yield Finding("", f"ticket {ticket.path.name} is of no run", "delete it", ticket.path.unlink)
@@ -144,7 +145,7 @@ def _of_checkpoints(run_id: str, folder: Path) -> Iterator[Finding]:
     for path, why in bad.items():
         what, _ = _split(why)
         aside = path.with_name(f"{path.name}.damaged")
-        yield Finding(run_id, what, f"put it aside as {aside.name}", lambda path=path, aside=aside: _aside(path, aside))
+        yield Finding(run_id, what, f"put it aside as {aside.name}", partial(_aside, path, aside))
     with contextlib.suppress(RunUnreadable):
         if bad and newest(place) is None:
             yield Finding(run_id, "no checkpoint can be read", "resume starts from the beginning")

@@ -288,6 +288,11 @@ def _in_turn(store: RunStore, run_id: str, work: Callable[[], int]) -> int:
         logs.note(logs.job_log(store.folder(run_id)), "refused", detail=str(error))
         store.workers.queue.tear_up(run_id)
         raise
+    except OSError as error:  # there was no room even to begin
+        with contextlib.suppress(OSError):
+            store.finish(run_id, "failed", explain(error, store.folder(run_id)))
+        store.workers.queue.tear_up(run_id)
+        raise
     store.workers.queue.tear_up(run_id)
     if not (store.folder(run_id) / "done.json").exists():
         store.finish(run_id, "cancelled", "cancelled before its turn")

@@ -102,7 +102,8 @@ def recover(store: RunStore) -> list[str]:
                 store.workers.queue.tear_up(ticket.run_id)
                 continue
             with store.workers.hold(ticket.run_id):  # nobody works on it, or this is refused
-                if _picked_up(store, ticket):
+                current = store.workers.queue.of(ticket.run_id)  # it may have come to its end meanwhile
+                if current is not None and _picked_up(store, current):
                     found.append(ticket.run_id)
     if found:
         logs.note(logs.server_log(store.root), "picked up", runs=found)
@@ -112,8 +113,8 @@ def recover(store: RunStore) -> list[str]:
 def _picked_up(store: RunStore, ticket: Ticket) -> bool:
     run_id, queue = ticket.run_id, store.workers.queue
     content = queue.content(ticket)
-    command = content.get("command")
-    if not _is_command(command, run_id) or _is_over(store, run_id, command[0], ticket):
+    command = _command(content.get("command"), run_id)
+    if command is None or _is_over(store, run_id, command[0], ticket):
         queue.tear_up(run_id)
         return False
     mark = _mark(store.folder(run_id))
@@ -131,10 +132,12 @@ def _picked_up(store: RunStore, ticket: Ticket) -> bool:
     return True
 
 
-def _is_command(command: Any, run_id: str) -> bool:
-    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
-        return False
-    return command[:2] in (["resume", run_id], ["analyse", run_id]) or command == ["run", "--into", run_id]
+def _command(told: Any, run_id: str) -> list[str] | None:
+    """What a ticket says where it is the command of a job on this run: a ticket may be damaged."""
+    if not isinstance(told, list) or not all(isinstance(word, str) for word in told):
+        return None
+    known = told in (["run", "--into", run_id], ["resume", run_id]) or told[:2] == ["analyse", run_id]
+    return told if known else None
 
 
 def _is_over(store: RunStore, run_id: str, kind: str, ticket: Ticket) -> bool:
