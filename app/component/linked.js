@@ -90,6 +90,7 @@ function control(tag, words, settings, changed) {
   const input = document.createElement(tag);
   label.append(words, input);
   Object.assign(input, settings);
+  input.setAttribute("aria-label", words);  // the label around it would read out all options
   input.addEventListener("input", changed);
   return [label, input];
 }

@@ -60,7 +60,7 @@ def test_a_lasso_on_one_map_selects_on_both_and_shows_the_images(opened):
 def test_a_box_holds_what_lies_in_it(opened):
     page, _, _ = opened
     first = page.locator("svg[data-lasso]").first
-    page.get_by_label("Draw").select_option("box")
+    page.locator(".tools").get_by_label("Draw", exact=True).select_option("box")
     stroke(page, first, (0.0, 0.15), (0.4, 0.5), (0.6, 0.95))
     box = first.bounding_box()
     inside = "marks => marks.map(m => [m.dataset.item, m.getBoundingClientRect()]).filter(([, b]) => b.x + b.width / 2 < "
@@ -73,11 +73,11 @@ def test_a_box_holds_what_lies_in_it(opened):
 def test_class_and_scores_select_from_the_keyboard(opened):
     page, runs, before = opened
     first = page.locator("svg[data-lasso]").first
-    page.get_by_label("Class").focus()
+    page.locator(".tools").get_by_label("Class", exact=True).focus()
     page.keyboard.press("ArrowDown")
     one = held(first)
     assert 0 < len(one) < 80
-    scores = page.get_by_label("Scores from")
+    scores = page.locator(".tools").get_by_label("Scores from", exact=True)
     scores.focus()
     for _ in range(60):
         page.keyboard.press("ArrowRight")
@@ -85,7 +85,7 @@ def test_class_and_scores_select_from_the_keyboard(opened):
     expect(page.locator(".held p").first).to_contain_text("Scores from")
     page.keyboard.press("Escape")
     assert held(first) == set()
-    assert page.get_by_label("Class").input_value() == ""
+    assert page.locator(".tools").get_by_label("Class", exact=True).input_value() == ""
     assert len(runs) == before, "the page was run again"
 
 
