@@ -10,7 +10,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 pytestmark = pytest.mark.browser
 
-PAGES = ("", "run", "forgetting", "sparsity", "curvature", "landscape", "selection", "cost", "compare")
+PAGES = ("", "runs", "run", "forgetting", "sparsity", "curvature", "landscape", "selection", "cost", "compare")
 BAR = "[data-testid=stProgress]"
 
 

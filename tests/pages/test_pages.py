@@ -10,7 +10,7 @@ from pages_runs import KINDS, MAIN, MARKUP
 from app import results
 from app.wording import percent
 
-PAGES = ("start", "run", "forgetting", "sparsity", "curvature", "landscape", "selection", "cost", "compare")
+PAGES = ("start", "runs", "run", "forgetting", "sparsity", "curvature", "landscape", "selection", "cost", "compare")
 
 
 def said(at) -> list[str]:
