@@ -99,7 +99,7 @@ def _filter(label: str, options: Mapping[str, str], name: str) -> str:
 
 
 def fits(entry: Entry, sought: Sought) -> bool:
-    """Whether a run is what is looked for: every word occurs in what is known of it."""
+    """Whether a run is what is looked for: every word and every number occurs in what is known of it."""
     config = entry.config
     if sought.state and state(entry) != sought.state:
         return False
@@ -109,8 +109,11 @@ def fits(entry: Entry, sought: Sought) -> bool:
         return False
     if config is not None and sought.benchmark not in (ANY, config.benchmark):
         return False
-    words = sought.words.casefold().split()
-    return not words or all(word in _about(entry) for word in words)
+    words = sought.words.casefold().replace("%", " ").split()
+    about = _about(entry) if words else ""
+    numbers = set(about.split())
+    # A number means itself: 3 is no part of 30, nor of a date.
+    return all(word in numbers if word.replace(".", "").isdigit() else word in about for word in words)
 
 
 def _about(entry: Entry) -> str:

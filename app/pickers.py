@@ -86,9 +86,11 @@ def beside_picker(entry: Entry, found: Sequence[Entry], *, needs: str = "") -> E
 
     `needs`: the name of an array that it must have recorded.
     """
-    others = [e for e in results.comparable(entry, found) if not needs or needs in reading.array_names(e)]
+    asked = reading.shared("beside")
+    near = offered(results.comparable(entry, found), str(asked))
+    others = [e for e in near if not needs or needs in reading.array_names(e)]
     by_id = {e.run_id: e for e in others}
-    asked, preferred = reading.shared("beside"), results.baseline(entry, others)
+    preferred = results.baseline(entry, others)
     default = preferred.run_id if preferred else "none"
     current = asked if asked in by_id or asked == "none" else default
     reading.remember("_beside", current)

@@ -10,7 +10,7 @@ from app import duplicating, reading, results, run_report, starting, widgets
 from app.language import text
 from app.reading import Entry
 from esacl import bundles, trash, unpacking
-from esacl.errors import InputError
+from esacl.errors import InputError, RunUnreadable
 from esacl.labels import MOST_CHARACTERS
 from esacl.reproducing import as_command, as_toml
 
@@ -39,7 +39,7 @@ def news() -> None:
 def panel(entry: Entry) -> None:
     """The chosen run and everything that can be done with it."""
     st.subheader(widgets.plain(results.named(entry)))
-    st.caption(widgets.plain(_line(entry)))
+    _about(entry)
     _name(entry)
     with st.container(horizontal=True, gap="small"):
         if st.button(text("Duplicate with changes"), key="duplicate", type="primary", disabled=entry.config is None):
@@ -56,10 +56,15 @@ def panel(entry: Entry) -> None:
         _copies(entry)
 
 
-def _line(entry: Entry) -> str:
-    if entry.config is None:
-        return f"{entry.run_id} · {entry.status.detail}"
-    return f"{entry.run_id} · {widgets.facts_line(entry, None)} · {widgets.STATES[entry.status.state]}"
+def _about(entry: Entry) -> None:
+    parts = [entry.run_id]
+    try:
+        if entry.config is None or entry.status.state == "unreadable":
+            raise RunUnreadable(entry.status.detail)
+        parts += [widgets.facts_line(entry, reading.record(entry)), widgets.STATES[entry.status.state]]
+    except InputError as error:
+        widgets.say("error", text("This run cannot be read: %(why)s", why=error))
+    st.caption(widgets.plain(" · ".join(parts)))
 
 
 def _name(entry: Entry) -> None:

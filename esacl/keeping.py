@@ -1,4 +1,4 @@
-"""The commands that keep house among the runs: delete, restore, rename, export, import."""
+"""The commands that keep house among the runs: delete, restore, rename, export, import, report."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from esacl import bundles, trash, unpacking
+from esacl import bundles, serving, trash, unpacking
 from esacl.store import RunStore
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
@@ -20,16 +20,18 @@ def add(command: Command) -> None:
     renaming = command("rename", _rename, "call a run by another name; its settings stay as they were")
     exporting = command("export", _export, "write a run to one file, to hand on or keep")
     importing = command("import", _import, "take in a run that `esacl export` wrote")
-    for one in (deleting, renaming, exporting):
+    reporting = command("report", _report, "write a run as one HTML file with all figures, which opens anywhere")
+    for one in (deleting, renaming, exporting, reporting):
         one.add_argument("run", metavar="RUN", help="an id, a unique prefix, or `latest`")
     restoring.add_argument("run", metavar="RUN", nargs="?", help="an id, a unique prefix, or `latest`: deleted last")
     deleting.add_argument("--for-good", action="store_true", help="at once and beyond recall")
     renaming.add_argument("name", metavar="NAME", help="at most 200 characters; '' for none")
     for one in (exporting, importing):
         one.add_argument("file", type=Path, metavar="FILE.zip")
+    reporting.add_argument("file", type=Path, metavar="FILE.html")
     about = "with the states that `esacl resume` goes on from, which are large"
     exporting.add_argument("--checkpoints", action="store_true", help=about)
-    for one in (deleting, restoring, renaming, exporting, importing):
+    for one in (deleting, restoring, renaming, exporting, importing, reporting):
         one.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
 
 
@@ -72,6 +74,13 @@ def _export(args: argparse.Namespace) -> int:
 def _import(args: argparse.Namespace) -> int:
     run_id = unpacking.import_run(RunStore(args.runs), args.file)
     return _say(args, f"imported {run_id}", run=run_id)
+
+
+def _report(args: argparse.Namespace) -> int:
+    store = RunStore(args.runs)
+    run_id = store.resolve(args.run)
+    serving.report(store.root, [run_id], args.file, module="app.run_report", option="esacl report")
+    return _say(args, f"wrote {args.file}", run=run_id, file=str(args.file))
 
 
 def _say(args: argparse.Namespace, text: str, **fields: Any) -> int:

@@ -30,7 +30,7 @@ if not summary["accuracy_matrix"]:
 
 from app import cards  # noqa: E402  brings pandas: the numbers above are on the screen by now
 
-made = [*cards.cards(entry, record, results.comparable(entry, reading.entries())), cards.YOUR_OWN]
+made = [*cards.cards(entry, record, results.comparable(entry, reading.entries())[:50]), cards.YOUR_OWN]
 for first in range(0, len(made), 3):
     for column, card in zip(st.columns(3, gap="large"), made[first : first + 3]):
         with column, st.container(key=f"card-{card.page}"):

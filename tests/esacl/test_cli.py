@@ -568,7 +568,7 @@ def test_a_command_line_that_makes_no_sense_is_one_line(esacl, arguments):
 def test_every_command_has_a_help(esacl):
     names = list(cli.parser()._subparsers._group_actions[0].choices)
     assert set(names) >= {"run", "analyse", "list", "show", "delete", "resume", "compare", "doctor", "app"}
-    assert set(names) >= {"restore", "rename", "export", "import"}
+    assert set(names) >= {"restore", "rename", "export", "import", "report"}
     for name in names:
         outcome = esacl(name, "--help")
         assert outcome.code == 0

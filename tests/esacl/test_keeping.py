@@ -6,7 +6,7 @@ import tomllib
 import pytest
 from small_stream import CONFIG, SmallStream
 
-from esacl import cli, trash
+from esacl import cli, serving, trash
 from esacl.config import RunConfig
 from esacl.store import RunStore
 
@@ -72,6 +72,15 @@ def test_export_and_import_there_and_back(store, said, refused, tmp_path):
     assert store.read(run_id).events
     assert "not there" in refused("import", tmp_path / "none.zip")
     assert "cannot be written" in refused("export", run_id, tmp_path / "none" / "run.zip")
+
+
+def test_a_report_is_one_file_and_the_figures_are_the_apps_work(store, said, refused, tmp_path, monkeypatch):
+    file = tmp_path / "run.html"
+    assert json.loads(said("report", "latest", file, "--json")) == {"run": store.ids()[0], "file": str(file)}
+    assert file.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert "cannot be written" in refused("report", "latest", tmp_path / "none" / "run.html")
+    monkeypatch.setattr(serving.importlib.util, "find_spec", lambda name: None)
+    assert refused("report", "latest", file).startswith("error: esacl report needs streamlit")
 
 
 def test_the_settings_of_a_run_start_it_again(store, said):

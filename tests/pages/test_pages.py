@@ -11,8 +11,8 @@ from app import results
 from app.wording import percent
 
 PAGES = (
-    "start", "runs", "run", "forgetting", "training", "sparsity", "curvature", "landscape", "theory", "selection", "cost",
-    "compare", "experiments",
+    "start", "runs", "run", "forgetting", "training", "sparsity", "curvature", "landscape", "theory", "selection",
+    "cost", "compare", "experiments",
 )  # fmt: skip
 
 
