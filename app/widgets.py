@@ -91,10 +91,10 @@ def step(
     facts: Sequence[Mapping[str, object]],
     *,
     key: str,
-    first: int = 0,
+    index: int = 0,
 ) -> None:
     """A slider with drawings that follow it in the browser alone: nothing is shared, nothing is run again."""
-    scrub = {"label": label, "names": list(names), "index": first, "marked": None, "facts": list(facts), "local": True}
+    scrub = {"label": label, "names": list(names), "index": index, "marked": None, "facts": list(facts), "local": True}
     _drawings(data={"drawings": list(drawings), "scrub": scrub}, key=key)
 
 

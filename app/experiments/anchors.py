@@ -59,10 +59,11 @@ def show(entry: Entry, record: RunRecord) -> None:
         [make(series, first) for make in (drawn.over_strength, drawn.tradeoff, drawn.each_task)],
         drawn.facts(series),
         key="experiment-5",
-        first=first,
+        index=first,
     )
     if series.told:
-        st.caption(widgets.plain(series.told))
+        told = text("A series of its own, not the run above: %(told)s", told=series.told)
+        st.caption(widgets.plain(told))
     answer(guess, options, finding(series), key="5")
     st.page_link("../pages/forgetting.py", label=text("What one run forgot, task by task: Forgetting"))
 

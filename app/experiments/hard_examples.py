@@ -115,6 +115,7 @@ def finding(estimates: pd.DataFrame) -> Finding:
 
 
 _DRAWN = {
+    "EL2N": marked("The highest EL2N, another score for what is hard, unweighted too, say %(value)s (bias %(bias)s)."),
     "IDS": marked(
         "As many drawn by score and weighted by 1/(n p) say %(value)s ± %(sd)s over %(draws)d draws (bias %(bias)s)."
     ),
@@ -141,7 +142,7 @@ def _how_many(pool: pd.DataFrame, score: str) -> None:
         [drawn.over_share(made, len(pool), index)],
         drawn.facts(made, len(pool)),
         key="experiment-4-share",
-        first=index,
+        index=index,
     )
     what = (
         text("the trace of the last layer's Gauss–Newton matrix, which is the mean of the score")

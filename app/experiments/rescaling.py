@@ -57,7 +57,7 @@ def show(entry: Entry, record: RunRecord) -> None:
         [make(sweep) for make in figures],
         rescaling.facts(sweep),
         key=f"experiment-3-{mode}",
-        first=ONE,
+        index=ONE,
     )
     answer(guess, options, finding(two_layers.sweep("layer"), two_layers.sweep("neuron")), key="3")
     st.page_link("../pages/curvature.py", label=text("λₘₐₓ and λₘₐₓ · |θ|² of a run, side by side: Curvature"))
