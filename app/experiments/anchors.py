@@ -62,7 +62,8 @@ def show(entry: Entry, record: RunRecord) -> None:
         index=first,
     )
     if series.told:
-        st.caption(widgets.plain(series.told))
+        told = text("A series of its own, not the run above: %(told)s", told=series.told)
+        st.caption(widgets.plain(told))
     answer(guess, options, finding(series), key="5")
     st.page_link("../pages/forgetting.py", label=text("What one run forgot, task by task: Forgetting"))
 

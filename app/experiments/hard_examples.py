@@ -115,6 +115,7 @@ def finding(estimates: pd.DataFrame) -> Finding:
 
 
 _DRAWN = {
+    "EL2N": marked("The highest EL2N, another score for what is hard, unweighted too, say %(value)s (bias %(bias)s)."),
     "IDS": marked(
         "As many drawn by score and weighted by 1/(n p) say %(value)s ± %(sd)s over %(draws)d draws (bias %(bias)s)."
     ),

@@ -265,7 +265,7 @@ def picture(
 
 
 def pixels(plane: Plane, locked: tuple[float, float] | None = None) -> str:
-    """A plane as a picture of one pixel a cell, the first row of y at the foot; `locked`: a scale shared with others."""
+    """A plane as a picture of one pixel a cell, the first row of y at the foot; `locked`: a scale that others share."""
     values, low, high = coloured(plane, locked or limits([plane]))
     share = np.nan_to_num((values - low) / max(high - low, 1e-9), nan=1.0)
     return png(_colours(np.clip(share, 0, 1))[::-1])

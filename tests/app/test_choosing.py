@@ -107,3 +107,9 @@ def test_the_answer_names_bias_scatter_and_draws():
 
 def test_a_run_without_that_estimate_cannot_tell():
     assert hard_examples.finding(estimates(24.0).head(2)).true == frozenset()
+
+
+def test_another_score_is_named_where_it_was_recorded():
+    more = {"name": "EL2N", "draws": 1, "lambda_max": 16.0, "sd": 0.0, "bias": 1.0}
+    said = hard_examples.finding(pd.concat([estimates(24.0), pd.DataFrame([more])])).said
+    assert said[1] == "The highest EL2N, another score for what is hard, unweighted too, say 16 (bias +100 %)."

@@ -11,6 +11,8 @@ pytestmark = pytest.mark.browser
 
 SERIES = ROOT / "assets" / "series" / "anchor-digits.json"
 VERDICT = re.compile("It came out")
+QUESTION = "[data-testid=stRadio]"
+expect.set_options(timeout=20_000)  # one of these pages may be the first that the server draws
 
 
 def begin(visit, number: int, *, width: int = 1400):
@@ -26,7 +28,7 @@ def predict(page, answer: str) -> None:
     expect(page.get_by_text(VERDICT)).to_have_count(0)
     button = page.get_by_role("button", name="Commit, and see")
     expect(button).to_be_disabled()
-    page.get_by_role("radiogroup").get_by_text(answer).click()
+    page.locator(QUESTION).get_by_text(answer).click()
     expect(button).to_be_enabled()
     expect(page.get_by_text(VERDICT)).to_have_count(0)
     button.click()
@@ -48,7 +50,6 @@ def pressed(page, key: str, times: int = 1) -> tuple[str, str]:
 
 def test_an_experiment_is_chosen_and_goes_into_the_link(visit):
     here = begin(visit, 1)
-    here.page.get_by_role("radiogroup").or_(here.page.locator("[data-testid=stButtonGroup]")).first.wait_for()
     here.page.locator("[data-testid=stButtonGroup] button", has_text="3 Rescale").click()
     expect(here.page.locator("h2")).to_have_text("What is sharpness not?")
     here.page.wait_for_url(re.compile("experiment=3"))
@@ -153,13 +154,13 @@ def test_a_prediction_outlives_the_page_and_can_be_asked_again(visit):
     expect(here.page.get_by_text(VERDICT)).to_have_count(1)
     here.page.get_by_role("button", name="Ask me again").click()
     expect(here.page.get_by_text(VERDICT)).to_have_count(0)
-    expect(here.page.get_by_role("radiogroup").get_by_role("radio", checked=True)).to_have_count(0)
+    expect(here.page.locator(f"{QUESTION} input")).to_have_count(4)
+    expect(here.page.locator(f"{QUESTION} input:checked")).to_have_count(0)
 
 
 def test_the_question_is_answered_by_keys_alone(visit):
     here = begin(visit, 3)
-    radios = here.page.get_by_role("radiogroup").get_by_role("radio")
-    radios.first.focus()
+    here.page.locator(f"{QUESTION} input").first.focus()
     here.page.keyboard.press("Space")
     button = here.page.get_by_role("button", name="Commit, and see")
     expect(button).to_be_enabled()
@@ -171,9 +172,8 @@ def test_the_question_is_answered_by_keys_alone(visit):
 @pytest.mark.parametrize("number", range(1, 7))
 def test_an_answer_fits_a_narrow_window(visit, number):
     here = begin(visit, number, width=390)
-    group = here.page.get_by_role("radiogroup").get_by_role("radio")
-    if group.count():
-        here.page.get_by_role("radiogroup").locator("label").first.click()
+    if number != 5 or SERIES.exists():
+        here.page.locator(f"{QUESTION} label").nth(1).click()
         here.page.get_by_role("button", name="Commit, and see").click()
         expect(here.page.get_by_text(VERDICT)).to_have_count(1)
     here.page.get_by_text("For the teacher").click()
