@@ -5,18 +5,19 @@ import logging
 import streamlit as st
 
 from app import pickers, reading, widgets
+from app.language import marked, text
 from esacl.errors import InputError, RunFailure
 
 PAGES = {  # file -> (title, path in the address)
-    "start": ("Overview", ""),
-    "run": ("Run", "run"),
-    "forgetting": ("Forgetting", "forgetting"),
-    "sparsity": ("Sparsity", "sparsity"),
-    "curvature": ("Curvature", "curvature"),
-    "landscape": ("Landscape", "landscape"),
-    "selection": ("Selection", "selection"),
-    "cost": ("Cost", "cost"),
-    "compare": ("Compare", "compare"),
+    "start": (marked("Overview"), ""),
+    "run": (marked("Run"), "run"),
+    "forgetting": (marked("Forgetting"), "forgetting"),
+    "sparsity": (marked("Sparsity"), "sparsity"),
+    "curvature": (marked("Curvature"), "curvature"),
+    "landscape": (marked("Landscape"), "landscape"),
+    "selection": (marked("Selection"), "selection"),
+    "cost": (marked("Cost"), "cost"),
+    "compare": (marked("Compare"), "compare"),
 }
 
 
@@ -26,7 +27,7 @@ def main() -> None:
     st.html(reading.ASSETS / "theme.css")
     st.logo(str(reading.ASSETS / "logo.svg"), size="large")
     pages = [
-        st.Page(f"../pages/{name}.py", title=title, url_path=path or None, default=not path)
+        st.Page(f"../pages/{name}.py", title=text(title), url_path=path or None, default=not path)
         for name, (title, path) in PAGES.items()
     ]
     page = st.navigation(pages, position="top")
@@ -39,7 +40,9 @@ def main() -> None:
         widgets.say("error", str(error))
     except Exception as error:  # a fault of ours: the reader gets a line, the log of the server the rest
         logging.getLogger("app").exception("page %s", page.url_path)
-        widgets.say("error", f"This page cannot be drawn ({type(error).__name__}); the log of the server says more.")
+        name = type(error).__name__
+        said = text("This page cannot be drawn (%(error)s); the log of the server says more.", error=name)
+        widgets.say("error", said)
     reading.publish()
 
 

@@ -13,6 +13,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import language
+from app.language import text
 from esacl.config import RunConfig
 from esacl.durable import read_json
 from esacl.errors import InputError, RunUnreadable
@@ -24,7 +25,7 @@ from esacl.summary import summarise
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 RECORDED = ASSETS  # where the runs that come with the project are
 # What a link carries: ?run=...&sparsity=...
-SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y", "language")
+SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y", "language", "large")
 
 
 class NoRun(InputError):
@@ -269,6 +270,16 @@ def _language() -> str | None:
 language.spoken_by(_language)
 
 
+def large() -> bool:
+    """Whether the reader asked for large type, as a class in front of a projector needs it."""
+    return str(shared("large")) == "1"
+
+
+def look() -> dict[str, str]:
+    """What a link to another page must carry for the reader to find it as this one: the language and the type."""
+    return {name: str(value) for name in ("language", "large") if (value := shared(name)) is not None}
+
+
 def sparsity(levels: np.ndarray | None = None, target: float = 0.0) -> float:
     """The sparsity that all pages show, moved to the nearest of `levels`.
 
@@ -307,7 +318,7 @@ def chosen() -> Entry:
     """
     entry: Entry | None = st.session_state.get("_entry")
     if entry is None:
-        raise NoRun("There is no run yet: start one on the Run page, or with `esacl run`.")
+        raise NoRun(text("There is no run yet: start one on the Run page, or with `esacl run`."))
     if entry.config is None or entry.status.state == "unreadable":
-        raise RunUnreadable(f"This run cannot be read: {entry.status.detail}")
+        raise RunUnreadable(text("This run cannot be read: %(reason)s", reason=entry.status.detail))
     return entry

@@ -30,7 +30,7 @@ function node(mark, animated) {
   return element;
 }
 
-function figure(drawing, animated) {
+function figure(drawing, animated, texts) {
   const box = document.createElement("figure");
   box.style.setProperty("--basis", `${drawing.basis ?? drawing.width}px`);
   const svg = document.createElementNS(NS, "svg");
@@ -47,7 +47,7 @@ function figure(drawing, animated) {
     caption.textContent = drawing.caption;
     box.append(caption);
   }
-  if (drawing.save) box.append(saver(svg, drawing.save));
+  if (drawing.save) box.append(saver(svg, drawing.save, texts.save));
   return box;
 }
 
@@ -82,12 +82,12 @@ async function picture(svg) {
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 
-function saver(svg, name) {
+function saver(svg, name, label) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "save";
-  button.textContent = "Save as PNG";
-  button.setAttribute("aria-label", `Save as PNG: ${name}`);
+  button.textContent = label;
+  button.setAttribute("aria-label", `${label}: ${name}`);
   button.onclick = async () => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await picture(svg));
@@ -192,6 +192,8 @@ export default function (component) {
   const root = parentElement.querySelector(".drawings");
   if (root.dataset.held) return;  // a hand is on the slider: what arrives now would pull it away
   const focused = parentElement.activeElement?.matches?.("input") ?? false;
+  // How screen readers speak, and which of the signs that Chinese and Japanese share a font shows.
+  if (data.language) document.documentElement.lang = data.language;
   const animated = [];
   const tip = document.createElement("div");
   tip.className = "tip";
@@ -214,7 +216,8 @@ export default function (component) {
   }
   const grid = document.createElement("div");
   grid.className = data.even ? "grid even" : "grid";
-  for (const drawing of data.drawings) grid.append(figure(drawing, animated));
+  const texts = { save: "Save as PNG", ...data.texts };  // an exported file brings none
+  for (const drawing of data.drawings) grid.append(figure(drawing, animated, texts));
   parts.push(grid);
   root.replaceChildren(...parts);
   if (move) move();

@@ -7,13 +7,13 @@ let loading = null;
 let camera = null;
 try { camera = JSON.parse(sessionStorage.getItem(KEPT)); } catch { camera = null; }
 
-function plotly(source) {
+function plotly(source, missing) {
   if (window.Plotly) return Promise.resolve(window.Plotly);
   loading ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = source;
     script.onload = () => resolve(window.Plotly);
-    script.onerror = () => { loading = null; reject(new Error("plotly.js could not be loaded from this server")); };
+    script.onerror = () => { loading = null; reject(new Error(missing)); };
     document.head.append(script);
   });
   return loading;
@@ -95,7 +95,7 @@ function legend(scale) {
 }
 
 async function show(root, data) {
-  const library = await plotly(data.source);
+  const library = await plotly(data.source, data.texts.missing);
   const grid = root.querySelector(".panels");
   if (grid.dataset.kind !== data.kind) for (const old of [...grid.children]) { library.purge(old.children[1]); old.remove(); }
   grid.dataset.kind = data.kind;

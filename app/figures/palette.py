@@ -1,5 +1,7 @@
 """One look a method, everywhere: colour, shape and dash together, so that no meaning rests on colour alone."""
 
+from app.language import text
+
 METHODS = {  # name -> (as it is written, colour class, shape, dash)
     "esacl": ("EsaCL", "esacl", "circle", ""),
     "finetune": ("fine-tuning", "finetune", "square", "dash"),
@@ -35,7 +37,8 @@ def written(method: str, sparsity: float = 0.0, saliency: str = "") -> str:
     """A method as the reader knows it, with its pruning."""
     name = METHODS.get(method, (method, "", "", ""))[0]
     if method not in SPARSE and sparsity > 0:
-        name += f" + {saliency or 'one-shot'} pruning"
+        kind = saliency or text("one-shot")
+        name = text("%(method)s + %(kind)s pruning", method=name, kind=kind)
     return name
 
 
