@@ -26,10 +26,22 @@ function themed(value, theme) {
   return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, themed(part, theme)]));
 }
 
+// Large type, which assets/theme.css switches on: every letter, what makes room for them, and the height.
+function enlarged(value, factor, name = "") {
+  if (factor === 1 || value === null || typeof value !== "object") return value;
+  if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map((part) => enlarged(part, factor));
+  return Object.fromEntries(Object.entries(value).map(([key, part]) => {
+    const letters = key === "size" && (name === "font" || name === "textfont");
+    const room = key === "height" || key === "yshift" || (name === "margin" && key !== "t");
+    return [key, (letters || room) && typeof part === "number" ? part * factor : enlarged(part, factor, key)];
+  }));
+}
+
 function themeOf(element) {
   const style = getComputedStyle(element);
   return { "@ink": style.getPropertyValue("--st-text-color").trim() || style.color,
-    "@font": style.getPropertyValue("--st-font").trim() || style.fontFamily };
+    "@font": style.getPropertyValue("--st-font").trim() || style.fontFamily,
+    large: Number(style.getPropertyValue("--large")) || 1 };
 }
 
 function moved(root, from, change, library) {
@@ -63,7 +75,7 @@ async function fill(root, box, given, theme, library) {
   title.textContent = given.title;
   note.textContent = given.note;
   plot.setAttribute("aria-label", given.alt);
-  const { data, layout } = themed(given.figure, theme);
+  const { data, layout } = enlarged(themed(given.figure, theme), theme.large);
   plot.style.height = `${layout.height}px`;
   layout.width = box.clientWidth;
   if (layout.scene && camera) layout.scene.camera = structuredClone(camera);

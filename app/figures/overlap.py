@@ -66,7 +66,7 @@ def shares(found: Overlap, run: str, x: Scale, *, width: float = 500) -> Drawing
             ]
             value = min(cumulative[-1], 1.0)
             panel.point(max(value, x.low), at, known(look, settled), shape=shape, size=6, tip="\n".join(tip))
-            shown.append(f"{number(value)} {written}")
+            shown.append(text("%(value)s %(of)s", value=number(value), of=written))
         said.append(f"{name} {', '.join(shown)}")
     panel.alt = text(
         "Shares of the cut in the top %(k)d eigenvectors, %(run)s: %(found)s.", k=k, run=run, found="; ".join(said)
