@@ -41,7 +41,7 @@ function themeOf(element) {
   const style = getComputedStyle(element);
   return { "@ink": style.getPropertyValue("--st-text-color").trim() || style.color,
     "@font": style.getPropertyValue("--st-font").trim() || style.fontFamily,
-    large: Number(style.getPropertyValue("--large")) || 1 };
+    "@large": Number(style.getPropertyValue("--large")) || 1 };
 }
 
 function moved(root, from, change, library) {
@@ -75,7 +75,7 @@ async function fill(root, box, given, theme, library) {
   title.textContent = given.title;
   note.textContent = given.note;
   plot.setAttribute("aria-label", given.alt);
-  const { data, layout } = enlarged(themed(given.figure, theme), theme.large);
+  const { data, layout } = enlarged(themed(given.figure, theme), theme["@large"]);
   plot.style.height = `${layout.height}px`;
   layout.width = box.clientWidth;
   if (layout.scene && camera) layout.scene.camera = structuredClone(camera);
