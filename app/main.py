@@ -23,6 +23,7 @@ PAGES = {  # file -> (title, path in the address)
 
 def main() -> None:
     """Draw the frame and the page in it."""
+    reading.note_language()
     st.set_page_config(page_title="EsaCL", page_icon=str(reading.ASSETS / "mark.svg"), layout="wide")
     st.html(reading.ASSETS / "theme.css")
     st.logo(str(reading.ASSETS / "logo.svg"), size="large")

@@ -224,6 +224,8 @@ def shared(name: str) -> Any:
 def share(name: str, value: Any) -> None:
     """Set a shared value, here and in the link."""
     st.session_state[name] = value
+    if name == "language":
+        note_language()
     publish()
 
 
@@ -259,12 +261,27 @@ def remember(name: str, value: Any) -> None:
         st.session_state[name] = value
 
 
+_chosen: dict[str, str | None] = {}  # session -> language: a page asks a thousand times, and session state is slow
+
+
+def note_language() -> None:
+    """Look up the language of this session: at the start of a script run, and when somebody chooses another."""
+    session = get_script_run_ctx(suppress_warning=True)
+    if session is not None:
+        if len(_chosen) > 1000:
+            _chosen.clear()  # sessions that are long over; one that is not looks it up again
+        asked = shared("language")
+        _chosen[session.session_id] = asked if isinstance(asked, str) else None
+
+
 def _language() -> str | None:
     """The language that the reader chose; None outside of a session and until somebody chooses."""
-    if get_script_run_ctx(suppress_warning=True) is None:
+    session = get_script_run_ctx(suppress_warning=True)
+    if session is None:
         return None
-    chosen = shared("language")
-    return chosen if isinstance(chosen, str) else None
+    if session.session_id not in _chosen:
+        note_language()
+    return _chosen.get(session.session_id)
 
 
 language.spoken_by(_language)
