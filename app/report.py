@@ -9,6 +9,7 @@ from typing import Any
 from app import comparison, downloads, literature
 from app.comparison import Group
 from app.figures import compared
+from app.language import text
 from esacl import comparing
 from esacl.errors import InputError
 from esacl.store import RunStore
@@ -25,7 +26,12 @@ def family(config: Mapping[str, Any]) -> Family:
 def named(of: Family) -> str:
     """A family as the reader knows it."""
     benchmark, scenario, tasks, evaluation = of
-    return f"{benchmark}, {scenario}-IL, {tasks} tasks" + ("" if evaluation == "test" else f", {evaluation} images")
+    about = {"benchmark": benchmark, "scenario": scenario, "tasks": tasks}
+    if evaluation == "test":
+        return text("%(benchmark)s, %(scenario)s-IL, %(tasks)d tasks", **about)
+    return text(
+        "%(benchmark)s, %(scenario)s-IL, %(tasks)d tasks, %(evaluation)s images", evaluation=evaluation, **about
+    )
 
 
 def published(found: Sequence[Group], *, task_known: bool = False) -> list[literature.Reference]:
@@ -38,13 +44,14 @@ def published(found: Sequence[Group], *, task_known: bool = False) -> list[liter
     return literature.references(benchmark, "task" if task_known else scenario, tasks, classes)
 
 
-def page(found: Sequence[Group], *, about: str = "", title: str = "Runs compared") -> bytes:
+def page(found: Sequence[Group], *, about: str = "", title: str = "") -> bytes:
     """One file that needs nothing else: for each family a table and all figures."""
     families: dict[Family, list[Group]] = {}
     for group in found:
         families.setdefault(family(group.summaries[0]["config"]), []).append(group)
     sections = [(named(of), *_section(comparison.tagged(members), of)) for of, members in families.items()]
-    return downloads.comparison(title, about or "Mean ± sample standard deviation over n seeds.", sections)
+    about = about or text("Mean ± sample standard deviation over n seeds.")
+    return downloads.comparison(title or text("Runs compared"), about, sections)
 
 
 def _section(found: Sequence[Group], of: Family) -> tuple[list[str], list[list[str]], list[dict[str, Any]]]:
