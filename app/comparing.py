@@ -33,7 +33,7 @@ def family_picker(entry: Entry, found: Sequence[Entry]) -> tuple[report.Family, 
         text("Benchmark and scenario"),
         list(names),
         index=list(names).index(first),
-        format_func=lambda name: report.named(names[name]),
+        format_func={name: report.named(of) for name, of in names.items()}.__getitem__,
         key=f"family-{first}",
     )
     return names[chosen], comparison.groups(_summaries(families[names[chosen]]))
@@ -57,7 +57,7 @@ def groups_picker(found: Sequence[Group], of: report.Family) -> list[Group]:
         text("Methods"),
         names,
         default=names,
-        format_func=lambda name: f"{by_runs[name].label} (n = {by_runs[name].row['n']})",
+        format_func={name: f"{group.label} (n = {group.row['n']})" for name, group in by_runs.items()}.__getitem__,
         key=f"methods-{'/'.join(map(str, of))}-{len(names)}",
     )
     return comparison.tagged([by_runs[name] for name in names if name in chosen])

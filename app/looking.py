@@ -202,10 +202,11 @@ def _select(about: str, options: Sequence[str], first: str, name: str) -> str:
     asked = reading.shared(name)
     current = asked if asked in options else first
     reading.remember(f"_{name}", current)
+    names = {direction: planes.written(direction).capitalize() for direction in options}
     st.selectbox(
         about,
         options,
-        format_func=lambda direction: planes.written(direction).capitalize(),
+        format_func=names.__getitem__,
         key=f"_{name}",
         on_change=reading.choose,
         args=(name, f"_{name}"),

@@ -187,7 +187,7 @@ def metrics(numbers: Sequence[tuple[str, str, str]]) -> None:
 
 def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
     """One of a few, `{value: English, marked}`, kept in the session and the link; the first until somebody chooses."""
-    names = list(options)
+    names, written = list(options), {name: text(word) for name, word in options.items()}
     if len(names) == 1:
         return names[0]
     chosen = st.segmented_control(
@@ -196,7 +196,7 @@ def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
         default=names[0],
         required=True,
         key=f"{key}-{len(names)}",
-        format_func=lambda name: text(options[name]),
+        format_func=written.__getitem__,
         persist_state="session",
         bind="query-params",
     )
