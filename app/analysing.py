@@ -7,6 +7,7 @@ from typing import Any, Literal, NoReturn
 import streamlit as st
 
 from app import reading, widgets
+from app.language import text
 from app.progress import analysis_left, analysis_progress
 from app.reading import Entry
 from esacl import jobs
@@ -32,13 +33,14 @@ def offer(
     kind: str,
     options: Mapping[str, Any],
     *,
-    label: str = "Measure it now",
+    label: str = "",
     key: str = "measure-now",
     boxed: bool = True,
 ) -> None:
     """Say that `what` is not there, and offer to measure it where a job can."""
     able = possible(entry, int(options["task"]))
-    said = f"{what}." if able else f"{what}. {_why_not(entry)}"
+    said = text("%(what)s.", what=what) if able else text("%(what)s. %(why)s", what=what, why=_why_not(entry))
+    label = label or text("Measure it now")
     if boxed:
         widgets.say("info", said)
         if able:
@@ -53,7 +55,7 @@ def offer(
 def button(entry: Entry, label: str, kind: str, options: Mapping[str, Any], *, key: str, quiet: bool = False) -> None:
     """Starts an analysis; held back while another one works on the run."""
     at_work = busy(entry)
-    about = "Another analysis works on this run; its progress is above." if at_work else None
+    about = text("Another analysis works on this run; its progress is above.") if at_work else None
     given = (entry, kind, options)
     look: Literal["primary", "secondary"] = "secondary" if quiet else "primary"
     st.button(label, key=key, type=look, on_click=_start, args=given, disabled=at_work, help=about)
@@ -99,12 +101,12 @@ def _following(entry: Entry) -> None:
         first = (now, stands.fraction, stands.stage)
         reading.remember(_since(entry), first)
     left = analysis_left(stands.fraction, first[1], now - first[0])
-    words = stands.stage.capitalize() + (f", about {widgets.duration(left)} left" if left is not None else "")
+    words = widgets.time_left(stands.stage, left)
     stopping = (entry.store.folder(entry.run_id) / "CANCEL").exists()
     bar, stop = st.columns([5, 1], vertical_alignment="bottom")
     bar.progress(min(0.999, stands.fraction), widgets.plain(words))
     stop.button(
-        "Stopping …" if stopping else "Cancel",
+        text("Stopping …") if stopping else text("Cancel"),
         key=f"cancel-{entry.run_id}",
         on_click=_cancel,
         args=(entry,),
@@ -115,9 +117,10 @@ def _following(entry: Entry) -> None:
 def _last_attempt(entry: Entry) -> None:
     status = entry.store.analysis_status(entry.run_id)
     if status is not None and status.state in ("failed", "lost"):
-        widgets.say("error", f"The last analysis {widgets.STATES[status.state]}: {status.detail}")
+        state = text(widgets.STATES[status.state])
+        widgets.say("error", text("The last analysis %(state)s: %(reason)s", state=state, reason=status.detail))
     elif status is not None and status.state == "cancelled":
-        widgets.say("info", "The last analysis was cancelled; what it had measured by then is kept.")
+        widgets.say("info", text("The last analysis was cancelled; what it had measured by then is kept."))
 
 
 def _trouble() -> None:
@@ -129,10 +132,10 @@ def _trouble() -> None:
 
 def _why_not(entry: Entry) -> str:
     if entry.recorded:
-        return "This run came with the project and is read-only: a run of your own can be measured again."
+        return text("This run came with the project and is read-only: a run of your own can be measured again.")
     if entry.status.state != "finished":
-        return "It can be measured when the run is finished."
-    return "It cannot be measured: the run keeps no weights of this task."
+        return text("It can be measured when the run is finished.")
+    return text("It cannot be measured: the run keeps no weights of this task.")
 
 
 def points(entry: Entry, kind: str) -> int | None:

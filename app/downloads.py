@@ -14,11 +14,12 @@ import streamlit as st
 from app import plots
 from app.drawing import Drawing
 from app.figures.landscape import Figure, themed
+from app.language import language, text
 
 _FOLDER = Path(__file__).parent / "component"
 _INK, _GROUND = "#22262b", "#fdfcfa"
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<html lang="{language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }}
 {style}</style></head><body><h1>{title}</h1><p>{about}</p>
@@ -42,7 +43,11 @@ def row(name: str, files: Mapping[str, Callable[[], bytes]], *, key: str) -> Non
     with st.container(horizontal=True, gap="small", key=f"{key}-files"):
         for kind, make in files.items():
             st.download_button(
-                f"Download {kind.upper()}", make, f"{name}.{kind}", key=f"{key}-{kind}", on_click="ignore"
+                text("Download %(kind)s", kind=kind.upper()),
+                make,
+                f"{name}.{kind}",
+                key=f"{key}-{kind}",
+                on_click="ignore",
             )
 
 
@@ -122,7 +127,8 @@ for (const [name, figure] of {_json(light)}) {{
 
 
 def _page(title: str, about: str, style: str, body: str) -> bytes:
-    return _PAGE.format(title=html.escape(title), about=html.escape(about), style=style, body=body).encode()
+    about, title = html.escape(about), html.escape(title)
+    return _PAGE.format(language=language(), title=title, about=about, style=style, body=body).encode()
 
 
 def _json(value: Any) -> str:

@@ -5,32 +5,34 @@ import logging
 import streamlit as st
 
 from app import pickers, reading, widgets
+from app.language import marked, text
 from esacl.errors import InputError, RunFailure
 
 PAGES = {  # file -> (title, path in the address)
-    "start": ("Overview", ""),
-    "runs": ("Runs", "runs"),
-    "run": ("Run", "run"),
-    "forgetting": ("Forgetting", "forgetting"),
-    "training": ("Training", "training"),
-    "sparsity": ("Sparsity", "sparsity"),
-    "curvature": ("Curvature", "curvature"),
-    "landscape": ("Landscape", "landscape"),
-    "theory": ("Theory", "theory"),
-    "selection": ("Selection", "selection"),
-    "cost": ("Cost", "cost"),
-    "compare": ("Compare", "compare"),
-    "experiments": ("Experiments", "experiments"),
+    "start": (marked("Overview"), ""),
+    "runs": (marked("Runs"), "runs"),
+    "run": (marked("Run"), "run"),
+    "forgetting": (marked("Forgetting"), "forgetting"),
+    "training": (marked("Training"), "training"),
+    "sparsity": (marked("Sparsity"), "sparsity"),
+    "curvature": (marked("Curvature"), "curvature"),
+    "landscape": (marked("Landscape"), "landscape"),
+    "theory": (marked("Theory"), "theory"),
+    "selection": (marked("Selection"), "selection"),
+    "cost": (marked("Cost"), "cost"),
+    "compare": (marked("Compare"), "compare"),
+    "experiments": (marked("Experiments"), "experiments"),
 }
 
 
 def main() -> None:
     """Draw the frame and the page in it."""
+    reading.note_language()
     st.set_page_config(page_title="EsaCL", page_icon=str(reading.ASSETS / "mark.svg"), layout="wide")
     st.html(reading.ASSETS / "theme.css")
     st.logo(str(reading.ASSETS / "logo.svg"), size="large")
     pages = [
-        st.Page(f"../pages/{name}.py", title=title, url_path=path or None, default=not path)
+        st.Page(f"../pages/{name}.py", title=text(title), url_path=path or None, default=not path)
         for name, (title, path) in PAGES.items()
     ]
     page = st.navigation(pages, position="top")
@@ -44,7 +46,9 @@ def main() -> None:
         widgets.say("error", str(error))
     except Exception as error:  # a fault of ours: the reader gets a line, the log of the server the rest
         logging.getLogger("app").exception("page %s", page.url_path)
-        widgets.say("error", f"This page cannot be drawn ({type(error).__name__}); the log of the server says more.")
+        name = type(error).__name__
+        said = text("This page cannot be drawn (%(error)s); the log of the server says more.", error=name)
+        widgets.say("error", said)
     reading.publish()
 
 

@@ -16,6 +16,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from app import language
 from app.glance import Glance
 from app.glance import glance as read_glance
+from app.language import text
 from app.listing import Listing, stamp
 from esacl import jobs
 from esacl.config import RunConfig
@@ -30,7 +31,7 @@ ASSETS = Path(__file__).resolve().parent.parent / "assets"
 RECORDED = ASSETS  # where the runs that come with the project are
 NAMED = ("config.json", "label.json")  # what a run was told, and what it is called
 # What a link carries: ?run=...&sparsity=...
-SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y", "experiment", "language")
+SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y", "experiment", "language", "large")
 
 
 class NoRun(InputError):
@@ -217,6 +218,8 @@ def shared(name: str) -> Any:
 def share(name: str, value: Any) -> None:
     """Set a shared value, here and in the link."""
     st.session_state[name] = value
+    if name == "language":
+        note_language()
     publish()
 
 
@@ -257,15 +260,40 @@ def refill(key: str, value: Any) -> None:
     st.session_state[key] = value
 
 
+_chosen: dict[str, str | None] = {}  # session -> language: a page asks a thousand times, and session state is slow
+
+
+def note_language() -> None:
+    """Look up the language of this session: at the start of a script run, and when somebody chooses another."""
+    session = get_script_run_ctx(suppress_warning=True)
+    if session is not None:
+        if len(_chosen) > 1000:
+            _chosen.clear()  # sessions that are long over; one that is not looks it up again
+        asked = shared("language")
+        _chosen[session.session_id] = asked if isinstance(asked, str) else None
+
+
 def _language() -> str | None:
     """The language that the reader chose; None outside of a session and until somebody chooses."""
-    if get_script_run_ctx(suppress_warning=True) is None:
+    session = get_script_run_ctx(suppress_warning=True)
+    if session is None:
         return None
-    chosen = shared("language")
-    return chosen if isinstance(chosen, str) else None
+    if session.session_id not in _chosen:
+        note_language()
+    return _chosen.get(session.session_id)
 
 
 language.spoken_by(_language)
+
+
+def large() -> bool:
+    """Whether the reader asked for large type, as a class in front of a projector needs it."""
+    return str(shared("large")) == "1"
+
+
+def look() -> dict[str, str]:
+    """What a link to another page must carry for the reader to find it as this one: the language and the type."""
+    return {name: str(value) for name in ("language", "large") if (value := shared(name)) is not None}
 
 
 def sparsity(levels: np.ndarray | None = None, target: float = 0.0) -> float:
@@ -320,7 +348,7 @@ def chosen() -> Entry:
     """
     entry = shown()
     if entry is None:
-        raise NoRun("There is no run yet: start one on the Run page, or with `esacl run`.")
+        raise NoRun(text("There is no run yet: start one on the Run page, or with `esacl run`."))
     if entry.config is None or entry.status.state == "unreadable":
-        raise RunUnreadable(f"This run cannot be read: {entry.status.detail}")
+        raise RunUnreadable(text("This run cannot be read: %(reason)s", reason=entry.status.detail))
     return entry

@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 import streamlit as st
@@ -12,7 +12,7 @@ import streamlit as st
 from app import reading
 from app.drawing import Drawing
 from app.figures import palette
-from app.language import text
+from app.language import language, marked, text
 from app.reading import Entry
 from app.wording import percent
 from esacl import jobs, normalisation
@@ -35,14 +35,14 @@ _drawings = st.components.v2.component(
 )
 PLAY_LEVELS = 450  # milliseconds a level: time to see what changed
 STATES = {
-    "queued": "waits for its turn",
-    "loading": "is loading",
-    "running": "is running",
-    "finished": "finished",
-    "failed": "failed",
-    "cancelled": "was cancelled",
-    "lost": "was lost",
-    "unreadable": "cannot be read",
+    "queued": marked("waits for its turn"),
+    "loading": marked("is loading"),
+    "running": marked("is running"),
+    "finished": marked("finished"),
+    "failed": marked("failed"),
+    "cancelled": marked("was cancelled"),
+    "lost": marked("was lost"),
+    "unreadable": marked("cannot be read"),
 }
 
 
@@ -50,7 +50,12 @@ def draw(*drawings: Drawing | None, key: str, even: bool = False) -> None:
     """Show drawings side by side, wrapped where the window is narrow; None is left out. `even`: all of one width."""
     shown = [drawing for drawing in drawings if drawing is not None]
     if shown:
-        _drawings(data={"drawings": shown, "even": even}, key=key)
+        _drawings(data={"drawings": shown, "even": even, **_reader()}, key=key)
+
+
+def _reader() -> dict[str, object]:
+    """What the component says of itself, and in which language."""
+    return {"language": language(), "texts": {"save": text("Save as PNG")}}
 
 
 def scrub(
@@ -76,13 +81,14 @@ def scrub(
     index = int(np.argmin(np.abs(np.asarray(levels) - value)))
     marked = int(np.argmin(np.abs(np.asarray(levels) - target))) if target > 0 else None
     data = {
+        **_reader(),
         "drawings": [drawing for drawing in make(index) if drawing is not None],
         "scrub": {
-            "label": "Weights removed",
+            "label": text("Weights removed"),
             "names": names,
             "index": index,
             "marked": marked,
-            "marked_label": "this run's cut",
+            "marked_label": text("this run's cut"),
             "facts": list(facts),
             "play": _play(PLAY_LEVELS),
         },
@@ -117,7 +123,7 @@ def step(
     scrub = {"label": label, "names": list(names), "index": index, "facts": list(facts), "local": True}
     scrub |= {"marked": marked[0], "marked_label": marked[1]} if marked else {"marked": None}
     scrub |= {"play": _play(interval)} if interval else {}
-    _drawings(data={"drawings": list(drawings), "scrub": scrub}, key=key)
+    _drawings(data={"drawings": list(drawings), "scrub": scrub, **_reader()}, key=key)
 
 
 def linked(
@@ -131,8 +137,9 @@ def linked(
     key: str,
 ) -> None:
     """Drawings that follow one of a few names, with maps on which instances are selected; in the browser alone."""
-    scrub = {"label": label, "names": list(names), "index": 0, "facts": list(facts), "local": True, "looks": list(looks)}
-    _drawings(data={"drawings": list(drawings), "scrub": scrub, "linked": dict(instances)}, key=key)
+    scrub = {"label": label, "names": list(names), "index": 0, "facts": list(facts), "local": True}
+    scrub |= {"looks": list(looks)}
+    _drawings(data={"drawings": list(drawings), "scrub": scrub, "linked": dict(instances), **_reader()}, key=key)
 
 
 def _play(interval: int) -> dict[str, object]:
@@ -151,14 +158,14 @@ def method_name(config: RunConfig) -> str:
     return palette.written(config.method, config.sparsity, config.pruning.saliency)
 
 
-def say(kind: Literal["error", "warning", "info", "success"], text: str) -> None:
+def say(kind: Literal["error", "warning", "info", "success"], line: str) -> None:
     """One line to the reader, as text."""
-    getattr(st, kind)(plain(text))
+    getattr(st, kind)(plain(line))
 
 
-def plain(text: str) -> str:
+def plain(line: str) -> str:
     """Text in which Markdown finds nothing to do."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+!|$~:^=-])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|$~:^=-])", r"\\\1", " ".join(line.split()))
 
 
 def facts(entry: Entry, record: RunRecord | None = None) -> None:
@@ -170,11 +177,13 @@ def facts(entry: Entry, record: RunRecord | None = None) -> None:
 def wait(entry: Entry, missing: str) -> NoReturn:
     """Say that there is nothing to show yet, why, and what to do; the page ends here."""
     status = entry.status
+    about = {"missing": missing, "state": text(STATES[status.state])}
     if status.live:
-        say("info", f"{missing}: the run {STATES[status.state]}. Follow it on the Run page; then look here again.")
-        st.button("Look again", key="again")
+        said = text("%(missing)s: the run %(state)s. Follow it on the Run page; then look here again.", **about)
+        say("info", said)
+        st.button(text("Look again"), key="again")
     else:
-        say("info", f"{missing}, and the run {STATES[status.state]}. {status.detail}")
+        say("info", text("%(missing)s, and the run %(state)s. %(detail)s", detail=status.detail, **about))
         if status.state in ("failed", "cancelled", "lost") and not entry.recorded:
             st.button(text("Resume the run"), key="resume", on_click=_resume, args=(entry,))
     st.stop()
@@ -193,16 +202,17 @@ def facts_line(entry: Entry, record: RunRecord | None) -> str:
     parts = [
         method_name(config),
         f"{config.scenario}-IL",
-        f"{config.tasks} tasks",
+        text("%(tasks)d tasks", tasks=config.tasks),
         f"{config.network}, {config.activation}",
-        f"seed {config.seed}",
+        text("seed %(seed)d", seed=config.seed),
     ]
     if said := normalisation.said(config.network, config.batchnorm.statistics, config.batchnorm.refresh):
         parts.insert(-1, said)
     events = record.events if record else ()
     tested = sum(event.examples for event in events if isinstance(event, Evaluated) and event.after == -1)
     if tested:
-        parts.append(f"n = {tested:,} {config.evaluation} images in all".replace(",", " "))
+        images = f"{tested:,}".replace(",", " ")
+        parts.append(text("n = %(images)s %(evaluation)s images in all", images=images, evaluation=config.evaluation))
     started = next((event for event in events if isinstance(event, RunStarted)), None)
     if started is not None:
         hardware = (record.machine.get("hardware") or {}) if record else {}
@@ -214,12 +224,19 @@ def facts_line(entry: Entry, record: RunRecord | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span in one or two units."""
+    """A time span in one or two units, which are the same in every language."""
     seconds = max(0.0, seconds)
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes, hours = seconds / 60, seconds / 3600
     return f"{minutes:.0f} min" if minutes < 90 else f"{hours:.1f} h"
+
+
+def time_left(stage: str, seconds: float | None) -> str:
+    """What is being done, and for how long still where that is known."""
+    if seconds is not None:
+        stage = text("%(stage)s, about %(time)s left", stage=stage, time=duration(seconds))
+    return stage.capitalize()
 
 
 def metrics(numbers: Sequence[tuple[str, str, str]]) -> None:
@@ -230,8 +247,8 @@ def metrics(numbers: Sequence[tuple[str, str, str]]) -> None:
 
 
 def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
-    """One of a few, `{value: as it is written}`, kept in the session and the link; the first until somebody chooses."""
-    names = list(options)
+    """One of a few, `{value: English, marked}`, kept in the session and the link; the first until somebody chooses."""
+    names, written = list(options), {name: text(word) for name, word in options.items()}
     if len(names) == 1:
         return names[0]
     chosen = st.segmented_control(
@@ -240,7 +257,7 @@ def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
         default=names[0],
         required=True,
         key=f"{key}-{len(names)}",
-        format_func=lambda name: options[name],
+        format_func=written.__getitem__,
         persist_state="session",
         bind="query-params",
     )
@@ -248,9 +265,10 @@ def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
 
 
 def grid(frame: "pd.DataFrame", alt: str, *, key: str) -> None:
-    """A table with numbers of three significant digits."""
-    floats = frame.select_dtypes("float").columns
-    config = {name: st.column_config.NumberColumn(format="%.3g") for name in floats}
+    """A table with numbers of three significant digits; its headings stay English in what is downloaded of it."""
+    config: dict[str, Any] = {name: st.column_config.Column(text(str(name))) for name in frame.columns}
+    for name in frame.select_dtypes("float").columns:
+        config[name] = st.column_config.NumberColumn(text(str(name)), format="%.3g")
     st.dataframe(frame, hide_index=True, column_config=config, key=key, alt=alt)
 
 

@@ -35,7 +35,7 @@ function node(mark, animated) {
   return element;
 }
 
-function figure(drawing, animated) {
+function figure(drawing, animated, texts) {
   const box = document.createElement("figure");
   box.style.setProperty("--basis", `${drawing.basis ?? drawing.width}px`);
   const svg = document.createElementNS(NS, "svg");
@@ -54,7 +54,7 @@ function figure(drawing, animated) {
     caption.textContent = drawing.caption;
     box.append(caption);
   }
-  if (drawing.save) box.append(saver(svg, drawing.save));
+  if (drawing.save) box.append(saver(svg, drawing.save, texts.save));
   return box;
 }
 
@@ -89,12 +89,12 @@ async function picture(svg) {
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 
-function saver(svg, name) {
+function saver(svg, name, label) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "save";
-  button.textContent = "Save as PNG";
-  button.setAttribute("aria-label", `Save as PNG: ${name}`);
+  button.textContent = label;
+  button.setAttribute("aria-label", `${label}: ${name}`);
   button.onclick = async () => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await picture(svg));
@@ -177,6 +177,8 @@ export default function (component) {
   const root = parentElement.querySelector(".drawings");
   if (root.dataset.held) return;  // a hand is on the slider: what arrives now would pull it away
   const focused = parentElement.activeElement?.dataset?.control;
+  // How screen readers speak, and which of the signs that Chinese and Japanese share a font shows.
+  if (data.language) document.documentElement.lang = data.language;
   const animated = [];
   const tip = document.createElement("div");
   tip.className = "tip";
@@ -197,9 +199,10 @@ export default function (component) {
     move = mover;
     parts.push(box, facts(scrub, animated));
   }
+  const texts = { save: "Save as PNG", ...data.texts };  // an exported file brings none
   for (const [place, drawing] of data.drawings.entries()) {
     if (place === 0 || drawing.section) parts.push(...section(drawing.section, data.even));
-    parts[parts.length - 1].append(figure(drawing, animated));
+    parts[parts.length - 1].append(figure(drawing, animated, texts));
   }
   root.replaceChildren(...parts);
   if (data.linked) link(root, data.linked);

@@ -36,7 +36,9 @@ def everything(at) -> str:
 def test_the_list_of_pages_is_the_one_in_main():
     tree = ast.parse(MAIN.read_text())
     listed = next(
-        ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "PAGES"
+        [ast.literal_eval(key) for key in n.value.keys]
+        for n in tree.body
+        if isinstance(n, ast.Assign) and n.targets[0].id == "PAGES"
     )
     assert tuple(listed) == PAGES
     assert {path.stem for path in (MAIN.parent.parent / "pages").glob("*.py")} == set(PAGES)
