@@ -31,7 +31,7 @@ PATIENCE = 300.0  # seconds until a process is taken for hung
 def processes() -> ForkServerContext:
     """Where the processes come from."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["esacl.pipeline", "esacl.computing"])
+    context.set_forkserver_preload(["esacl.computing", "warm"])
     return context
 
 

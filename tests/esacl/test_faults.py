@@ -39,6 +39,7 @@ def test_fifty_kills_over_runs_of_every_method(tmp_path):
             seed += 1
             found = disturbed(tmp_path / str(seed), ALL[(seed - 1) % len(ALL)], 1, seed)
             kills += found
+            print(kills, ALL[(seed - 1) % len(ALL)], flush=True)
             if found:
                 break
     print(f"{kills} kills over {seed} runs of {len(ALL)} variants, all of them resumed to the very same end")
