@@ -35,8 +35,12 @@ def scatter(
         shape, look = _style(place)
         x, y = 8.0 + place % A_LINE * (width - 16) / A_LINE, 36 + place // A_LINE * 18
         panel.marks += [marker(x, y, look, shape), words(x + 11, y + 4, str(name)[:8], f"label {look}")]
-    told = {"n": len(frame), "map": where.name, "way": way or text("the choice"), "taken": int(frame["chosen"].sum())}
-    panel.alt = text("%(n)d instances by their features (%(map)s); the %(taken)d that %(way)s takes are filled.", **told)
+    told = {"n": len(frame), "map": where.name, "way": way or text("the choice")}
+    panel.alt = text(
+        "%(n)d instances by their features (%(map)s); the %(taken)d that %(way)s takes are filled.",
+        taken=int(frame["chosen"].sum()),
+        **told,
+    )
     panel.caption = _caption(where, linear)
     return {**panel.drawing(), "lasso": True}
 

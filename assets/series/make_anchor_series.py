@@ -1,4 +1,4 @@
-"""Runs the series of the Forgetting page and writes them beside this file: `python assets/series/make_anchor_series.py`.
+"""`python assets/series/make_anchor_series.py`: runs the series of the Forgetting page, written beside this file.
 
 - `anchor-digits.json`: EsaCL on split digits at 98 % sparsity, at each strength of the anchor. Distillation, which the
   defaults add, is off: it alone keeps these small tasks, and what the anchor does would not be seen. At 90 % the

@@ -10,7 +10,7 @@ from app.figures import anchor
 from esacl import metrics
 from esacl.errors import RunUnreadable
 
-MADE = {"command": "python x.py", "commit": "abc", "hardware": "a CPU", "versions": {"esacl": "0"}, "date": "2026-11-26"}
+MADE = {"command": "python x.py", "commit": "abc", "hardware": "a CPU", "versions": {"esacl": "0"}, "date": "today"}
 
 
 def row(strength, seed):
@@ -123,9 +123,8 @@ def test_the_series_that_come_with_the_project_show_what_is_said_of_them():
     found = series.anchor_series()
     levels = series.levels(found)
     assert all(one.n == found.made.n == 3 for one in levels)
-    learned, transfer, average = (
-        [one.numbers[name][0] for one in levels] for name in ("learning_accuracy", "backward_transfer", "average_accuracy")
-    )
+    names = ("learning_accuracy", "backward_transfer", "average_accuracy")
+    learned, transfer, average = ([one.numbers[name][0] for one in levels] for name in names)
     assert transfer[0] < -0.1  # nothing held: the past fades
     assert transfer[-1] > -0.01
     assert learned[-1] < learned[0] - 0.02  # held tightly: less is learned
