@@ -12,6 +12,7 @@ from esacl.bundles import write_bundle
 from esacl.store import RunStore
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=60_000)  # a busy machine is no fault of the page
 
 
 def row(page, name: str):

@@ -1,4 +1,4 @@
-"""The Runs page: every run in a gallery, and what can be done with one: each leaves a calm screen, whatever is given."""
+"""The Runs page: a gallery, and what can be done with one run: each leaves a calm screen, whatever is given."""
 
 import io
 import json
