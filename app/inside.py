@@ -13,6 +13,10 @@ from esacl.events import Event, Pruned, RunStarted, Stepped
 
 MOST = 240  # looks at a task that a slider still steps through with ease
 PLAY = 110  # milliseconds a look
+COLUMNS = dict.fromkeys(
+    ("loss", "learning_rate", "ramp", "density", "doomed_share", "selection_ratio", "curvature_term", "lambda_max"),
+    float,
+) | {"step": int, "epoch": int}  # of `Stepped`; what was not measured is NaN
 STORY = marked(
     "Every few steps the mask of today is drawn anew: the weights that would survive a cut now. The weights outside it "
     "are pulled towards zero, more and more strongly, on a **ramp**; weights may still come and go, and every time one "
@@ -70,8 +74,8 @@ def inside(events: Sequence[Event], task: int, at_cut: Mapping[str, float] | Non
     cut = _looks_before_cut(events, task)
     shown = _thinned(len(steps))
     steps_shown = [steps[i] for i in shown]
-    looks = pd.DataFrame([vars(event) for event in steps_shown]).astype(
-        {"selection_ratio": float, "curvature_term": float, "lambda_max": float}
+    looks = pd.DataFrame(
+        {name: np.array([getattr(event, name) for event in steps_shown], dtype=kind) for name, kind in COLUMNS.items()}
     )
     looks["changed"] = _changed(steps, prunable)[shown]
     return Inside(

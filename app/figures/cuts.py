@@ -31,9 +31,9 @@ def histogram(cuts: Cuts, index: int, *, width: float = 520, height: float = 310
         if not total[place]:
             continue
         kept = cuts.kept[:, place]
-        tips = [f"{number(left)} … {number(right)}: {k}/{total[place]}" for k in kept]
+        tips = [text("%(left)s to %(right)s: %(kept)d of %(all)d kept", left=number(left), right=number(right),
+                     kept=k, all=total[place]) for k in kept]  # fmt: skip
         panel.bar(float(left), float(right), float(root(total[place])), "warm hatched")
-        panel.marks[-1] |= {"tip": tips[index], "frames": {"tip": tips}}
         panel.bar(float(left), float(right), float(root(kept[index])), "pruned")
         tops = [panel.at_y(float(root(k))) or foot for k in kept]
         high = [round(foot - top, 2) for top in tops]
