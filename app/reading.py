@@ -150,6 +150,23 @@ def _arrays(root: str, run_id: str, name: str, mark: tuple[int, ...]) -> dict[st
     return _store(root).array(run_id, name)
 
 
+def member(entry: Entry, name: str, key: str) -> np.ndarray | None:
+    """One of the arrays under `name`, kept without the others: those of a large network would fill the memory.
+
+    Raises:
+        RunUnreadable: the file is damaged.
+    """
+    if name not in entry.store.array_names(entry.run_id):
+        return None
+    stamp = _stamp(entry.store, entry.run_id, f"arrays/{name}.npz")
+    return _member(str(entry.store.root), entry.run_id, name, key, stamp)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _member(root: str, run_id: str, name: str, key: str, stamp: tuple[int, ...]) -> np.ndarray | None:
+    return _store(root).array(run_id, name).get(key)
+
+
 def analyses(entry: Entry) -> tuple[Event, ...]:
     """The events of the analyses that were made after the run.
 

@@ -89,9 +89,10 @@ def pictures(
 ) -> Callable[[int], list[Drawing | None]]:
     """Ask which layer is shown; the figures of the weights: picture, place on the slice, histogram, layers, ways."""
     one = found.cuts
-    weights = reading.arrays(entry, f"weights-t{task}") or {}
-    layers = [n for n in one.survived if np.shape(weights.get(f"dense/{n}")) == one.survived[n].shape] if one else []
-    layer = _layer(layers)
+    layer = _layer(list(one.survived)) if one else None
+    weights = reading.member(entry, f"weights-t{task}", f"dense/{layer}") if layer else None
+    if one is None or layer is None or weights is None or weights.shape != one.survived[layer].shape:
+        layer = None  # without the weights there is nothing to paint
     lengths = curve["displacement_norm"].to_numpy(dtype=float)
     planes = [plane for (at, x, _), plane in measured.slices_of(entry, task).items() if (at, x) == _SLICE]
 
@@ -100,7 +101,7 @@ def pictures(
             return [sparsity.layers(densities, index), sparsity.how_far(curve, index)]
         places = [moving.place(one, plane, lengths, index) for plane in planes]
         return [
-            cells.mask(one, layer, weights[f"dense/{layer}"], index) if layer else None,
+            cells.mask(one, layer, weights, index) if layer is not None and weights is not None else None,
             next((place for place in places if place is not None), None),
             moving.histogram(one, index),
             sparsity.layers(densities, index, height=310),
@@ -116,7 +117,7 @@ def _layer(layers: list[str]) -> str | None:
         return layers[0] if layers else None
     if len(layers) <= 4:
         return widgets.choice(text("Layer in the picture"), {n: sparsity.short(n) for n in layers}, key="layer")
-    return st.selectbox(text("Layer in the picture"), layers, format_func=sparsity.short, key="layer-of-many")
+    return st.selectbox(text("Layer in the picture"), layers, format_func=sparsity.short, key=f"layer-of-{len(layers)}")
 
 
 def comparison(entry: Entry, found: Recorded, levels: np.ndarray) -> Callable[[int], list[Drawing]]:
