@@ -14,7 +14,7 @@ import streamlit as st
 from app import plots
 from app.drawing import Drawing
 from app.figures.landscape import Figure, themed
-from app.language import language, text
+from app.language import kept, language, text
 
 _FOLDER = Path(__file__).parent / "component"
 _INK, _GROUND = "#22262b", "#fdfcfa"
@@ -44,7 +44,7 @@ def row(name: str, files: Mapping[str, Callable[[], bytes]], *, key: str) -> Non
         for kind, make in files.items():
             st.download_button(
                 text("Download %(kind)s", kind=kind.upper()),
-                make,
+                kept(make),
                 f"{name}.{kind}",
                 key=f"{key}-{kind}",
                 on_click="ignore",

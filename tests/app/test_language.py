@@ -87,6 +87,13 @@ def test_a_language_that_is_not_there_is_english(monkeypatch):
     assert language.language() == "en"
 
 
+def test_what_is_made_later_is_made_in_the_language_that_was_read(monkeypatch):
+    monkeypatch.setattr(language, "_ask", lambda: "zh")
+    make = language.kept(lambda: text("Overview"))
+    monkeypatch.setattr(language, "_ask", lambda: None)
+    assert (text("Overview"), make(), text("Overview")) == ("Overview", "概览", "Overview")
+
+
 def test_every_text_can_be_found_by_the_extractor(messages):
     """A text that is no literal, or stands within an f-string, would silently stay English."""
     lost = []
