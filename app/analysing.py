@@ -6,7 +6,7 @@ from typing import Any, Literal, NoReturn
 
 import streamlit as st
 
-from app import reading, widgets
+from app import reading, session, widgets
 from app.language import text
 from app.progress import analysis_left, analysis_progress
 from app.reading import Entry
@@ -80,9 +80,9 @@ def follow(*entries: Entry | None) -> bool:
     _trouble()
     at_work = [entry for entry in entries if entry is not None and busy(entry)]
     for entry in entries:
-        if entry is not None and entry not in at_work and reading.remembered(_asked(entry)):
+        if entry is not None and entry not in at_work and session.remembered(_asked(entry)):
             _last_attempt(entry)
-            reading.remember(_asked(entry), None)
+            session.remember(_asked(entry), None)
     for entry in at_work:
         _following(entry)
     return bool(at_work)
@@ -92,14 +92,14 @@ def follow(*entries: Entry | None) -> bool:
 def _following(entry: Entry) -> None:
     jobs.reap(entry.store)
     if not busy(entry):
-        reading.remember(_since(entry), None)
+        session.remember(_since(entry), None)
         st.rerun()
     now = time.monotonic()
     stands = analysis_progress(reading.analyses(entry))
-    first = reading.remembered(_since(entry))
+    first = session.remembered(_since(entry))
     if first is None or first[1] > stands.fraction or first[2] != stands.stage:
         first = (now, stands.fraction, stands.stage)
-        reading.remember(_since(entry), first)
+        session.remember(_since(entry), first)
     left = analysis_left(stands.fraction, first[1], now - first[0])
     words = widgets.time_left(stands.stage, left)
     stopping = (entry.store.folder(entry.run_id) / "CANCEL").exists()
@@ -124,10 +124,10 @@ def _last_attempt(entry: Entry) -> None:
 
 
 def _trouble() -> None:
-    trouble = reading.remembered("trouble")
+    trouble = session.remembered("trouble")
     if trouble:
         widgets.say("error", trouble)
-        reading.remember("trouble", None)
+        session.remember("trouble", None)
 
 
 def _why_not(entry: Entry) -> str:
@@ -153,19 +153,19 @@ def points(entry: Entry, kind: str) -> int | None:
 
 
 def _start(entry: Entry, kind: str, options: Mapping[str, Any]) -> None:
-    reading.remember(_asked(entry), True)
-    reading.remember(_since(entry), None)
+    session.remember(_asked(entry), True)
+    session.remember(_since(entry), None)
     try:
         jobs.analyse(entry.store, entry.run_id, kind, options)
     except InputError as error:
-        reading.remember("trouble", str(error))
+        session.remember("trouble", str(error))
 
 
 def _cancel(entry: Entry) -> None:
     try:
         jobs.cancel(entry.store, entry.run_id)
     except InputError as error:
-        reading.remember("trouble", str(error))
+        session.remember("trouble", str(error))
 
 
 def _asked(entry: Entry) -> str:

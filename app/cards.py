@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app import bills, comparison, frames, measured, reading, results
+from app import bills, comparison, frames, measured, reading, results, session
 from app.drawing import Drawing
 from app.figures import accuracy, compared, costs, curvature, planes, selection, sparsity
 from app.language import text
@@ -73,7 +73,7 @@ def _sparsity(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card 
     if arrays is None:
         return None
     seen = frames.accuracy_at_levels(arrays)
-    target = reading.sparsity(seen.index.to_numpy(), record.config.sparsity)
+    target = session.sparsity(seen.index.to_numpy(), record.config.sparsity)
     index = int(np.argmin(np.abs(seen.index.to_numpy() - target)))
     beside = results.baseline(entry, [other for other in others if name in reading.array_names(other)])
     other = None

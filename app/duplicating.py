@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import reading, results, widgets
+from app import results, session, widgets
 from app.language import text
 from app.reading import Entry
 from esacl.config import RunConfig
@@ -24,18 +24,18 @@ def begin(entry: Entry, fill: Callable[[RunConfig], set[str]]) -> None:
         return
     reached = fill(config)
     rest = {key: value for key, value in settings(config).items() if key not in reached}
-    reading.remember("_source", (entry.run_id, results.named(entry), config, rest))
+    session.remember("_source", (entry.run_id, results.named(entry), config, rest))
 
 
 def carried() -> dict[str, Any]:
     """The settings that come from the run that is duplicated, and that the form has no control for."""
-    source = reading.remembered("_source")
+    source = session.remembered("_source")
     return dict(source[3]) if source else {}
 
 
 def compared(config: RunConfig | None) -> None:
     """What is different from the run that is duplicated, while one is."""
-    source = reading.remembered("_source")
+    source = session.remembered("_source")
     if source is None:
         return
     run_id, name, before, rest = source
@@ -48,7 +48,7 @@ def compared(config: RunConfig | None) -> None:
             kept = ", ".join(f"{key} = {value}" for key, value in rest.items())
             st.caption(widgets.plain(text("Taken over from it, without a control here: %(settings)s.", settings=kept)))
         forget = ("_source", None)
-        st.button(text("Let go of that run"), key="let-go", on_click=reading.remember, args=forget, type="tertiary")
+        st.button(text("Let go of that run"), key="let-go", on_click=session.remember, args=forget, type="tertiary")
 
 
 def differences(before: RunConfig, after: RunConfig) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import reading, results, widgets
+from app import reading, results, session, widgets
 from app.figures import palette
 from app.glance import Glance
 from app.language import marked, text
@@ -56,9 +56,9 @@ def show(found: Sequence[Entry], chosen: Entry | None) -> None:
     data = rows(shown, [reading.glance(entry) for entry in shown], chosen.run_id if chosen else "")
 
     def clicked() -> None:
-        run_id = reading.component_state("gallery", "chosen")
+        run_id = session.component_state("gallery", "chosen")
         if run_id in {entry.run_id for entry in found}:
-            reading.share("run", run_id)
+            session.share("run", run_id)
 
     _rows(data=data, key="gallery", on_chosen_change=clicked)
     _turn(sought, first, len(matching), len(found), data["low"])
@@ -182,7 +182,7 @@ def when(entry: Entry) -> str:
 
 def _page(sought: Sought, count: int) -> int:
     """The place of the first row that is shown: another search begins anew."""
-    asked, first = reading.remembered("gallery-page") or (sought, 0)
+    asked, first = session.remembered("gallery-page") or (sought, 0)
     if asked != sought or not 0 <= first < count:
         first = 0
     return first - first % ROWS
@@ -202,4 +202,4 @@ def _turn(sought: Sought, first: int, count: int, every: int, low: float) -> Non
 
 
 def _go(sought: Sought, first: int) -> None:
-    reading.remember("gallery-page", (sought, first))
+    session.remember("gallery-page", (sought, first))

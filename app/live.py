@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import frames, reading, results, widgets
+from app import frames, reading, results, session, widgets
 from app.figures import accuracy, costs, training
 from app.language import marked, text
 from app.progress import Progress, progress
@@ -140,13 +140,13 @@ def _try(action: Callable[..., None], entry: Entry) -> None:
     try:
         action(entry.store, entry.run_id)
     except InputError as error:
-        reading.remember("trouble", str(error))
+        session.remember("trouble", str(error))
 
 
 def _delete(store: RunStore, run_id: str) -> None:
     trash.discard(store, run_id)
-    reading.remember("deleted", run_id)
-    reading.share("run", None)
+    session.remember("deleted", run_id)
+    session.share("run", None)
 
 
 def _since_measured(entry: Entry) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from app import analysing, downloads, measured, plots, reading, widgets
+from app import analysing, downloads, measured, plots, session, widgets
 from app.figures import landscape, planes
 from app.figures.landscape import Figure
 from app.figures.planes import Plane, Slice
@@ -199,16 +199,16 @@ def as_page(shown: Sequence[tuple[Entry, Plane]], limits: tuple[float, float], q
 
 def _select(about: str, options: Sequence[str], first: str, name: str) -> str:
     """A choice that other tasks and runs keep where they have it too."""
-    asked = reading.shared(name)
+    asked = session.shared(name)
     current = asked if asked in options else first
-    reading.remember(f"_{name}", current)
+    session.remember(f"_{name}", current)
     names = {direction: planes.written(direction).capitalize() for direction in options}
     st.selectbox(
         about,
         options,
         format_func=names.__getitem__,
         key=f"_{name}",
-        on_change=reading.choose,
+        on_change=session.choose,
         args=(name, f"_{name}"),
     )
     return current

@@ -4,7 +4,7 @@ import logging
 
 import streamlit as st
 
-from app import pickers, reading, widgets
+from app import pickers, reading, session, widgets
 from app.language import marked, text
 from esacl.errors import InputError, RunFailure
 
@@ -27,7 +27,7 @@ PAGES = {  # file -> (title, path in the address)
 
 def main() -> None:
     """Draw the frame and the page in it."""
-    reading.note_language()
+    session.note_language()
     st.set_page_config(page_title="EsaCL", page_icon=str(reading.ASSETS / "mark.svg"), layout="wide")
     st.html(reading.ASSETS / "theme.css")
     st.logo(str(reading.ASSETS / "logo.svg"), size="large")
@@ -36,9 +36,9 @@ def main() -> None:
         for name, (title, path) in PAGES.items()
     ]
     page = st.navigation(pages, position="top")
-    reading.remember("_pages", {path: title for title, path in PAGES.values()})
+    session.remember("_pages", {path: title for title, path in PAGES.values()})
     try:
-        reading.current(pickers.run_picker(reading.entries()))
+        session.current(pickers.run_picker(reading.entries()))
         page.run()
     except reading.NoRun as nothing:
         widgets.say("info", str(nothing))
@@ -49,7 +49,7 @@ def main() -> None:
         name = type(error).__name__
         said = text("This page cannot be drawn (%(error)s); the log of the server says more.", error=name)
         widgets.say("error", said)
-    reading.publish()
+    session.publish()
 
 
 main()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from app import reading, results
+from app import reading, results, session
 from app.language import LANGUAGES, language, text
 from app.reading import Entry
 from app.widgets import STATES, method_name, say
@@ -20,7 +20,7 @@ OFFERED = 200  # runs; a longer list nobody reads, and every page would carry it
 def run_picker(found: Sequence[Entry]) -> Entry | None:
     """The run that all pages show, and beside it how they look; None where there is no run at all."""
     by_id = {entry.run_id: entry for entry in found}
-    asked = reading.shared("run")
+    asked = session.shared("run")
     if asked is not None and asked not in by_id:
         name = repr(str(asked)[:80])
         say("warning", text("There is no run %(run)s here; it may have been deleted. Another is shown.", run=name))
@@ -30,8 +30,8 @@ def run_picker(found: Sequence[Entry]) -> Entry | None:
         _look(row)
         return None
     current = asked or first_choice(found).run_id
-    reading.remember("run", current)
-    reading.remember("_run", current)
+    session.remember("run", current)
+    session.remember("_run", current)
     names = labels(offered(found, current))
     more = len(found) - len(names)
     row.selectbox(
@@ -39,7 +39,7 @@ def run_picker(found: Sequence[Entry]) -> Entry | None:
         list(names),
         format_func=lambda run_id: names[run_id],
         key="_run",
-        on_change=reading.choose,
+        on_change=session.choose,
         args=("run", "_run"),
         width=680,
         help=text("%(more)d older runs are on the Runs page.", more=more) if more else None,
@@ -57,23 +57,23 @@ def offered(found: Sequence[Entry], current: str, most: int = OFFERED) -> list[E
 
 def _look(row: DeltaGenerator) -> None:
     """The language of the texts, and large type for a projector; `assets/theme.css` looks at the switch."""
-    reading.remember("_language", language())
+    session.remember("_language", language())
     row.selectbox(
         text("Language"),
         list(LANGUAGES),
         format_func=LANGUAGES.__getitem__,
         key="_language",
-        on_change=reading.choose,
+        on_change=session.choose,
         args=("language", "_language"),
         label_visibility="collapsed",
         width=130,
     )
-    reading.remember("_large", reading.large())
+    session.remember("_large", session.large())
     row.toggle(text("Large type"), key="_large", on_change=_enlarge, width="content")
 
 
 def _enlarge() -> None:
-    reading.share("large", str(int(bool(reading.remembered("_large")))))
+    session.share("large", str(int(bool(session.remembered("_large")))))
 
 
 def first_choice(found: Sequence[Entry]) -> Entry:
@@ -113,21 +113,21 @@ def beside_picker(entry: Entry, found: Sequence[Entry], *, needs: str = "") -> E
 
     `needs`: the name of an array that it must have recorded.
     """
-    asked = reading.shared("beside")
+    asked = session.shared("beside")
     near = offered(results.comparable(entry, found), str(asked))
     others = [e for e in near if not needs or needs in reading.array_names(e)]
     by_id = {e.run_id: e for e in others}
     preferred = results.baseline(entry, others)
     default = preferred.run_id if preferred else "none"
     current = asked if asked in by_id or asked == "none" else default
-    reading.remember("_beside", current)
+    session.remember("_beside", current)
     names = {"none": text("no other run"), **labels(others)}
     st.selectbox(
         text("Beside it"),
         list(names),
         format_func=lambda run_id: names[run_id],
         key="_beside",
-        on_change=reading.choose,
+        on_change=session.choose,
         args=("beside", "_beside"),
         help=text("Finished runs of the same benchmark, scenario and number of tasks."),
     )
@@ -146,22 +146,22 @@ def beside_picker(entry: Entry, found: Sequence[Entry], *, needs: str = "") -> E
 def task_picker(record: RunRecord, *, about: str = "") -> int:
     """The task that all pages show, 0-based; the last one learned until somebody chooses."""
     about, tasks = about or text("Task"), record.config.tasks
-    current = reading.task(tasks, results.last_task(record))
+    current = session.task(tasks, results.last_task(record))
     if tasks == 1:
         return 0
     key = f"_task-{tasks}"
-    reading.remember(key, current + 1)
+    session.remember(key, current + 1)
     if tasks <= 10:
         st.segmented_control(
             about,
             range(1, tasks + 1),
             key=key,
             required=True,
-            on_change=reading.choose,
+            on_change=session.choose,
             args=("task", key),
         )
     else:
-        st.slider(about, 1, tasks, key=key, on_change=reading.choose, args=("task", key))
+        st.slider(about, 1, tasks, key=key, on_change=session.choose, args=("task", key))
     return current
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from app import reading
+from app import session
 from app.language import text
 
 
@@ -17,7 +17,7 @@ def predict(question: str, options: Mapping[str, str], *, key: str) -> str | Non
         key: Names the question in this session, where the prediction is kept until it is asked again.
     """
     kept = f"predicted-{key}"
-    committed = reading.remembered(kept)
+    committed = session.remembered(kept)
     with st.container(key=f"predict-{key}"):
         if isinstance(committed, str) and committed in options:
             _kept(question, options[committed], kept, key)
@@ -40,7 +40,7 @@ def _ask(question: str, options: Mapping[str, str], kept: str, key: str) -> None
         text("Commit, and see"),
         key=f"commit-{key}",
         disabled=chosen is None,
-        on_click=reading.remember,
+        on_click=session.remember,
         args=(kept, chosen),
         help=text("Choose an answer first: a prediction that can be wrong is worth more than a look.")
         if chosen is None
@@ -53,5 +53,5 @@ def _kept(question: str, answer: str, kept: str, key: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(text("You predicted: **%(answer)s**", answer=answer), width="content")
         st.button(
-            text("Ask me again"), key=f"again-{key}", type="tertiary", on_click=reading.remember, args=(kept, None)
+            text("Ask me again"), key=f"again-{key}", type="tertiary", on_click=session.remember, args=(kept, None)
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import duplicating, reading, results, run_report, starting, widgets
+from app import duplicating, reading, results, run_report, session, starting, widgets
 from app.language import text
 from app.reading import Entry
 from esacl import bundles, trash, unpacking
@@ -21,14 +21,14 @@ LISTED = 50
 
 def news() -> None:
     """What the last click has done: an error, a deletion that can be undone, a run that came in."""
-    trouble, told = reading.remembered("trouble"), reading.remembered("told")
-    reading.remember("trouble", None)
-    reading.remember("told", None)
+    trouble, told = session.remembered("trouble"), session.remembered("told")
+    session.remember("trouble", None)
+    session.remember("told", None)
     if trouble:
         widgets.say("error", trouble)
     if told:
         widgets.say("success", told)
-    run_id = reading.remembered("deleted")
+    run_id = session.remembered("deleted")
     if run_id is None:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="undo"):
@@ -128,18 +128,18 @@ def _copies(entry: Entry) -> None:
         st.code(as_toml(entry.config), language="toml", height=260)
         st.caption(text("Every setting, for `esacl run --config FILE.toml`."))
     with link:
-        pages: dict[str, str] = reading.remembered("_pages", {})
+        pages: dict[str, str] = session.remembered("_pages", {})
         page = st.selectbox(
             text("To the page"), list(pages), format_func=lambda path: pages[path], key="link-page", index=0
         )
-        st.code(reading.address(page, entry), language=None, wrap_lines=True)
+        st.code(session.address(page, entry), language=None, wrap_lines=True)
         st.caption(text("Opens that page as it is for you: this run, the sparsity, the task, the axes."))
 
 
 def taking_in() -> None:
     """Import a run, and bring back deleted ones."""
     with st.expander(text("Import a run")):
-        count = reading.remembered("uploads", 0)
+        count = session.remembered("uploads", 0)
         key = f"upload-{count}"
         st.file_uploader(
             text("A file that Export or `esacl export` wrote"),
@@ -164,28 +164,28 @@ def taking_in() -> None:
 
 
 def _try(action: Callable[..., None], *given: Any) -> None:
-    reading.remember("deleted", None)
+    session.remember("deleted", None)
     try:
         action(*given)
     except InputError as error:
-        reading.remember("trouble", str(error))
+        session.remember("trouble", str(error))
 
 
 def _rename(entry: Entry, key: str) -> None:
     try:
-        entry.store.rename(entry.run_id, str(reading.remembered(key) or ""))
+        entry.store.rename(entry.run_id, str(session.remembered(key) or ""))
     finally:
-        reading.remember(key, None)  # the control shows what is kept
+        session.remember(key, None)  # the control shows what is kept
 
 
 def _discard(entry: Entry) -> None:
     trash.discard(entry.store, entry.run_id)
-    reading.remember("deleted", entry.run_id)
-    reading.share("run", None)
+    session.remember("deleted", entry.run_id)
+    session.share("run", None)
 
 
 def _restore(run_id: str) -> None:
-    reading.share("run", trash.restore(reading.own_runs(), run_id))
+    session.share("run", trash.restore(reading.own_runs(), run_id))
 
 
 def _purge() -> None:
@@ -193,10 +193,10 @@ def _purge() -> None:
 
 
 def _import(key: str, count: int) -> None:
-    file = reading.remembered(key)
+    file = session.remembered(key)
     if file is None:
         return
-    reading.remember("uploads", count + 1)  # an empty control for the next one
+    session.remember("uploads", count + 1)  # an empty control for the next one
     run_id = unpacking.import_run(reading.own_runs(), file, name=file.name, most=MOST_UNPACKED)
-    reading.share("run", run_id)
-    reading.remember("told", text("%(run)s is imported.", run=run_id))
+    session.share("run", run_id)
+    session.remember("told", text("%(run)s is imported.", run=run_id))

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from app import bills, downloads, frames, language, results, widgets
+from app import bills, downloads, frames, language, results, ways, widgets
 from app.document import Document
-from app.figures import accuracy, costs, curvature, planes, selection, slices, sparsity, training
+from app.figures import accuracy, costs, curvature, maps, planes, selection, slices, sparsity, training
 from app.language import text
 from app.reading import Entry
 from app.wording import number, percent, points, size
@@ -216,7 +216,7 @@ def _selection(document: Document, run: _Run) -> None:
     for pair in (
         (images, selection.scores(pool)),
         (estimates, selection.balance(frames.balance(pool))),
-        (selection.embedding(pool, classes),),
+        [maps.scatter(pool, where, classes, way="IDS") for where in ways.maps(arrays)],
     ):
         document.figures(downloads.part(*pair))
     chosen, every = int(pool["chosen"].sum()), len(pool)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import analysing, cuts, measured, reading, widgets
+from app import analysing, cuts, measured, reading, session, widgets
 from app.cuts import Comparison, Cuts, Exact
 from app.drawing import Drawing
 from app.figures import cells, choices, sparsity
@@ -153,7 +153,7 @@ def offers(entry: Entry, task: int, found: Recorded) -> None:
 
 def exactly(entry: Entry, task: int, found: Recorded, target: float) -> None:
     """One cut at exactly the level that is asked for, as a job, and those that were evaluated so far."""
-    level = reading.sparsity(target=target)
+    level = session.sparsity(target=target)
     able = analysing.possible(entry, task)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         asked = st.number_input(

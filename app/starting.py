@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import duplicating, reading, widgets
+from app import duplicating, reading, session, widgets
 from app.figures import palette
 from app.language import marked, text
 from esacl import jobs
@@ -39,10 +39,10 @@ def form() -> None:
         args=(config,),
         width="stretch",
     )
-    trouble = reading.remembered("trouble")
+    trouble = session.remembered("trouble")
     if trouble:
         widgets.say("error", trouble)
-        reading.remember("trouble", None)
+        session.remember("trouble", None)
     if config is not None:
         with st.expander(text("The same on the command line")):
             st.code(command(settings), language=None, wrap_lines=True)
@@ -77,7 +77,7 @@ def fill(config: RunConfig) -> set[str]:
         "name": ("new-name", config.name),
     }
     for key, value in chosen.values():
-        reading.refill(key, value)
+        session.refill(key, value)
     return set(chosen)
 
 
@@ -224,6 +224,6 @@ def _checked(settings: dict[str, Any]) -> RunConfig | None:
 
 def _start(config: RunConfig) -> None:
     try:
-        reading.share("run", jobs.start(config, reading.own_runs()))
+        session.share("run", jobs.start(config, reading.own_runs()))
     except InputError as error:
-        reading.remember("trouble", str(error))
+        session.remember("trouble", str(error))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import numpy as np
 import streamlit as st
 
-from app import reading
+from app import reading, session
 from app.drawing import Drawing
 from app.figures import palette
 from app.language import language, marked, text
@@ -73,11 +73,11 @@ def scrub(
     names = [percent(level, 1 if level < 0.99 else 2) for level in levels]
 
     def released() -> None:
-        chosen = reading.component_state(key, "index")
+        chosen = session.component_state(key, "index")
         if isinstance(chosen, int) and 0 <= chosen < len(names):
-            reading.share("sparsity", round(float(levels[chosen]), 6))
+            session.share("sparsity", round(float(levels[chosen]), 6))
 
-    value = reading.sparsity(np.asarray(levels), target)
+    value = session.sparsity(np.asarray(levels), target)
     index = int(np.argmin(np.abs(np.asarray(levels) - value)))
     marked = int(np.argmin(np.abs(np.asarray(levels) - target))) if target > 0 else None
     data = {

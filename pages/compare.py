@@ -1,11 +1,11 @@
 import streamlit as st
 
-from app import comparing, comparison, literature, reading, report, widgets
+from app import comparing, comparison, literature, reading, report, session, widgets
 from app.figures import compared
 from app.language import text
 
 st.title(text("Which method, at what cost?"))
-entry = reading.chosen()
+entry = session.chosen()
 reading.record(entry)  # a run that cannot be read is said here as on every page
 left, right = st.columns([2, 3], gap="large")
 with left:

@@ -1,12 +1,12 @@
 import streamlit as st
 
-from app import billing, bills, reading, results, widgets
+from app import billing, bills, reading, results, session, widgets
 from app.figures import costs
 from app.language import text
 from app.wording import number, size
 
 st.title(text("What did it cost?"))
-entry = reading.chosen()
+entry = session.chosen()
 record = reading.record(entry)
 widgets.facts(entry, record)
 cost = results.summary(record)["cost"]

@@ -1,11 +1,11 @@
 import streamlit as st
 
-from app import analysing, frames, measured, pickers, reading, results, sharpness, widgets
+from app import analysing, frames, measured, pickers, reading, results, session, sharpness, widgets
 from app.figures import curvature
 from app.language import text
 
 st.title(text("How sharp is the loss?"))
-entry = reading.chosen()
+entry = session.chosen()
 record = reading.record(entry)
 frame, config = measured.curvature_of(entry), record.config
 widgets.facts(entry, record)

@@ -1,10 +1,10 @@
 import streamlit as st
 
-from app import experiments, reading, widgets
+from app import experiments, reading, session, widgets
 from app.language import text
 
 st.title(text("Predict, then look"))
-entry = reading.chosen()
+entry = session.chosen()
 record = reading.record(entry)
 widgets.facts(entry, record)
 st.markdown(

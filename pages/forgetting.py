@@ -1,12 +1,12 @@
 import streamlit as st
 
-from app import forgetting, frames, reading, results, widgets
+from app import forgetting, frames, reading, results, session, widgets
 from app.figures import accuracy
 from app.language import text
 from app.wording import percent, points
 
 st.title("Does it remember?")
-entry = reading.chosen()
+entry = session.chosen()
 record = reading.record(entry)
 summary, config = results.summary(record), record.config
 rows = summary["accuracy_matrix"]

@@ -1,11 +1,11 @@
 import streamlit as st
 
-from app import analysing, frames, looking, measured, pickers, reading, results, widgets
+from app import analysing, frames, looking, measured, pickers, reading, results, session, widgets
 from app.figures import slices, sparsity
 from app.language import text
 
 st.title(text("What does the loss look like there?"))
-entry = reading.chosen()
+entry = session.chosen()
 record = reading.record(entry)
 config = record.config
 widgets.facts(entry, record)

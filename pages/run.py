@@ -1,6 +1,6 @@
 import streamlit as st
 
-from app import live, reading, starting
+from app import live, session, starting
 from app.language import text
 
 st.title(text("Run"))
@@ -9,7 +9,7 @@ with left:
     st.subheader(text("Start a new one"))
     starting.form()
 with right:
-    entry = reading.chosen()
+    entry = session.chosen()
     st.subheader(text("Follow"))
     live.panel(entry)
     st.caption(

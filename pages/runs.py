@@ -1,10 +1,10 @@
 import streamlit as st
 
-from app import gallery, reading, run_panel
+from app import gallery, reading, run_panel, session
 from app.language import text
 
 st.title(text("All runs"))
-entry, found = reading.shown(), reading.entries()
+entry, found = session.shown(), reading.entries()
 run_panel.news()
 left, right = st.columns([2, 1], gap="large")
 with left:

@@ -1,12 +1,12 @@
 import streamlit as st
 
-from app import analysing, frames, instances, pickers, reading, widgets
+from app import analysing, frames, instances, pickers, reading, session, widgets
 from app.figures import training
 from app.language import text
 from app.wording import percent
 
 st.title(text("Which instances tell?"))
-entry = reading.chosen()
+entry = session.chosen()
 record = reading.record(entry)
 config = record.config
 widgets.facts(entry, record)

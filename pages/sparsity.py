@@ -1,12 +1,12 @@
 import streamlit as st
 
-from app import analysing, frames, measured, pickers, reading, results, scrubbing, widgets
+from app import analysing, frames, measured, pickers, reading, results, scrubbing, session, widgets
 from app.drawing import Drawing
 from app.figures import sparsity
 from app.language import text
 
 st.title(text("How much can go?"))
-entry = reading.chosen()
+entry = session.chosen()
 record = reading.record(entry)
 config = record.config
 widgets.facts(entry, record)

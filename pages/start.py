@@ -1,11 +1,11 @@
 import streamlit as st
 
-from app import reading, results, widgets
+from app import reading, results, session, widgets
 from app.language import text
 from app.wording import percent, points
 
 st.title(text("Sparse networks that learn task after task"))
-entry = reading.chosen()
+entry = session.chosen()
 record = reading.record(entry)
 config = record.config
 with st.container(key="lead"):
@@ -46,7 +46,7 @@ for first in range(0, len(made), 3):
     for column, card in zip(st.columns(3, gap="large"), made[first : first + 3]):
         with column, st.container(key=f"card-{card.page}"):
             st.page_link(
-                f"../pages/{card.page}.py", label=card.title, query_params={"run": entry.run_id, **reading.look()}
+                f"../pages/{card.page}.py", label=card.title, query_params={"run": entry.run_id, **session.look()}
             )
             widgets.draw(card.drawing, key=f"figure-{card.page}")
             st.caption(widgets.plain(card.text))

@@ -1,12 +1,12 @@
 import streamlit as st
 
-from app import inside, measured, pickers, reading, widgets
+from app import inside, measured, pickers, reading, session, widgets
 from app.figures import curvature
 from app.figures import inside as figures
 from app.language import text
 
 st.title(text("What happens inside a task?"))
-entry = reading.chosen()
+entry = session.chosen()
 record = reading.record(entry)
 config = record.config
 widgets.facts(entry, record)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from app import reading, widgets
+from app import session, widgets
 from app.experiments import anchors, bounds, hard_examples, rescaling, savings, two_networks
 from app.experiments.notes import Notes, for_teacher
 from app.language import marked, text
@@ -42,20 +42,20 @@ EXPERIMENTS: Mapping[str, Experiment] = {  # by what stands in the link: ?experi
 
 def picker() -> str:
     """Which experiment, from the link until somebody chooses; one that is not there is said, and the first shown."""
-    asked = reading.shared("experiment")
+    asked = session.shared("experiment")
     if asked is not None and asked not in EXPERIMENTS:
         about = text("There is no experiment %(asked)s; the first is shown.", asked=repr(str(asked)[:40]))
         widgets.say("warning", about)
     current = asked if asked in EXPERIMENTS else next(iter(EXPERIMENTS))
-    reading.remember("experiment", current)
-    reading.remember("_experiment", current)
+    session.remember("experiment", current)
+    session.remember("_experiment", current)
     st.segmented_control(
         text("Experiment"),
         list(EXPERIMENTS),
         format_func=lambda number: f"{number} {text(EXPERIMENTS[number].short)}",
         key="_experiment",
         required=True,
-        on_change=reading.choose,
+        on_change=session.choose,
         args=("experiment", "_experiment"),
     )
     return current

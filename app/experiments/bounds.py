@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import analysing, frames, pickers, reading, results, trust, widgets
+from app import analysing, frames, pickers, reading, results, session, trust, widgets
 from app.experiments.answering import Finding, answer, found
 from app.experiments.notes import Notes
 from app.figures import sparsity
@@ -55,7 +55,7 @@ def show(entry: Entry, record: RunRecord) -> None:
     guess = predict(question, options, key=f"experiment-2-{entry.run_id}")
     if guess is None:
         levels = curve["level"].to_numpy()
-        nearest = int(np.argmin(np.abs(levels - reading.sparsity(levels, target))))
+        nearest = int(np.argmin(np.abs(levels - session.sparsity(levels, target))))
         truth = curve[[name for name in ("level", "rise", "rise_of_chosen") if name in curve]]
         widgets.draw(sparsity.rise(truth, nearest, target), key="experiment-2-given")
         return

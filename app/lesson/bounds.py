@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 import streamlit as st
 
-from app import analysing, claims, frames, pickers, reading, results, widgets
+from app import analysing, claims, frames, pickers, reading, results, session, widgets
 from app.drawing import Drawing
 from app.figures import rises, sparsity
 from app.figures.rises import written
@@ -87,7 +87,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, key: str) -> N
 def on_the_run() -> None:
     """The same on the run that all pages show."""
     st.header(text("7. The same on a real network"))
-    entry = reading.chosen()
+    entry = session.chosen()
     record = reading.record(entry)
     config = record.config
     widgets.facts(entry, record)
@@ -122,7 +122,7 @@ def on_the_run() -> None:
 
 
 def _index(curve: pd.DataFrame, config: RunConfig) -> int:
-    level = reading.sparsity(curve["level"].to_numpy(), config.sparsity)
+    level = session.sparsity(curve["level"].to_numpy(), config.sparsity)
     return int((curve["level"] - level).abs().argmin())
 
 

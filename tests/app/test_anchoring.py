@@ -46,7 +46,10 @@ def test_rows_become_means_over_seeds_in_the_order_of_strength(series):
     assert series.at_the_end() == pytest.approx(np.array([[0.81, 0.99], [0.94, 0.97], [0.90, 0.91]]))
 
 
-@pytest.mark.parametrize("whole", [{"rows": ROWS, "setting": {"sparsity": 0.9}, "made": {"commit": "abc", "versions": {"a": "1"}}}, ROWS])
+WHOLE = {"rows": ROWS, "setting": {"sparsity": 0.9}, "made": {"commit": "abc", "versions": {"a": "1"}}}
+
+
+@pytest.mark.parametrize("whole", [WHOLE, ROWS])
 def test_a_file_is_read(tmp_path, whole):
     path = tmp_path / "anchor.json"
     path.write_text(json.dumps(whole))

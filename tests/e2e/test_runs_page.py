@@ -1,4 +1,4 @@
-"""The Runs page as a user meets it: take a run in, name it, vary it, delete it, bring it back; and a report by itself."""
+"""The Runs page as a user meets it: take a run in, name it, vary it, delete it, bring it back; and a report."""
 
 import io
 import re
