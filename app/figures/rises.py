@@ -77,10 +77,7 @@ def _bar(panel: Panel, values: np.ndarray, name: str, row: int, rows: int, index
     panel.marks += [
         words(panel.left - 8, middle, written(name), "label", "end"),
         {"tag": "rect", "at": at, "frames": {"width": wide}},
-        {
-            **words(ends[index] + 7, middle, said[index], "title"),
-            "frames": {"x": [end + 7 for end in ends], "text": said},
-        },
+        {**words(panel.width - panel.right + 12, middle, said[index], "title"), "frames": {"text": said}},
     ]
 
 

@@ -18,54 +18,54 @@ from esacl.config import RunConfig
 def table() -> None:
     """Every quantity with what it looks at, what it is, and what it costs."""
     st.header(text("6. What is a bound, and what is not"))
-    head = (text("quantity"), "", text("looks at"), text("is it a bound?"), text("costs"))
+    head = (text("quantity"), text("is it a bound?"), "", text("looks at"), text("costs"))
     rows = [
         (
             text("Taylor"),
+            text("**No.** What it leaves out may have either sign. It ranks cuts well."),
             r"$g^{\top}d+\tfrac12 d^{\top}Hd$",
             text("θ"),
-            text("**No.** What it leaves out may have either sign. It ranks cuts well."),
             text("one gradient, one Hessian-vector product"),
         ),
         (
             text("Taylor without the slope"),
+            text("**No**, and often far below."),
             r"$\tfrac12 d^{\top}Hd$",
             text("θ"),
-            text("**No**, and often far below."),
             text("one Hessian-vector product"),
         ),
         (
             text("path integral"),
+            text("**An identity**, up to its four nodes; with ReLU too."),
             r"$\int_0^1\nabla L(\theta+a\,d)^{\top}d\,\mathrm{d}a$",
             text("the whole way"),
-            text("**An identity**, up to its four nodes; with ReLU too."),
             text("four gradients; the rise itself costs one forward pass"),
         ),
         (
             text("λ at θ only"),
+            text("**No**, unless the curvature falls along the way."),
             r"$g^{\top}d+\tfrac12\lambda_{\max}(H)\,\lvert d\rvert^2$",
             text("θ"),
-            text("**No**, unless the curvature falls along the way."),
             text("some tens of products (Lanczos)"),
         ),
         (
             text("λ bound"),
-            r"$g^{\top}d+\tfrac12\sup\lambda_{\max}\,\lvert d\rvert^2$",
-            text("every point of the way"),
             text(
                 "**Yes**, for twice-differentiable activations and with the supremum over the whole way. At a few "
                 "points of it, or with ReLU, it is an observation."
             ),
+            r"$g^{\top}d+\tfrac12\sup\lambda_{\max}\,\lvert d\rvert^2$",
+            text("every point of the way"),
             text("the same at every point looked at"),
         ),
         (
             text("output bound"),
-            r"$\ell(z + \text{3 orders}) + \text{remainder}$",
-            text("θ, through the outputs z"),
             text(
                 "**If** the outputs leave out no more than their last two orders could do at their worst: an "
                 "assumption. With ReLU, which shows no kink ahead, it often falls a little short."
             ),
+            r"$\ell(z + \text{3 orders}) + \text{remainder}$",
+            text("θ, through the outputs z"),
             text("about nine forward passes"),
         ),
     ]
