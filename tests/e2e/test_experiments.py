@@ -33,19 +33,17 @@ def predict(page, answer: str) -> None:
     expect(page.get_by_text(VERDICT)).to_have_count(0)
     button.click()
     expect(page.get_by_text(VERDICT)).to_have_count(1)
-    expect(page.get_by_text("You predicted")).to_be_visible()
+    expect(page.get_by_text("You predicted:")).to_be_visible()
     expect(page.locator("[data-testid=stException], [data-testid=stAlertContentError]")).to_have_count(0)
 
 
-def pressed(page, key: str, times: int = 1) -> tuple[str, str]:
-    """What the slider says before and after keys on it."""
+def press(page, key: str, times: int = 1, *, before: str, after: str) -> None:
+    """Move the slider by keys from one value to another."""
     slider = page.locator(".drawings", has=page.locator("input[type=range]")).first
-    output = slider.locator("output")
-    before = output.inner_text()
+    expect(slider.locator("output")).to_have_text(before)
     for _ in range(times):
         slider.locator("input").press(key)
-    expect(output).not_to_have_text(before)
-    return before, output.inner_text()
+    expect(slider.locator("output")).to_have_text(after)
 
 
 def test_an_experiment_is_chosen_and_goes_into_the_link(visit):
@@ -70,8 +68,7 @@ def test_1_two_networks_are_cut(visit):
     predict(here.page, "EWC, cut by magnitude falls first")
     expect(here.page.get_by_text("Where on the slice?")).to_be_visible()
     expect(here.page.locator(".drawings svg")).to_have_count(5)
-    before, after = pressed(here.page, "End")
-    assert (before, after) == ("90.0 %", "99.50 %")
+    press(here.page, "End", before="90.0 %", after="99.50 %")
     here.page.get_by_text("to be turned and measured: Landscape").click()
     expect(here.page.locator("h1")).to_have_text("What does the loss look like there?")
 
@@ -82,7 +79,7 @@ def test_2_the_curves_are_put_beside_the_truth(visit):
     expect(curves).to_have_count(2)  # the true rise alone, over the pool and over the chosen
     predict(here.page, "none of them")
     assert curves.count() > 8
-    pressed(here.page, "ArrowRight", 3)
+    press(here.page, "End", before="90.0 %", after="99.50 %")
     expect(here.page.get_by_text("not below the true rise at")).to_have_count(5)
 
 
@@ -102,13 +99,13 @@ def test_3_the_factor_moves_sharpness_and_not_the_function(visit):
         valley.get_attribute("d"),
         sharpness.inner_text(),
     )
-    assert pressed(here.page, "ArrowRight", 8) == ("× 1", "× 4")
+    press(here.page, "ArrowRight", 8, before="× 1", after="× 4")
     assert function.get_attribute("d") == curve
     assert valley.get_attribute("d") != narrow
     assert float(sharpness.inner_text()) > 10 * float(first)
     here.page.wait_for_timeout(300)
     assert len(runs_of_page) == ran, "moving the factor reran the page"
-    here.page.get_by_text("Each neuron its own").click()
+    here.page.get_by_text("Each neuron its own", exact=True).click()
     expect(here.page.get_by_text("Factor of the last neuron")).to_be_visible()
 
 
@@ -117,11 +114,11 @@ def test_4_hard_examples_are_looked_at_and_mislead(visit):
     images = here.page.locator(".drawings image")
     expect(images).to_have_count(20)
     hardest = images.first.get_attribute("href")
-    here.page.get_by_text("Random ones").click()
+    here.page.get_by_text("Random ones", exact=True).click()
     expect(images.first).not_to_have_attribute("href", hardest)
     predict(here.page, "Too large by more than a quarter")
     expect(here.page.get_by_text("It came out as you predicted.")).to_be_visible()
-    pressed(here.page, "End")
+    press(here.page, "End", before="62", after="248")
     fact = here.page.locator(".drawings", has=here.page.locator("input[type=range]")).locator("dd")
     expect(fact.nth(1)).to_have_text("1")  # all of them: the truth
 
@@ -132,7 +129,7 @@ def test_5_the_anchors_are_tightened(visit):
         expect(here.page.locator("[data-testid=stAlert]")).to_contain_text("The recorded series over anchor strengths")
         return
     predict(here.page, "Something in between")
-    pressed(here.page, "Home")
+    press(here.page, "Home", before="λ = 0.1", after="λ = 0")
     expect(here.page.get_by_text("Forgetting:")).to_be_visible()
     expect(here.page.get_by_text("Plasticity:")).to_be_visible()
 
@@ -141,8 +138,8 @@ def test_6_what_is_saved_and_what_is_not(visit):
     here = begin(visit, 6)
     predict(here.page, "The milliseconds of a training step")
     expect(here.page.get_by_text("It came out otherwise: None of the three")).to_be_visible()
-    expect(here.page.get_by_text("Nothing is saved")).to_be_visible()
-    pressed(here.page, "End")
+    expect(here.page.get_by_text("Nothing is saved", exact=True)).to_be_visible()
+    press(here.page, "End", before="90.0 %", after="99.50 %")
 
 
 def test_a_prediction_outlives_the_page_and_can_be_asked_again(visit):
