@@ -31,6 +31,8 @@ ROWS = [
     row(10, 1, 0.90, 0.91, -0.01),
 ]
 
+WHOLE = {"rows": ROWS, "setting": {"sparsity": 0.9}, "made": {"commit": "abc", "versions": {"a": "1"}}}
+
 
 @pytest.fixture
 def series():
@@ -44,9 +46,6 @@ def test_rows_become_means_over_seeds_in_the_order_of_strength(series):
     assert means["average_accuracy_sd"].iloc[0] == pytest.approx(0.04 / np.sqrt(2))
     assert means["n"].tolist() == [2, 2, 2]
     assert series.at_the_end() == pytest.approx(np.array([[0.81, 0.99], [0.94, 0.97], [0.90, 0.91]]))
-
-
-WHOLE = {"rows": ROWS, "setting": {"sparsity": 0.9}, "made": {"commit": "abc", "versions": {"a": "1"}}}
 
 
 @pytest.mark.parametrize("whole", [WHOLE, ROWS])
