@@ -77,7 +77,7 @@ def ask(found: Sequence[Entry]) -> Sought:
             key="seek-words",
             max_chars=200,
             placeholder=text("name, id, setting, e.g. seed 3"),
-            width=230,
+            width=200,
             **keep,
         )
         method = _filter(text("Method"), {name: palette.written(name) for name in methods}, "method")
@@ -93,7 +93,7 @@ def _filter(label: str, options: Mapping[str, str], name: str) -> str:
         names,
         format_func=lambda one: options.get(one) or text("all"),
         key=f"seek-{name}-{len(names)}",
-        width=150,
+        width=140,
         persist_state="session",
     )
 
