@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import comparison, reading, results, series, widgets
+from app.drawing import Drawing, words
 from app.figures import accuracy, anchor, compared, palette
 from app.language import text
 from app.reading import Entry
@@ -63,7 +64,7 @@ def _groups(entry: Entry) -> list[comparison.Group]:
     return comparison.tagged(found[:GROUPS])
 
 
-def _each_method(on_tasks: pd.DataFrame, tasks: int, chance: float) -> list[dict[str, object]]:
+def _each_method(on_tasks: pd.DataFrame, tasks: int, chance: float) -> list[Drawing]:
     low = float(on_tasks["value"].min())
     made = []
     for (label, tag), part in on_tasks.groupby(["label", "tag"], sort=False):
@@ -71,8 +72,7 @@ def _each_method(on_tasks: pd.DataFrame, tasks: int, chance: float) -> list[dict
         rows = [[None if pd.isna(value) else float(value) for value in row] for row in table.to_numpy()]
         drawing = accuracy.over_sequence(rows, chance, width=430, height=290, floor=low)
         look = palette.look(str(part["method"].iloc[0]))
-        title = {"tag": "text", "at": {"x": 430, "y": 14, "class": f"label {look}", "text-anchor": "end"}}
-        title["text"] = f"{tag}: {label}" if tag else label
+        title = words(430, 14, f"{tag}: {label}" if tag else str(label), f"label {look}", "end")
         made.append({**drawing, "marks": [*drawing["marks"], title], "alt": f"{label}. {drawing['alt']}"})
     return made
 

@@ -103,7 +103,7 @@ def _facts(pool: pd.DataFrame, found: Sequence[Way], arrays: Arrays) -> list[dic
     ]
     if "estimate_names" in arrays:
         frame = frames.estimates(arrays).set_index("name")
-        known = [frame.loc[way.name] if way.name in frame.index else None for way in found]
+        known = [frame.loc[way.name].to_dict() if way.name in frame.index else None for way in found]
         truth = text("λₘₐₓ estimated; the truth is %(truth)s", truth=number(float(frame["lambda_max"].iloc[0])))
         values = ["–" if one is None else number(float(one["lambda_max"])) for one in known]
         off = ["–" if one is None else selection.bias(float(one["bias"])) for one in known]

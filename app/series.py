@@ -130,19 +130,25 @@ def _short(error: Exception) -> str:
 
 def _made(told: Mapping[str, Any]) -> Made:
     versions = {str(name): str(version) for name, version in told["versions"].items()}
-    words = (str(told[name]) for name in ("command", "commit", "hardware"))
-    return Made(*words, versions, str(told["date"]), int(told["n"]))
+    words = {name: str(told[name]) for name in ("command", "commit", "hardware", "date")}
+    return Made(versions=versions, n=int(told["n"]), **words)
 
 
 def _row(told: Mapping[str, Any], strengths: bool) -> Row:
     strength = float(told["strength"]) if strengths else None
     if strength is not None and strength < 0:
         raise ValueError(f"strength {strength}")
-    numbers = [float(told[name]) for name in NUMBERS]
-    if not all(-1 <= number <= 1 for number in numbers):
+    numbers = {name: float(told[name]) for name in NUMBERS}
+    if not all(-1 <= number <= 1 for number in numbers.values()):
         raise ValueError("a number that is no fraction")
     known = told.get("accuracy_matrix_task")
-    return Row(strength, int(told["seed"]), *numbers, _matrix(told["accuracy_matrix"]), known and _matrix(known))
+    return Row(
+        strength=strength,
+        seed=int(told["seed"]),
+        accuracy_matrix=_matrix(told["accuracy_matrix"]),
+        accuracy_matrix_task=known and _matrix(known),
+        **numbers,
+    )
 
 
 def _matrix(told: Sequence[Sequence[float | None]]) -> Matrix:

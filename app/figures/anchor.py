@@ -31,7 +31,7 @@ def sequence(level: Level, every: Sequence[Level], *, width: float = 540, height
         for at, value, error in zip(after, mean, sd):
             told = {"on": task + 1, "after": at + 1, "value": percent(value), "sd": points(error).lstrip("+")}
             tip = text("task %(on)d, after task %(after)d: %(value)s ± %(sd)s", **told)
-            panel.point(at + 1, value, "ordered", shape=palette.task_shape(task), tip=tip, hue=tone, size=4.5)
+            panel.point(float(at + 1), float(value), "ordered", shape=palette.task_shape(task), tip=tip, hue=tone, size=4.5)
         ends.append((float(mean[-1]), text("task %(task)d", task=task + 1), "ordered", tone))
     panel.labels(ends)
     told = {"strength": f"{level.strength:g}", "ends": ", ".join(percent(value) for value, *_ in ends)}
@@ -66,8 +66,8 @@ def tradeoff(every: Sequence[Level], index: int, *, width: float = 540, height: 
         panel.point(x[place], y[place], "esacl", tip=tip, size=5.5)
         panel.marks[-1]["pick"] = place
         falls = place + 1 < len(every) and y[place + 1] < y[place] - 0.003  # beside the line where it goes down
-        aside = {"dx": 10, "dy": 4} if falls else {"dx": 4, "dy": -10}
-        panel.text(x[place], y[place], f"{one.strength:g}", "label esacl", **aside)
+        dx, dy = (10, 4) if falls else (4, -10)
+        panel.text(x[place], y[place], f"{one.strength:g}", "label esacl", dx=dx, dy=dy)
     ring = {"cx": panel.at_x(x[index]), "cy": panel.at_y(y[index]), "r": 11, "class": "frame"}
     panel.marks.append({"tag": "circle", "at": ring})
     told = {"strength": f"{every[index].strength:g}", "learned": percent(y[index]), "transfer": points(x[index])}

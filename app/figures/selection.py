@@ -9,7 +9,7 @@ import pandas as pd
 from app.drawing import Drawing, Mark, Panel, marker, png, words
 from app.frames import rows
 from app.language import marked, text
-from app.scale import Scale, span
+from app.scale import Numbers, Scale, span
 from app.wording import number, percent
 
 CHOICES = {  # name in the array -> (as it is written, look, shape)
@@ -175,7 +175,7 @@ def estimates(
     return panel.drawing()
 
 
-def _estimate(panel: Panel, entry: Any, at: float, each: Sequence[float], back: str, *, truth: bool) -> str:
+def _estimate(panel: Panel, entry: Any, at: float, each: Numbers, back: str, *, truth: bool) -> str:
     written, colour, shape = CHOICES.get(entry.name, (entry.name, "joint", "cross"))
     value, error, signed = float(entry.lambda_max), float(entry.sd), bias(float(entry.bias))
     told = {"name": text(written), "value": number(value), "sd": number(error), "n": entry.draws, "bias": signed}
