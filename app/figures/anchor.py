@@ -31,7 +31,8 @@ def sequence(level: Level, every: Sequence[Level], *, width: float = 540, height
         for at, value, error in zip(after, mean, sd):
             told = {"on": task + 1, "after": at + 1, "value": percent(value), "sd": points(error).lstrip("+")}
             tip = text("task %(on)d, after task %(after)d: %(value)s ± %(sd)s", **told)
-            panel.point(float(at + 1), float(value), "ordered", shape=palette.task_shape(task), tip=tip, hue=tone, size=4.5)
+            place, shape = (float(at + 1), float(value)), palette.task_shape(task)
+            panel.point(*place, "ordered", shape=shape, tip=tip, hue=tone, size=4.5)
         ends.append((float(mean[-1]), text("task %(task)d", task=task + 1), "ordered", tone))
     panel.labels(ends)
     told = {"strength": f"{level.strength:g}", "ends": ", ".join(percent(value) for value, *_ in ends)}

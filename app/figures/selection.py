@@ -1,6 +1,6 @@
 """Which instances IDS chose: their images, scores, classes, and what each way of choosing would have estimated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
