@@ -43,8 +43,8 @@ OVER_WHAT = marked(
 )
 PICTURES = marked(
     "**The weights as a picture**: a cell a weight, blue above and orange below zero, the stronger the larger; what "
-    "the level takes is blank. Point at a cell to read it. Size is not all: where the ranking is of second order, a "
-    "large weight may go where the loss is flat, and a small one stay where it is sharp, so blanks lie among strong "
+    "the level takes is pale. Point at a cell to read it. Size is not all: where the ranking is of second order, a "
+    "large weight may go where the loss is flat, and a small one stay where it is sharp, so pale ones lie among strong "
     "cells and in the **histogram** filled and hatched parts mix. **The slice** is a plane through weight space "
     "along this run's own cut; **the ways** lead straight to every level's cut. **Saliencies** rank the weights "
     "differently: by damped second order $\\tfrac12(h+1+\\Omega)\\theta^2$, size $|\\theta|$, first order "
