@@ -12,7 +12,7 @@ from esacl.config import RunConfig
 from esacl.errors import InputError
 from esacl.events import EVENTS, from_line, to_line
 
-EACH = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EACH = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
