@@ -232,4 +232,5 @@ class Learner(Parts):
             doomed_share=doomed_share,
             selection_ratio=self.gate.ratio,
             selection_open=self.gate.open,
+            layer_density=tuple(mask.layer_densities().values()),
         )

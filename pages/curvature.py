@@ -27,8 +27,9 @@ with left:
     st.markdown(
         text(
             "**Why two scales.** $\\lambda_{\\max}$ changes when a network is merely rescaled, though what it computes "
-            "does not (Dinh et al. 2017); $\\lambda_{\\max} |\\theta|^2$ changes much less. A method that shrinks the "
-            "weights looks sharper on the left than it is, so both stand here."
+            "does not (Dinh et al. 2017). $\\lambda_{\\max} |\\theta|^2$ undoes one factor for all weights, so a method that "
+            "shrinks them no longer looks sharper than it is; it does not undo factors that differ from layer to layer, "
+            "as the third experiment shows."
         )
     )
 with right:
