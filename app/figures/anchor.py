@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.drawing import Drawing, Panel
+from app.drawing import Drawing, Panel, apart, words
 from app.figures import palette
 from app.language import text
 from app.scale import Scale, span
@@ -51,7 +51,7 @@ def tradeoff(every: Sequence[Level], index: int, *, width: float = 540, height: 
     panel = Panel(
         wide, span(y - y_sd, y + y_sd), text("backward transfer, points: further right, less is forgotten"),
         text("learning accuracy: higher, more is learned"), alt="", width=width, height=height, left=56,
-        x_format=points, y_format=lambda v: percent(v, 0 if float(y.max() - y.min()) > 0.06 else 1),
+        right=44, x_format=points, y_format=lambda v: percent(v, 0 if float(y.max() - y.min()) > 0.06 else 1),
     )  # fmt: skip
     panel.line(x, y, "thin")
     for place, one in enumerate(every):
@@ -66,9 +66,7 @@ def tradeoff(every: Sequence[Level], index: int, *, width: float = 540, height: 
         )
         panel.point(x[place], y[place], "esacl", tip=tip, size=5.5)
         panel.marks[-1]["pick"] = place
-        falls = place + 1 < len(every) and y[place + 1] < y[place] - 0.003  # beside the line where it goes down
-        dx, dy = (10, 4) if falls else (4, -10)
-        panel.text(x[place], y[place], f"{one.strength:g}", "label esacl", dx=dx, dy=dy)
+    _strengths(panel, every, x, y)
     ring = {"cx": panel.at_x(x[index]), "cy": panel.at_y(y[index]), "r": 11, "class": "frame"}
     panel.marks.append({"tag": "circle", "at": ring})
     told = {"strength": f"{every[index].strength:g}", "learned": percent(y[index]), "transfer": points(x[index])}
@@ -79,3 +77,15 @@ def tradeoff(every: Sequence[Level], index: int, *, width: float = 540, height: 
         **told,
     )
     return panel.drawing()
+
+
+def _strengths(panel: Panel, every: Sequence[Level], x: np.ndarray, y: np.ndarray) -> None:
+    """Names of the marks: above those on the way right, in a column beside those on the way down."""
+    down = [place for place in range(len(every)) if x[place] > x.min() + 0.9 * (x.max() - x.min())]
+    for place in sorted(set(range(len(every))) - set(down)):
+        panel.text(x[place], y[place], f"{every[place].strength:g}", "label esacl", dx=-4, dy=-11)
+    down.sort(key=lambda place: -y[place])
+    heights = apart([panel.at_y(y[place]) or 0.0 for place in down], 14.0, panel.top, panel.height - panel.bottom)
+    beside = (panel.at_x(float(x.max())) or 0.0) + 18
+    for place, height in zip(down, heights):
+        panel.marks.append(words(beside, height + 4, f"{every[place].strength:g}", "label esacl"))
