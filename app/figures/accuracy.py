@@ -114,38 +114,5 @@ def _cell(
     ]
 
 
-def compared(
-    ends: Sequence[tuple[str, str, float | None]], *, width: float = 520, height: float = 210, chance: float = 0.5
-) -> Drawing:
-    """Average accuracy at the end, one marker a run, `(written, method, value)`."""
-    known = [value for *_, value in ends if value is not None]
-    low = max(0.0, min([*known, 0.95]) - 0.05)
-    panel = Panel(
-        Scale(low, 1),
-        Scale(0, max(1, len(ends))),
-        text("average accuracy at the end"),
-        "",
-        alt="",
-        width=width,
-        height=height,
-        left=180,
-        y_ticks=(),
-        x_format=lambda v: percent(v, 0),
-        top=12,
-    )
-    for row, (name, method, value) in enumerate(ends):
-        at = len(ends) - row - 0.5
-        panel.rule(y=at)
-        panel.text(low, at, name, "", dx=-10, dy=4, anchor="end")
-        if value is not None:
-            panel.point(
-                value, at, palette.look(method), shape=palette.shape(method), tip=f"{name}: {percent(value, 2)}", size=7
-            )
-            panel.text(value, at, percent(value), "", dx=-12, dy=-10, anchor="middle")
-    found = ", ".join(f"{name} {percent(value)}" for name, _, value in ends)
-    panel.alt = text("Average accuracy: %(found)s.", found=found)
-    return panel.drawing()
-
-
 def _list(values: object) -> str:
     return ", ".join(percent(value) for value in values)  # type: ignore[attr-defined]

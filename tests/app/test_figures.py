@@ -25,7 +25,6 @@ def every_drawing(events, arrays):
     yield training.gate(frames.losses(events).assign(selection_ratio=0.3), 3)
     yield costs.flops({"train_flops": 4e8, "train_flops_dense_sgd": None})
     yield costs.state({"state_bytes": {"weights": 720, "masks": 225, "buffer": 0}})
-    yield accuracy.compared([("EsaCL", "esacl", 0.98), ("EWC", "ewc", None)])
     yield curvature.tops(measured, 3, "this run")
     yield curvature.legend()
     yield curvature.spectrum(measured, 1)
