@@ -158,6 +158,7 @@ def _row(entry: Entry, glance: Glance) -> dict[str, Any]:
     more += [] if state(entry) == "finished" else [said]
     more += [text("imported")] if glance.imported else []
     reached = percent(glance.accuracy)
+    spoken = [name, about, text("accuracy %(value)s", value=reached), said, " ".join(more[0].split())]
     cells = [reached, removed or "–", number(glance.flops), "\n".join(more)]
     return {
         "id": entry.run_id,
@@ -168,7 +169,7 @@ def _row(entry: Entry, glance: Glance) -> dict[str, Any]:
         "look": palette.look(method),
         "dash": palette.dash(method),
         "cells": cells,
-        "spoken": f"{name}, {about}, {text('accuracy %(value)s', value=reached)}, {said}, {' '.join(more[0].split())}",
+        "spoken": ", ".join(spoken),
     }
 
 
