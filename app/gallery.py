@@ -150,7 +150,8 @@ def _row(entry: Entry, glance: Glance) -> dict[str, Any]:
     removed = method = ""
     if config is not None:
         method, tasks = config.method, config.tasks
-        parts = [widgets.method_name(config), config.benchmark, f"{config.scenario}-IL", f"seed {config.seed}"]
+        seed = text("seed %(seed)d", seed=config.seed)
+        parts = [widgets.method_name(config), config.benchmark, f"{config.scenario}-IL", seed]
         about = " · ".join(parts)
         removed = percent(config.sparsity, 0 if round(100 * config.sparsity, 1) % 1 == 0 else 1)
     said = text(STATES[state(entry)])
@@ -199,7 +200,7 @@ def _turn(sought: Sought, first: int, count: int, every: int, low: float) -> Non
         if count > ROWS:
             st.button(text("Newer"), key="newer", on_click=_go, args=(sought, first - ROWS), disabled=first == 0)
             st.button(text("Older"), key="older", on_click=_go, args=(sought, first + ROWS), disabled=last == count)
-        st.caption(f"{said}. {scale}")
+        st.caption(text("%(what)s. %(why)s", what=said, why=scale))
 
 
 def _go(sought: Sought, first: int) -> None:
