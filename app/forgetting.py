@@ -46,9 +46,7 @@ def methods(entry: Entry, chance: float, *, task_known: bool) -> None:
     told = {"n": min(group.row["n"] for group in found)}
     few = text("One run each: a difference of a point may well be chance.")
     many = text("Mean and standard deviation over the seeds, at least %(n)d each.", **told)
-    st.caption(
-        text("Same benchmark, scenario and tasks, one scale.") + " " + (few if told["n"] == 1 else many)
-    )
+    st.caption(text("Same benchmark, scenario and tasks, one scale.") + " " + (few if told["n"] == 1 else many))
 
 
 def _groups(entry: Entry) -> list[comparison.Group]:
@@ -145,15 +143,11 @@ def why_zero(config: RunConfig, rows: Sequence[Sequence[float | None]]) -> None:
         _explained(matrix, known)
 
 
-def _explained(
-    matrix: Sequence[Sequence[float | None]], known: Sequence[Sequence[float | None]] | None
-) -> None:
+def _explained(matrix: Sequence[Sequence[float | None]], known: Sequence[Sequence[float | None]] | None) -> None:
     earlier = [value for value in matrix[-1][: len(matrix) - 1] if value is not None]
     if earlier:
         told = {"earlier": percent(sum(earlier) / len(earlier)), "last": percent(matrix[-1][len(matrix) - 1])}
-        st.markdown(
-            text("At the end: **%(earlier)s** on the earlier tasks, **%(last)s** on the last.", **told)
-        )
+        st.markdown(text("At the end: **%(earlier)s** on the earlier tasks, **%(last)s** on the last.", **told))
     st.markdown(
         text(
             "In class-IL all classes compete for one answer, and nobody says which task an image is from. While a task "

@@ -150,7 +150,8 @@ def _row(entry: Entry, glance: Glance) -> dict[str, Any]:
     removed = method = ""
     if config is not None:
         method, tasks = config.method, config.tasks
-        parts = [widgets.method_name(config), config.benchmark, f"{config.scenario}-IL", f"seed {config.seed}"]
+        seed = text("seed %(seed)d", seed=config.seed)
+        parts = [widgets.method_name(config), config.benchmark, f"{config.scenario}-IL", seed]
         about = " · ".join(parts)
         removed = percent(config.sparsity, 0 if round(100 * config.sparsity, 1) % 1 == 0 else 1)
     said = text(STATES[state(entry)])
@@ -158,6 +159,7 @@ def _row(entry: Entry, glance: Glance) -> dict[str, Any]:
     more += [] if state(entry) == "finished" else [said]
     more += [text("imported")] if glance.imported else []
     reached = percent(glance.accuracy)
+    spoken = [name, about, text("accuracy %(value)s", value=reached), said, " ".join(more[0].split())]
     cells = [reached, removed or "–", number(glance.flops), "\n".join(more)]
     return {
         "id": entry.run_id,
@@ -168,7 +170,7 @@ def _row(entry: Entry, glance: Glance) -> dict[str, Any]:
         "look": palette.look(method),
         "dash": palette.dash(method),
         "cells": cells,
-        "spoken": f"{name}, {about}, {text('accuracy %(value)s', value=reached)}, {said}, {' '.join(more[0].split())}",
+        "spoken": ", ".join(spoken),
     }
 
 
@@ -198,7 +200,7 @@ def _turn(sought: Sought, first: int, count: int, every: int, low: float) -> Non
         if count > ROWS:
             st.button(text("Newer"), key="newer", on_click=_go, args=(sought, first - ROWS), disabled=first == 0)
             st.button(text("Older"), key="older", on_click=_go, args=(sought, first + ROWS), disabled=last == count)
-        st.caption(f"{said}. {scale}")
+        st.caption(text("%(what)s. %(why)s", what=said, why=scale))
 
 
 def _go(sought: Sought, first: int) -> None:

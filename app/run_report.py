@@ -233,14 +233,15 @@ def _cost(document: Document, run: _Run) -> None:
     events, total = run.record.events, cost["train_flops"]
     dense = cost["train_flops_dense_sgd"]
     rivals = bills.rivals(cost, events)
-    bars = [costs.bars(rivals, "FLOPs of training", "FLOPs", number, against=dense, against_name="dense SGD")]
+    title, of = text("FLOPs of training"), text("dense SGD")
+    bars = [costs.bars(rivals, title, "FLOPs", number, against=dense, against_name=of)]
     kept = bills.kept(cost, events)
     if kept:
-        against = kept[-1].value
-        bars.append(costs.bars(kept, "kept between tasks", "bytes", size, against=against, against_name="EWC"))
-    for found, title in ((bills.items(cost), "for what"), (bills.layers(cost), "in which layer")):
+        title, against = text("kept between tasks"), kept[-1].value
+        bars.append(costs.bars(kept, title, text("bytes"), size, against=against, against_name="EWC"))
+    for found, title in ((bills.items(cost), text("for what")), (bills.layers(cost), text("in which layer"))):
         if found:
-            bars.append(costs.bars(found, title, "FLOPs", number, against=total, against_name="all"))
+            bars.append(costs.bars(found, title, "FLOPs", number, against=total, against_name=text("all")))
     document.figures(downloads.part(*bars))
     document.paragraph(
         text(

@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 
 from app.frames import Arrays
+from app.language import marked
 from esacl.errors import RunUnreadable
 
 ORDER = ("IDS", "random", "EL2N", "top-k")
+LINEAR, NONLINEAR = marked("principal components"), marked("nonlinear map")  # names of maps
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def maps(arrays: Arrays) -> list[Map]:
     n = len(arrays["score"])
     trust = np.asarray(arrays["map_trust"]) if "map_trust" in arrays else np.array([np.nan, np.nan])
     found = []
-    for place, (key, name) in enumerate((("embedding", "principal components"), ("map", _name(arrays)))):
+    for place, (key, name) in enumerate((("embedding", LINEAR), ("map", _name(arrays)))):
         if key not in arrays:
             continue
         places = np.asarray(arrays[key], dtype=float)
@@ -84,7 +86,7 @@ def maps(arrays: Arrays) -> list[Map]:
 
 
 def _name(arrays: Arrays) -> str:
-    return str(arrays["map_name"])[:20] if "map_name" in arrays else "nonlinear map"
+    return str(arrays["map_name"])[:20] if "map_name" in arrays else NONLINEAR
 
 
 def errors(arrays: Arrays) -> np.ndarray | None:

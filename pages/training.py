@@ -16,7 +16,8 @@ one = inside.inside(record.events, task, inside.at_cut(arrays, config.sparsity))
 if one is None:
     widgets.wait(entry, text("Task %(task)d has told nothing of its steps", task=task + 1))
 if config.sparsity > 0:
-    st.markdown(text(inside.STORY if config.method == "esacl" else inside.OTHER_STORY))
+    story = inside.STORY if config.method == "esacl" else inside.OTHER_STORY
+    st.markdown(text(story))
 else:
     st.markdown(text("This run cuts nothing: there is its loss, its learning rate, and no mask that could move."))
 

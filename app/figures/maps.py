@@ -9,7 +9,7 @@ from app.drawing import Drawing, Panel, marker, words
 from app.frames import rows
 from app.language import text
 from app.scale import span
-from app.ways import Map
+from app.ways import LINEAR, Map
 from app.wording import number, percent
 
 SHAPES = ("circle", "square", "diamond", "triangle", "cross")
@@ -21,8 +21,8 @@ def scatter(
     frame: pd.DataFrame, where: Map, classes: Sequence[str], *, way: str = "", width: float = 345, height: float = 360
 ) -> Drawing:
     """One map with an instance a mark; larger: more weight. What has no place on the map is left out."""
-    linear = where.name == "principal components"
-    title = text("second principal component") if linear else text("%(map)s of the features", map=where.name)
+    linear = where.name == LINEAR
+    title = text("second principal component") if linear else text("%(map)s of the features", map=text(where.name))
     panel = Panel(
         span(where.x), span(where.y), text("first principal component") if linear else "", title, alt="", width=width,
         height=height, left=8, right=8, top=60 + 18 * (len(classes) > A_LINE), bottom=30, x_ticks=(), y_ticks=(),
@@ -35,7 +35,7 @@ def scatter(
         shape, look = _style(place)
         x, y = 8.0 + place % A_LINE * (width - 16) / A_LINE, 36 + place // A_LINE * 18
         panel.marks += [marker(x, y, look, shape), words(x + 11, y + 4, str(name)[:8], f"label {look}")]
-    told = {"n": len(frame), "map": where.name, "way": way or text("the choice")}
+    told = {"n": len(frame), "map": text(where.name), "way": way or text("the choice")}
     panel.alt = text(
         "%(n)d instances by their features (%(map)s); the %(taken)d that %(way)s takes are filled.",
         taken=int(frame["chosen"].sum()),

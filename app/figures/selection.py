@@ -34,8 +34,10 @@ def thumbnails(
     marks: list[Mark] = []
     for place, row in enumerate(rows(shown)):
         x, y = (place % columns) * side, (place // columns) * (side + 15)
-        tip = f"class {row.class_name}, score {number(row.score)}\n"
-        tip += f"chosen {row.times}×, weight {number(row.weight)}" if row.chosen else "not chosen"
+        told = {"kind": row.class_name, "score": number(row.score), "times": row.times, "weight": number(row.weight)}
+        tip = text("class %(kind)s, score %(score)s\nnot chosen", **told)
+        if row.chosen:
+            tip = text("class %(kind)s, score %(score)s\nchosen %(times)d×, weight %(weight)s", **told)
         at = {"x": x + 2, "y": y + 2, "width": side - 6, "height": side - 6}
         picture = {
             "tag": "image",
@@ -45,7 +47,8 @@ def thumbnails(
         marks += [picture, {"tag": "rect", "at": {**at, "class": "frame pruned" if row.chosen else "rule"}}]
         marks.append(words(x + side / 2 - 1, y + side + 8, number(row.score, 2), "tick", "middle"))
     lines = max(1, -(-len(shown) // columns))
-    alt = alt or f"{len(shown)} instances as images, {int(shown['chosen'].sum())} of them chosen."
+    counts = {"shown": len(shown), "chosen": int(shown["chosen"].sum())}
+    alt = alt or text("%(shown)d instances as images, %(chosen)d of them chosen.", **counts)
     return {"width": columns * side, "height": lines * (side + 15) + 4, "alt": alt, "caption": "", "marks": marks}
 
 
@@ -94,9 +97,7 @@ def scores(
     return panel.drawing()
 
 
-def balance(
-    frame: pd.DataFrame, *, scale: Scale | None = None, width: float = 500, height: float = 260
-) -> Drawing:
+def balance(frame: pd.DataFrame, *, scale: Scale | None = None, width: float = 500, height: float = 260) -> Drawing:
     """Share of each class: in the pool, among the chosen, and after weighting, which brings it back."""
     kinds = (
         ("pool", text("in the pool"), "dense", "circle"),
@@ -107,8 +108,8 @@ def balance(
     panel = Panel(
         scale or shares(frame),
         Scale(0, max(1, count)),
-        "share of the instances",
-        "class balance",
+        text("share of the instances"),
+        text("class balance"),
         alt="",
         width=width,
         height=max(height, 96 + 34 * count),
@@ -123,20 +124,20 @@ def balance(
         panel.text(panel.x.low, at, str(entry.class_name)[:14], "", dx=-10, dy=4, anchor="end")
         for name, written, look, shape in kinds:
             value = float(getattr(entry, name))
-            panel.point(
-                value, at, look, shape=shape, size=6, tip=f"class {entry.class_name}, {written}: {percent(value)}"
-            )
+            told = {"kind": entry.class_name, "where": written, "share": percent(value)}
+            tip = text("class %(kind)s, %(where)s: %(share)s", **told)
+            panel.point(value, at, look, shape=shape, size=6, tip=tip)
     for place, (_, written, look, shape) in enumerate(kinds):
         x = 8 + (0, 95, 155)[place]
         panel.marks += [{**marker(x, 33, look, shape)}, words(x + 11, 37, written, f"label {look}")]
-    panel.alt = (
-        "Class balance: "
-        + "; ".join(
-            f"{e.class_name}: pool {percent(e.pool)}, taken {percent(e.chosen)}, weighted {percent(e.weighted)}"
-            for e in rows(frame)
+    said = [
+        text(
+            "%(kind)s: pool %(pool)s, taken %(taken)s, weighted %(weighted)s",
+            kind=e.class_name, pool=percent(e.pool), taken=percent(e.chosen), weighted=percent(e.weighted),
         )
-        + "."
-    )
+        for e in rows(frame)
+    ]  # fmt: skip
+    panel.alt = text("Class balance: %(said)s.", said="; ".join(said))
     return panel.drawing()
 
 

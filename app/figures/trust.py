@@ -35,14 +35,14 @@ def over_truth(curve: pd.DataFrame, index: int, *, width: float = 520, height: f
     panel.rule(x=float(xs[index]), look="cursor", frames=xs)
     ends: list[tuple[float | None, str, str, float | None]] = []
     for name, values in found.items():
-        written, look, dash = RISES[name]
+        written, look, dash = text(RISES[name][0]), *RISES[name][1:]
         panel.line(xs, values, f"{look} {dash}")
         tips = [f"{written}, {percent(level)}: × {number(value)}" for level, value in zip(levels, values)]
         panel.follow(xs, values, look, index, tips=tips)
         shown = values[np.isfinite(values) & (values > 0)]
         ends.append((float(shown[-1]) if len(shown) else None, written, look, None))
     panel.labels(ends)
-    said = ", ".join(f"{RISES[name][0]} × {number(float(values[index]))}" for name, values in found.items())
+    said = ", ".join(f"{text(RISES[name][0])} × {number(float(values[index]))}" for name, values in found.items())
     panel.alt = text("Estimates over the true rise at %(level)s: %(said)s.", level=percent(levels[index]), said=said)
     return panel.drawing()
 
@@ -51,7 +51,7 @@ def facts(curve: pd.DataFrame) -> list[Mapping[str, object]]:
     """What stands above the figures, a value a level."""
     rise = {"label": text("true rise, nats"), "values": [number(float(v)) for v in trust.truth(curve)]}
     estimates = [
-        {"label": RISES[name][0], "values": [number(float(v)) for v in curve[name]]}
+        {"label": text(RISES[name][0]), "values": [number(float(v)) for v in curve[name]]}
         for name in trust.ESTIMATES
         if name in curve
     ]
