@@ -27,9 +27,9 @@ with left:
     st.markdown(
         text(
             "**Why two scales.** $\\lambda_{\\max}$ changes when a network is merely rescaled, though what it computes "
-            "does not (Dinh et al. 2017). $\\lambda_{\\max} |\\theta|^2$ undoes one factor for all weights, so a method that "
-            "shrinks them no longer looks sharper than it is; it does not undo factors that differ from layer to layer, "
-            "as the third experiment shows."
+            "does not (Dinh et al. 2017). $\\lambda_{\\max} |\\theta|^2$ undoes one factor for all weights, so that a "
+            "method that shrinks them no longer looks sharper than it is; factors that differ from layer to layer it "
+            "does not undo, as the third experiment shows."
         )
     )
 with right:
