@@ -17,6 +17,7 @@ import pandas as pd
 from app import bills, downloads, frames, language, results, ways, widgets
 from app.document import Document
 from app.figures import accuracy, costs, curvature, maps, planes, selection, slices, sparsity, training
+from app.headings import heading
 from app.language import text
 from app.reading import Entry
 from app.wording import number, percent, points, size
@@ -283,7 +284,7 @@ def _grid(document: Document, frame: pd.DataFrame, about: str) -> None:
         return number(float(value)) if isinstance(value, (float, np.floating)) else str(value)
 
     rows = [[cell(value) for value in row] for row in frame.itertuples(index=False)]
-    document.table([str(name) for name in frame.columns], rows, about=about)
+    document.table([heading(name) for name in frame.columns], rows, about=about)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ import streamlit as st
 from app import reading, session
 from app.drawing import Drawing
 from app.figures import palette
+from app.headings import heading
 from app.language import language, marked, text
 from app.reading import Entry
 from app.wording import percent
@@ -266,9 +267,9 @@ def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
 
 def grid(frame: "pd.DataFrame", alt: str, *, key: str) -> None:
     """A table with numbers of three significant digits; its headings stay English in what is downloaded of it."""
-    config: dict[str, Any] = {name: st.column_config.Column(text(str(name))) for name in frame.columns}
+    config: dict[str, Any] = {name: st.column_config.Column(heading(name)) for name in frame.columns}
     for name in frame.select_dtypes("float").columns:
-        config[name] = st.column_config.NumberColumn(text(str(name)), format="%.3g")
+        config[name] = st.column_config.NumberColumn(heading(name), format="%.3g")
     st.dataframe(frame, hide_index=True, column_config=config, key=key, alt=alt)
 
 
