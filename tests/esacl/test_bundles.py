@@ -104,7 +104,9 @@ def test_a_run_comes_back_with_every_event_array_and_its_name(source, store, tmp
     assert store.array_names(found) == source.array_names(run_id)
     for name in store.array_names(found):
         mine, theirs = store.array(found, name), source.array(run_id, name)
-        assert all(np.array_equal(mine[key], theirs[key]) for key in theirs)
+        assert mine.keys() == theirs.keys()
+        for key in theirs:
+            np.testing.assert_array_equal(mine[key], theirs[key])
     kept = sorted(path.name for path in store.folder(found).iterdir())
     assert "imported.json" in kept
     assert not {"lock", "worker.json", "log.txt", "checkpoints"} & set(kept)

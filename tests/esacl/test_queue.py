@@ -271,6 +271,7 @@ def test_a_log_is_bounded_and_never_stops_its_job(tmp_path, monkeypatch):
 def test_a_device_that_is_taken_is_waited_for_and_the_log_says_so(store, busy):
     run_id = jobs.start(TINY, store)
     assert queued(store, run_id) == [1]
+    wait_for((store.folder(run_id) / "log.jsonl").exists)
     assert [entry["what"] for entry in entries(store.folder(run_id))] == ["waits"]
     jobs.cancel(store, run_id)
     wait_for(lambda: not store.status(run_id).live)
