@@ -147,9 +147,9 @@ def rows(shown: Sequence[Entry], glances: Sequence[Glance], chosen: str) -> dict
 def _row(entry: Entry, glance: Glance) -> dict[str, Any]:
     config, name = entry.config, results.named(entry)
     about, tasks = text("cannot be read"), 1
-    removed = method = ""
+    removed, look, dash = "–", "dense", ""
     if config is not None:
-        method, tasks = config.method, config.tasks
+        look, dash, tasks = palette.look(config.method), palette.dash(config.method), config.tasks
         seed = text("seed %(seed)d", seed=config.seed)
         parts = [widgets.method_name(config), config.benchmark, f"{config.scenario}-IL", seed]
         about = " · ".join(parts)
@@ -160,15 +160,15 @@ def _row(entry: Entry, glance: Glance) -> dict[str, Any]:
     more += [text("imported")] if glance.imported else []
     reached = percent(glance.accuracy)
     spoken = [name, about, text("accuracy %(value)s", value=reached), said, " ".join(more[0].split())]
-    cells = [reached, removed or "–", number(glance.flops), "\n".join(more)]
+    cells = [reached, removed, number(glance.flops), "\n".join(more)]
     return {
         "id": entry.run_id,
         "name": name,
         "about": about,
         "tasks": tasks,
         "curve": [round(value, 4) for value in glance.so_far],
-        "look": palette.look(method),
-        "dash": palette.dash(method),
+        "look": look,
+        "dash": dash,
         "cells": cells,
         "spoken": ", ".join(spoken),
     }

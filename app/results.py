@@ -32,6 +32,10 @@ HELP = {
     ),
 }
 FOUR = ("average_accuracy", "learning_accuracy", "backward_transfer", "forgetting")
+LABELS = (
+    marked("Average accuracy"), marked("Learning accuracy"), marked("Backward transfer, points"),
+    marked("Forgetting, points"),
+)  # fmt: skip
 
 
 def transfer(rows: Sequence[Sequence[float | None]], config: RunConfig) -> dict[str, float | None]:

@@ -18,11 +18,8 @@ if known:
     rows = summary["accuracy_matrix_task"]
 
 numbers, chance = results.transfer(rows, config), results.chance(record, task_known=known)
-labels = [
-    text("Average accuracy"), text("Learning accuracy"), text("Backward transfer, points"), text("Forgetting, points")
-]  # fmt: skip
-forms = (percent, percent, points, points)
-shown = zip(results.FOUR, labels, forms)
+labels = [text(name) for name in results.LABELS]
+shown = zip(results.FOUR, labels, (percent, percent, points, points))
 widgets.metrics([(label, form(numbers[n]), text(results.HELP[n])) for n, label, form in shown])
 
 left, right = st.columns([3, 2], gap="large")
