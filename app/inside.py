@@ -96,7 +96,9 @@ def at_cut(arrays: Mapping[str, np.ndarray] | None, target: float) -> dict[str, 
     densities = frames.layer_densities(arrays)
     levels = densities.index.to_numpy(dtype=float)
     row = int(np.argmin(np.abs(levels - target)))
-    return densities.iloc[row].to_dict() if abs(levels[row] - target) < 1e-6 else {}
+    if abs(levels[row] - target) >= 1e-6:
+        return {}
+    return {str(name): float(value) for name, value in densities.iloc[row].items()}
 
 
 def others(events: Sequence[Event], tasks: int, task: int) -> dict[int, pd.DataFrame]:

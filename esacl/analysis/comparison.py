@@ -53,7 +53,7 @@ def _rankings(scene: Scene, name: str) -> list[dict[str, Tensor]]:
     if name == scene.config.pruning.saliency and name != "random":
         return [scene.saliency]
     parameters = dict(scene.network.named_parameters())
-    weights = {key: parameters[key] for key in scene.saliency}
+    weights: dict[str, Tensor] = {key: parameters[key] for key in scene.saliency}
     gradient = _gradient(scene, weights) if name == "taylor" else None
     # Where a run kept no curvature, h + Omega counts as none: what is left is the damping.
     curvature = {key: scene.curvature.get(key, torch.zeros_like(w)) for key, w in weights.items()}
