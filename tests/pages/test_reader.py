@@ -17,7 +17,9 @@ def test_every_page_opens_in_chinese(app, page):
     assert "zh" in at.query_params["language"]
 
 
-@pytest.mark.parametrize("page", ["run", "curvature", "cost", "compare"])
+@pytest.mark.parametrize(
+    "page", ["run", "curvature", "cost", "compare", "forgetting", "sparsity", "selection", "training"]
+)
 def test_titles_figures_and_controls_are_chinese_too(app, page):
     at = app(page, run="esacl", language="zh")
     assert HAN.search(at.title[0].value)
