@@ -165,8 +165,10 @@ def _run(args: argparse.Namespace) -> int:
 def _settings(texts: Sequence[str]) -> dict[str, Any]:
     try:
         return dict(map(config.parse_setting, texts))
-    except RecursionError:
-        raise InputError("a setting of --set is nested too deeply; no setting is") from None
+    except InputError:
+        raise
+    except (RecursionError, ValueError):
+        raise InputError("a setting of --set is nested too deeply, or a number too long; no setting is") from None
 
 
 def _config_of(path: Path | None, settings: dict[str, Any]) -> config.RunConfig:
@@ -174,8 +176,10 @@ def _config_of(path: Path | None, settings: dict[str, Any]) -> config.RunConfig:
         raise InputError(f"config file {path} is larger than {MOST_CONFIG_BYTES} bytes; this is no config")
     try:
         return config.read_config(path, settings)
-    except RecursionError:
-        raise InputError(f"config file {path} is nested too deeply; this is no config") from None
+    except InputError:
+        raise
+    except (RecursionError, ValueError):  # a number of more than 4,300 digits is not for Python to read
+        raise InputError(f"config file {path} is nested too deeply, or a number too long; this is no config") from None
 
 
 def _resume(args: argparse.Namespace) -> int:
