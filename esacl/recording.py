@@ -122,8 +122,7 @@ class Recorder:
         for event in stream:
             self._keep(event)
             if isinstance(event, RunFinished):
-                self._finish("finished", "")
-                yield event
+                yield self._end(event, "finished", kept=True)
                 return
             yield event
             if (self.folder / "CANCEL").exists():
@@ -147,18 +146,23 @@ class Recorder:
         if time.monotonic() - self._measured_at >= MEASURED_EVERY or isinstance(event, TaskFinished):
             self._stamp()
 
-    def _end(self, event: Event, status: str) -> Event:
-        if not self._ended:
-            with contextlib.suppress(OSError):
-                self._reserve.unlink(missing_ok=True)  # where the disk is full, this is the room to say so
-            with contextlib.suppress(OSError):
-                self._lines.append(event)
-            with contextlib.suppress(OSError):
-                self._finish(status, event.error if isinstance(event, Failed) else "")
+    def _end(self, event: Event, status: str, *, kept: bool = False) -> Event:
+        told = self._lines.place.lines
+        while not self._ended:
+            try:
+                with contextlib.suppress(OSError):
+                    self._reserve.unlink(missing_ok=True)  # where the disk is full, this is the room to say so
+                if not kept and self._lines.place.lines == told:
+                    with contextlib.suppress(OSError):
+                        self._lines.append(event)
+                with contextlib.suppress(OSError):
+                    self._finish(status, event.error if isinstance(event, Failed) else "")
+                self._ended = True
+            except KeyboardInterrupt:
+                continue  # who asks twice to stop gets the end that is being written, and no run without one
         return event
 
     def _finish(self, status: str, detail: str) -> None:
-        self._ended = True
         (self.folder / "CANCEL").unlink(missing_ok=True)
         self._reserve.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
@@ -166,6 +170,7 @@ class Recorder:
         self._lines.sync()
         done = {"status": status, "detail": detail, "events": self._lines.place.lines}
         replace_json(self.folder / "done.json", done)
+        self._ended = True
 
     def _stamp(self) -> None:
         self._measured_at = time.monotonic()

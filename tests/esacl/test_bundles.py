@@ -388,7 +388,7 @@ def test_a_damaged_bundle_is_taken_whole_or_refused_whole(tmp_path_factory, bund
 def test_any_content_under_a_right_hash_is_taken_whole_or_refused_whole(tmp_path_factory, bundle, files):
     try:
         data = packed(members(bundle) | files)
-    except (ValueError, UnicodeEncodeError):  # a name that zip itself does not take
+    except (ValueError, IndexError):  # a name that zip itself does not take: a half of a sign, or nothing before a NUL
         return
     _either_or(tmp_path_factory, data)
 
