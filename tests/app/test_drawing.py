@@ -134,7 +134,7 @@ def test_every_look_of_a_method_is_in_the_stylesheet():
     from app.figures.palette import METHODS
 
     sheet = (COMPONENT / "drawing.css").read_text()
-    for _, look, _, dash in METHODS.values():
+    for look, _, dash in METHODS.values():
         assert f".{look} {{ --c: light-dark(" in sheet
         assert not dash or f".{dash} {{ stroke-dasharray" in sheet
 
@@ -142,4 +142,4 @@ def test_every_look_of_a_method_is_in_the_stylesheet():
 def test_methods_differ_in_more_than_colour():
     from app.figures.palette import METHODS
 
-    assert len({(shape, dash) for _, _, shape, dash in METHODS.values()}) == len(METHODS)
+    assert len({(shape, dash) for _, shape, dash in METHODS.values()}) == len(METHODS)
