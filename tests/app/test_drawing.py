@@ -147,7 +147,7 @@ def test_methods_differ_in_more_than_colour():
 
 def test_the_scripts_of_the_component_share_no_name():
     names = []
-    for part in ("linked", "drawing"):
+    for part in ("linked", "mask", "slider", "drawing"):
         script = (COMPONENT / f"{part}.js").read_text()
         outside = re.sub(r"\(\(\) => \{.*?\n\}\)\(\);", "", script, flags=re.S)
         names += re.findall(r"^(?:async )?(?:function|const|let) (\w+)", outside, re.M)

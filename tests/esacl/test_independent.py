@@ -4,7 +4,7 @@ import statistics
 
 import pytest
 from oracles import plain_methods
-from tiny_runs import events_of, of_kind, tiny
+from tiny_runs import events_of, label, of_kind, tiny
 
 from esacl import networks
 from esacl.events import Evaluated
@@ -31,9 +31,11 @@ def theirs(settings, seed):
     network, stream, config = start(settings, seed)
     loop = {"epochs": config.epochs, "batch": config.batch_size, "peak": config.lr, "seed": seed}
     if config.method == "ewc":
-        return plain_methods.ewc(network, stream, strength=config.anchor.strength, **loop)
+        inside = {"momentum": config.momentum, "in_the_loss": config.momentum == 0}
+        return plain_methods.ewc(network, stream, strength=config.anchor.strength, **inside, **loop)
     dark = {"alpha": config.derpp.alpha, "beta": config.derpp.beta} if config.method == "derpp" else {}
-    return plain_methods.replayed(network, stream, size=config.buffer.size, **loop, **dark)
+    plain = plain_methods.replayed if config.scenario == "class" else plain_methods.replayed_in_task_il
+    return plain(network, stream, size=config.buffer.size, **loop, **dark)
 
 
 @pytest.mark.slow
@@ -42,9 +44,12 @@ def theirs(settings, seed):
     [
         {"method": "er", "scenario": "class", "buffer.size": 100},
         {"method": "derpp", "scenario": "class", "buffer.size": 100},
+        {"method": "er", "buffer.size": 50},
+        {"method": "derpp", "buffer.size": 50},
         {"method": "ewc", "anchor.strength": 1.0},
+        {"method": "ewc", "anchor.strength": 0.1, "momentum": 0.0, "lr": 0.1},
     ],
-    ids=lambda settings: settings["method"],
+    ids=label,
 )
 def test_it_is_as_accurate_as_a_plain_loop(settings):
     one, other = ([run(settings, seed) for seed in SEEDS] for run in (ours, theirs))

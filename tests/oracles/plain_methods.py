@@ -53,6 +53,51 @@ def entropy(outputs, targets, columns):
     return F.cross_entropy(outputs[:, columns], torch.tensor([places[int(y)] for y in targets]))
 
 
+def own_entropy(outputs, targets, stream):
+    """Task-IL, one example after the other: each among the classes of its own task."""
+    home = {c: list(task.classes) for task in stream for c in task.classes}
+    each = [entropy(outputs[i : i + 1], targets[i : i + 1], home[int(y)]) for i, y in enumerate(targets)]
+    return torch.stack(each).mean()
+
+
+def own_distance(outputs, logits, targets, stream):
+    """Mean squared distance of the logits of each example's own head."""
+    home = {c: list(task.classes) for task in stream for c in task.classes}
+    apart = [(outputs[i, home[int(y)]] - logits[i, home[int(y)]]).square() for i, y in enumerate(targets)]
+    return torch.cat(apart).mean()
+
+
+def replayed_in_task_il(network, stream, *, epochs, batch, peak, size, seed, alpha=None, beta=None):
+    """ER (alpha None) or DER++ in task-IL; the average accuracy after the last task."""
+    network, buffer = copy.deepcopy(network), Reservoir(size, seed)
+    shuffle = torch.Generator().manual_seed(1000 + seed)
+    for task in stream:
+        inputs, targets = task.train.inputs, task.train.targets
+        optimiser = torch.optim.SGD(network.parameters(), lr=peak, momentum=0.9)
+        steps, step = epochs * -(-len(inputs) // batch), 0
+        for _ in range(epochs):
+            for rows in torch.randperm(len(inputs), generator=shuffle).split(batch):
+                optimiser.param_groups[0]["lr"] = rate(step, steps, peak)
+                x, y = inputs[rows], targets[rows]
+                outputs = network(x)
+                loss = own_entropy(outputs, y, stream)
+                if buffer.rows and alpha is None:
+                    old = buffer.draw(len(rows))
+                    again = own_entropy(network(old[0]), old[1], stream)
+                    loss = (len(y) * loss + len(old[1]) * again) / (len(y) + len(old[1]))
+                elif buffer.rows:
+                    one, two = buffer.draw(len(rows)), buffer.draw(len(rows))
+                    loss = loss + alpha * own_distance(network(one[0]), one[2], one[1], stream)
+                    loss = loss + beta * own_entropy(network(two[0]), two[1], stream)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                buffer.offer(x, y, outputs.detach())
+                step += 1
+    found = accuracies(network, stream, len(stream), "task")
+    return sum(found) / len(found)
+
+
 def replayed(network, stream, *, epochs, batch, peak, size, seed, alpha=None, beta=None):
     """ER (alpha None) or DER++ in class-IL; the average accuracy after the last task."""
     network, buffer = copy.deepcopy(network), Reservoir(size, seed)
@@ -85,8 +130,13 @@ def replayed(network, stream, *, epochs, batch, peak, size, seed, alpha=None, be
     return sum(found) / len(found)
 
 
-def ewc(network, stream, *, epochs, batch, peak, strength, seed):
-    """Online EWC in task-IL, whose penalty is taken as a proximal step; the average accuracy after the last task."""
+def ewc(network, stream, *, epochs, batch, peak, strength, seed, momentum=0.9, in_the_loss=False):
+    """Online EWC in task-IL; the average accuracy after the last task.
+
+    The penalty is taken as a proximal step after the optimiser's, or `in_the_loss` as the paper writes it, for
+    autograd to derive. With momentum the two are not the same method: momentum makes of a pull in the loss one ten
+    times as strong.
+    """
     network = copy.deepcopy(network)
     shuffle = torch.Generator().manual_seed(1000 + seed)
     shared = {n: p for n, p in network.named_parameters() if not n.startswith("head")}
@@ -95,16 +145,19 @@ def ewc(network, stream, *, epochs, batch, peak, strength, seed):
     for task in stream:
         columns = list(task.classes)
         inputs, targets = task.train.inputs, task.train.targets
-        optimiser = torch.optim.SGD(network.parameters(), lr=peak, momentum=0.9)
+        optimiser = torch.optim.SGD(network.parameters(), lr=peak, momentum=momentum)
         steps, step = epochs * -(-len(inputs) // batch), 0
         for _ in range(epochs):
             for rows in torch.randperm(len(inputs), generator=shuffle).split(batch):
                 lr = optimiser.param_groups[0]["lr"] = rate(step, steps, peak)
                 optimiser.zero_grad()
-                entropy(network(inputs[rows]), targets[rows], columns).backward()
+                loss = entropy(network(inputs[rows]), targets[rows], columns)
+                if in_the_loss:
+                    loss = loss + strength / 2 * sum((omega[n] * (p - centre[n]) ** 2).sum() for n, p in shared.items())
+                loss.backward()
                 optimiser.step()
                 with torch.no_grad():
-                    for n, p in shared.items():
+                    for n, p in shared.items() if not in_the_loss else ():
                         q = lr * strength * omega[n]
                         p.copy_((p + q * centre[n]) / (1 + q))
                 step += 1
