@@ -6,7 +6,8 @@ from typing import Any, Literal, NoReturn
 
 import streamlit as st
 
-from app import reading, widgets
+from app import reading, session, widgets
+from app.language import text
 from app.progress import analysis_left, analysis_progress
 from app.reading import Entry
 from esacl import jobs
@@ -32,13 +33,14 @@ def offer(
     kind: str,
     options: Mapping[str, Any],
     *,
-    label: str = "Measure it now",
+    label: str = "",
     key: str = "measure-now",
     boxed: bool = True,
 ) -> None:
     """Say that `what` is not there, and offer to measure it where a job can."""
     able = possible(entry, int(options["task"]))
-    said = f"{what}." if able else f"{what}. {_why_not(entry)}"
+    said = text("%(what)s.", what=what) if able else text("%(what)s. %(why)s", what=what, why=_why_not(entry))
+    label = label or text("Measure it now")
     if boxed:
         widgets.say("info", said)
         if able:
@@ -53,7 +55,7 @@ def offer(
 def button(entry: Entry, label: str, kind: str, options: Mapping[str, Any], *, key: str, quiet: bool = False) -> None:
     """Starts an analysis; held back while another one works on the run."""
     at_work = busy(entry)
-    about = "Another analysis works on this run; its progress is above." if at_work else None
+    about = text("Another analysis works on this run; its progress is above.") if at_work else None
     given = (entry, kind, options)
     look: Literal["primary", "secondary"] = "secondary" if quiet else "primary"
     st.button(label, key=key, type=look, on_click=_start, args=given, disabled=at_work, help=about)
@@ -78,9 +80,9 @@ def follow(*entries: Entry | None) -> bool:
     _trouble()
     at_work = [entry for entry in entries if entry is not None and busy(entry)]
     for entry in entries:
-        if entry is not None and entry not in at_work and reading.remembered(_asked(entry)):
+        if entry is not None and entry not in at_work and session.remembered(_asked(entry)):
             _last_attempt(entry)
-            reading.remember(_asked(entry), None)
+            session.remember(_asked(entry), None)
     for entry in at_work:
         _following(entry)
     return bool(at_work)
@@ -90,21 +92,21 @@ def follow(*entries: Entry | None) -> bool:
 def _following(entry: Entry) -> None:
     jobs.reap(entry.store)
     if not busy(entry):
-        reading.remember(_since(entry), None)
+        session.remember(_since(entry), None)
         st.rerun()
     now = time.monotonic()
     stands = analysis_progress(reading.analyses(entry))
-    first = reading.remembered(_since(entry))
+    first = session.remembered(_since(entry))
     if first is None or first[1] > stands.fraction or first[2] != stands.stage:
         first = (now, stands.fraction, stands.stage)
-        reading.remember(_since(entry), first)
+        session.remember(_since(entry), first)
     left = analysis_left(stands.fraction, first[1], now - first[0])
-    words = stands.stage.capitalize() + (f", about {widgets.duration(left)} left" if left is not None else "")
+    words = widgets.time_left(stands.stage, left)
     stopping = (entry.store.folder(entry.run_id) / "CANCEL").exists()
     bar, stop = st.columns([5, 1], vertical_alignment="bottom")
     bar.progress(min(0.999, stands.fraction), widgets.plain(words))
     stop.button(
-        "Stopping …" if stopping else "Cancel",
+        text("Stopping …") if stopping else text("Cancel"),
         key=f"cancel-{entry.run_id}",
         on_click=_cancel,
         args=(entry,),
@@ -115,24 +117,25 @@ def _following(entry: Entry) -> None:
 def _last_attempt(entry: Entry) -> None:
     status = entry.store.analysis_status(entry.run_id)
     if status is not None and status.state in ("failed", "lost"):
-        widgets.say("error", f"The last analysis {widgets.STATES[status.state]}: {status.detail}")
+        state = text(widgets.STATES[status.state])
+        widgets.say("error", text("The last analysis %(state)s: %(reason)s", state=state, reason=status.detail))
     elif status is not None and status.state == "cancelled":
-        widgets.say("info", "The last analysis was cancelled; what it had measured by then is kept.")
+        widgets.say("info", text("The last analysis was cancelled; what it had measured by then is kept."))
 
 
 def _trouble() -> None:
-    trouble = reading.remembered("trouble")
+    trouble = session.remembered("trouble")
     if trouble:
         widgets.say("error", trouble)
-        reading.remember("trouble", None)
+        session.remember("trouble", None)
 
 
 def _why_not(entry: Entry) -> str:
     if entry.recorded:
-        return "This run came with the project and is read-only: a run of your own can be measured again."
+        return text("This run came with the project and is read-only: a run of your own can be measured again.")
     if entry.status.state != "finished":
-        return "It can be measured when the run is finished."
-    return "It cannot be measured: the run keeps no weights of this task."
+        return text("It can be measured when the run is finished.")
+    return text("It cannot be measured: the run keeps no weights of this task.")
 
 
 def points(entry: Entry, kind: str) -> int | None:
@@ -140,25 +143,29 @@ def points(entry: Entry, kind: str) -> int | None:
     curvature = entry.config.curvature if entry.config else None
     if curvature is None:
         return None
-    switched_off = {"landscape": (curvature.grid, 25), "spectrum": (curvature.top, 3)}
+    switched_off = {
+        "landscape": (curvature.grid, 25),
+        "spectrum": (curvature.top, 3),
+        "sparsity": (curvature.levels, 25),
+    }
     own, instead = switched_off.get(kind, (1, None))
     return None if own else instead
 
 
 def _start(entry: Entry, kind: str, options: Mapping[str, Any]) -> None:
-    reading.remember(_asked(entry), True)
-    reading.remember(_since(entry), None)
+    session.remember(_asked(entry), True)
+    session.remember(_since(entry), None)
     try:
         jobs.analyse(entry.store, entry.run_id, kind, options)
     except InputError as error:
-        reading.remember("trouble", str(error))
+        session.remember("trouble", str(error))
 
 
 def _cancel(entry: Entry) -> None:
     try:
         jobs.cancel(entry.store, entry.run_id)
     except InputError as error:
-        reading.remember("trouble", str(error))
+        session.remember("trouble", str(error))
 
 
 def _asked(entry: Entry) -> str:

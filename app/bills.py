@@ -6,28 +6,41 @@ from typing import Any
 
 import pandas as pd
 
+from app.language import marked, text
 from esacl.events import Event, RunStarted, TaskStarted
 from esacl.outcomes import KEPT
 
 FISHER_EXAMPLES = 12, 32  # batches and their size in `esacl.consolidation`, which needs torch
 ITEMS = {  # of `esacl.cost`: (as it is written, what it is)
-    "fresh_forward": ("forward, fresh images", "The network's answers to the images of the task."),
-    "fresh_backward": ("backward, fresh images", "Gradients of inputs and weights, at the density of each layer."),
-    "replay": ("replay", "Forward and backward of what the rehearsal memory brings: as dear as fresh images."),
-    "scoring": ("scoring", "Forward passes without a backward one: IDS looking for the images that matter."),
-    "fisher": ("consolidation", "Gradients of the Fisher information, by which earlier tasks are held."),
+    "fresh_forward": (marked("forward, fresh images"), marked("The network's answers to the images of the task.")),
+    "fresh_backward": (
+        marked("backward, fresh images"),
+        marked("Gradients of inputs and weights, at the density of each layer."),
+    ),
+    "replay": (
+        marked("replay"),
+        marked("Forward and backward of what the rehearsal memory brings: as dear as fresh images."),
+    ),
+    "scoring": (
+        marked("scoring"),
+        marked("Forward passes without a backward one: IDS looking for the images that matter."),
+    ),
+    "fisher": (
+        marked("consolidation"),
+        marked("Gradients of the Fisher information, by which earlier tasks are held."),
+    ),
     "other": (
-        "other",
-        "Whatever else training takes: a frozen network's answers, a classifier of its own, further gradients.",
+        marked("other"),
+        marked("Whatever else training takes: a frozen network's answers, a classifier of its own, further gradients."),
     ),
 }
 PLACES = {  # what is kept, and what is needed only while training
-    "weights": "weights that are left",
-    "masks": "masks",
-    "anchors": "anchors of earlier tasks, or the frozen network of the last",
-    "buffer": "rehearsal memory",
-    "optimiser": "optimiser, while training",
-    "activations": "activations, while training",
+    "weights": marked("weights that are left"),
+    "masks": marked("masks"),
+    "anchors": marked("anchors of earlier tasks, or the frozen network of the last"),
+    "buffer": marked("rehearsal memory"),
+    "optimiser": marked("optimiser, while training"),
+    "activations": marked("activations, while training"),
 }
 
 
@@ -44,7 +57,7 @@ class Bar:
 def items(cost: Mapping[str, Any]) -> list[Bar]:
     """The bill of a run, dearest first as far as it is not in order already; empty where it is not itemised."""
     bill = cost["bill"] or {}
-    return [Bar(name, float(bill[key]), tip) for key, (name, tip) in ITEMS.items() if key in bill]
+    return [Bar(text(name), float(bill[key]), text(tip)) for key, (name, tip) in ITEMS.items() if key in bill]
 
 
 def layers(cost: Mapping[str, Any]) -> list[Bar]:
@@ -53,7 +66,7 @@ def layers(cost: Mapping[str, Any]) -> list[Bar]:
     bars = [Bar(name.removesuffix(".weight"), float(flops)) for name, flops in known.items()]
     rest = (cost["train_flops"] or 0.0) - sum(bar.value for bar in bars)
     if bars and rest > 1e-6 * cost["train_flops"]:
-        bars.append(Bar("Hessian-vector products", rest, "Counted over all layers together."))
+        bars.append(Bar(text("Hessian-vector products"), rest, text("Counted over all layers together.")))
     return bars
 
 
@@ -63,17 +76,19 @@ def rivals(cost: Mapping[str, Any], events: Sequence[Event]) -> list[Bar]:
     EWC: dense SGD, and after each task the gradients of its Fisher information, over as many images as EWC takes here.
     Replay: every step at twice the batch. Both need nothing but the images that dense SGD saw, which are recorded.
     """
-    bars = [Bar("this run", float(cost["train_flops"]), "Counted.")]
+    bars = [Bar(text("this run"), float(cost["train_flops"]), text("Counted."))]
     dense, started = cost["train_flops_dense_sgd"], [event for event in events if isinstance(event, TaskStarted)]
     seen = sum(event.train_examples * event.epochs for event in started[: _tasks_counted(events)])
     if not dense or not seen:
         return bars
-    bars.append(Bar("dense SGD", dense, "The same steps, every weight there: counted.", computed=True))
+    bars.append(Bar(text("dense SGD"), dense, text("The same steps, every weight there: counted."), computed=True))
     batches, batch = FISHER_EXAMPLES
     fisher = sum(batches * min(batch, event.train_examples) for event in started[: _tasks_counted(events)])
-    told = f"Dense SGD, and the gradients of {fisher:,} images for its Fisher information."
+    told = text("Dense SGD, and the gradients of %(images)s images for its Fisher information.", images=f"{fisher:,}")
     bars.append(Bar("EWC", dense * (1 + fisher / seen), told, computed=True))
-    bars.append(Bar("replay", 2 * dense, "Dense SGD with as many replayed images as fresh ones.", computed=True))
+    bars.append(
+        Bar(text("replay"), 2 * dense, text("Dense SGD with as many replayed images as fresh ones."), computed=True)
+    )
     return bars
 
 
@@ -88,13 +103,17 @@ def kept(cost: Mapping[str, Any], events: Sequence[Event]) -> list[Bar]:
     if started is None or None in [held[kind] for kind in KEPT]:
         return []
     dense = 4.0 * started.parameters
-    told = " + ".join(PLACES[kind] for kind in KEPT if held[kind])
-    bars = [Bar("this run", float(sum(held[kind] for kind in KEPT)), f"{told[:1].upper()}{told[1:]}.")]
-    bars.append(Bar("dense SGD", dense, f"{started.parameters:,} weights of 4 bytes.", computed=True))
+    told = " + ".join(text(PLACES[kind]) for kind in KEPT if held[kind])
+    told = text("%(what)s.", what=f"{told[:1].upper()}{told[1:]}")
+    bars = [Bar(text("this run"), float(sum(held[kind] for kind in KEPT)), told)]
+    told = text("%(weights)s weights of 4 bytes.", weights=f"{started.parameters:,}")
+    bars.append(Bar(text("dense SGD"), dense, told, computed=True))
     if held["buffer"]:
-        told = "The weights, and the rehearsal memory of this run."
-        bars.append(Bar("replay", dense + held["buffer"], told, computed=True))
-    told = "Each weight, and where all tasks share it two numbers of 4 bytes more: the anchor, its Fisher information."
+        told = text("The weights, and the rehearsal memory of this run.")
+        bars.append(Bar(text("replay"), dense + held["buffer"], told, computed=True))
+    told = text(
+        "Each weight, and where all tasks share it two numbers of 4 bytes more: the anchor, its Fisher information."
+    )
     shared = started.parameters if started.shared is None else started.shared
     bars.append(Bar("EWC", dense + 8.0 * shared, told, computed=True))
     return bars
@@ -103,7 +122,7 @@ def kept(cost: Mapping[str, Any], events: Sequence[Event]) -> list[Bar]:
 def places(cost: Mapping[str, Any]) -> list[Bar]:
     """Bytes by what they are for."""
     held = cost["state_bytes"]
-    return [Bar(name, float(held[kind])) for kind, name in PLACES.items() if held[kind] is not None]
+    return [Bar(text(name), float(held[kind])) for kind, name in PLACES.items() if held[kind] is not None]
 
 
 def as_frame(bars: Sequence[Bar], unit: str) -> pd.DataFrame:
@@ -111,8 +130,8 @@ def as_frame(bars: Sequence[Bar], unit: str) -> pd.DataFrame:
     total = sum(bar.value for bar in bars) or 1.0
     return pd.DataFrame(
         {
-            "for": [bar.name for bar in bars],
+            marked("for"): [bar.name for bar in bars],
             unit: [bar.value for bar in bars],
-            "share, %": [round(100 * bar.value / total, 2) for bar in bars],
+            marked("share, %"): [round(100 * bar.value / total, 2) for bar in bars],
         }
     )

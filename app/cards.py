@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app import bills, comparison, frames, measured, reading, results
+from app import bills, comparison, frames, measured, reading, results, session
 from app.drawing import Drawing
 from app.figures import accuracy, compared, costs, curvature, planes, selection, sparsity
+from app.language import text
 from app.reading import Entry
 from app.wording import number, percent, points
 from esacl.errors import InputError
@@ -28,12 +29,16 @@ class Card:
     drawing: Drawing | None = None
 
 
-YOUR_OWN = Card(
-    "run",
-    "Make your own",
-    "Choose a benchmark, a method, and how much is to go. The smallest needs no download, is soon done, and can be "
-    "followed while it learns.",
-)
+def your_own() -> Card:
+    """The way to a run of one's own, beside the figures."""
+    return Card(
+        "run",
+        text("Make your own"),
+        text(
+            "Choose a benchmark, a method, and how much is to go. The smallest needs no download, is soon done, and "
+            "can be followed while it learns."
+        ),
+    )
 
 
 def cards(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> list[Card]:
@@ -54,10 +59,12 @@ def _forgetting(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Car
     if not rows:
         return None
     numbers = results.transfer(rows, record.config)
-    text = "Accuracy on each task while later ones are learned. "
-    text += f"Backward transfer: {points(numbers['backward_transfer'])} points."
+    said = text(
+        "Accuracy on each task while later ones are learned. Backward transfer: %(transfer)s points.",
+        transfer=points(numbers["backward_transfer"]),
+    )
     drawing = accuracy.over_sequence(rows, results.chance(record), width=WIDTH, height=HEIGHT)
-    return Card("forgetting", "Does it remember?", text, drawing)
+    return Card("forgetting", text("Does it remember?"), said, drawing)
 
 
 def _sparsity(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
@@ -66,36 +73,41 @@ def _sparsity(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card 
     if arrays is None:
         return None
     seen = frames.accuracy_at_levels(arrays)
-    target = reading.sparsity(seen.index.to_numpy(), record.config.sparsity)
+    target = session.sparsity(seen.index.to_numpy(), record.config.sparsity)
     index = int(np.argmin(np.abs(seen.index.to_numpy() - target)))
     beside = results.baseline(entry, [other for other in others if name in reading.array_names(other)])
     other = None
-    text = f"Cut to {percent(1 - target, 0)} in one shot: {percent(float(seen.iloc[index].mean()))} right."
+    ours = {"kept": percent(1 - target, 0), "accuracy": percent(float(seen.iloc[index].mean()))}
+    said = text("Cut to %(kept)s in one shot: %(accuracy)s right.", **ours)
     with contextlib.suppress(InputError):  # a damaged run beside this one is no reason to show nothing
         other = measured.curve_beside(beside, name)
     if other is not None:
         theirs = other[2]
         at = int(np.argmin(np.abs(theirs.index.to_numpy() - target)))
-        text += f" {other[0]}: {percent(float(theirs.iloc[at].mean()))}."
+        said = text(
+            "Cut to %(kept)s in one shot: %(accuracy)s right. %(other)s: %(theirs)s.",
+            other=other[0],
+            theirs=percent(float(theirs.iloc[at].mean())),
+            **ours,
+        )
     chance = [float(c) for c in arrays.get("chance", ())]
     drawing = sparsity.accuracy(
         seen, index, record.config.sparsity, chance, beside=other, width=WIDTH, height=HEIGHT, small=True
     )
-    return Card("sparsity", "How much can go?", text, drawing)
+    return Card("sparsity", text("How much can go?"), said, drawing)
 
 
 def _curvature(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
     frame = measured.curvature_of(entry)
     if frame.empty:
         return None
-    drawing = curvature.tops(frame, record.config.tasks, "before and after the cut", width=WIDTH, height=HEIGHT)
+    drawing = curvature.tops(frame, record.config.tasks, text("before and after the cut"), width=WIDTH, height=HEIGHT)
     last = frame[(frame["task"] == frame["task"].max()) & (frame["engine"] == "lanczos")].set_index("where")[
         "lambda_max"
     ]
-    said = [f"{curvature.WHERE[where][0]} {number(float(value))}" for where, value in last.items()]
-    return Card(
-        "curvature", "How sharp is the loss?", f"Largest Hessian eigenvalue, last task: {', '.join(said)}.", drawing
-    )
+    found = ", ".join(f"{curvature.where_written(where)} {number(float(value))}" for where, value in last.items())
+    said = text("Largest Hessian eigenvalue, last task: %(found)s.", found=found)
+    return Card("curvature", text("How sharp is the loss?"), said, drawing)
 
 
 def _landscape(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
@@ -104,8 +116,9 @@ def _landscape(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card
     plane = found.get("plane_pruning") or found.get("plane_dense")
     if plane is None:
         return None
-    text = f"A slice of the loss {plane.title}, and not the whole landscape."
-    return Card("landscape", "What does it look like there?", text, planes.picture(plane, width=WIDTH, height=HEIGHT))
+    said = text("A slice of the loss %(where)s, and not the whole landscape.", where=plane.title)
+    drawing = planes.picture(plane, width=WIDTH, height=HEIGHT)
+    return Card("landscape", text("What does it look like there?"), said, drawing)
 
 
 def _selection(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
@@ -114,13 +127,19 @@ def _selection(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card
         return None
     pool = frames.pool(arrays).sort_values("score", ascending=False)
     drawing = selection.thumbnails(pool, arrays["thumbnails"], columns=7, most=21, side=49)
-    text = f"{int(pool['chosen'].sum())} of {len(pool)} images were chosen, framed here."
+    counts = {"chosen": int(pool["chosen"].sum()), "images": len(pool)}
+    said = text("%(chosen)d of %(images)d images were chosen, framed here.", **counts)
     if "estimate_names" in arrays:
         estimates = frames.estimates(arrays).set_index("name")["lambda_max"]
         if {"IDS", "whole pool"} <= set(estimates.index):
-            few, whole = number(float(estimates["IDS"])), number(float(estimates["whole pool"]))
-            text += f" They put λₘₐₓ at {few}; the whole pool puts it at {whole}."
-    return Card("selection", "Which instances tell?", text, drawing)
+            said = text(
+                "%(chosen)d of %(images)d images were chosen, framed here. They put λₘₐₓ at %(few)s; the whole pool "
+                "puts it at %(whole)s.",
+                few=number(float(estimates["IDS"])),
+                whole=number(float(estimates["whole pool"])),
+                **counts,
+            )
+    return Card("selection", text("Which instances tell?"), said, drawing)
 
 
 def _cost(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
@@ -130,10 +149,11 @@ def _cost(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | No
         return None
     rivals = bills.rivals(cost, record.events)
     drawing = costs.bars(
-        rivals, "FLOPs of training", "FLOPs", number, against=dense, against_name="dense SGD", small=True
+        rivals, text("FLOPs of training"), "FLOPs", number, against=dense, against_name=text("dense SGD"), small=True
     )
-    text = f"{percent(cost['train_flops'] / dense, 0)} of the FLOPs of dense SGD, every extra billed."
-    return Card("cost", "What did it cost?", text, drawing)
+    share = percent(cost["train_flops"] / dense, 0)
+    said = text("%(share)s of the FLOPs of dense SGD, every extra billed.", share=share)
+    return Card("cost", text("What did it cost?"), said, drawing)
 
 
 def _compare(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
@@ -148,6 +168,10 @@ def _compare(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card |
     if len(frame) < 2:
         return None
     best = frame.sort_values("y", ascending=False).iloc[0]
-    text = f"Accuracy against cost. Most accurate: {best['label']}, {percent(float(best['y']))}."
+    said = text(
+        "Accuracy against cost. Most accurate: %(method)s, %(accuracy)s.",
+        method=best["label"],
+        accuracy=percent(float(best["y"])),
+    )
     drawing = compared.tradeoff(frame, "flops", width=WIDTH, height=HEIGHT)
-    return Card("compare", "Which method, at what cost?", text, drawing)
+    return Card("compare", text("Which method, at what cost?"), said, drawing)

@@ -8,6 +8,7 @@ import streamlit as st
 from app import comparison, downloads, reading, report, widgets
 from app.comparison import Group
 from app.drawing import Drawing
+from app.language import text
 from app.reading import Entry
 from esacl import comparing
 from esacl.errors import InputError
@@ -24,11 +25,17 @@ def family_picker(entry: Entry, found: Sequence[Entry]) -> tuple[report.Family, 
         if one.status.state == "finished" and one.config is not None:
             families.setdefault(report.family(one.config.to_dict()), []).append(one)
     if not families:
-        raise reading.NoRun("No run has finished yet: there is nothing to compare.")
+        raise reading.NoRun(text("No run has finished yet: there is nothing to compare."))
     own = report.family(entry.config.to_dict()) if entry.config else None
-    names = {report.named(of): of for of in families}
-    first = report.named(own) if own in families else next(iter(names))
-    chosen = st.selectbox("Benchmark and scenario", list(names), index=list(names).index(first), key=f"family-{first}")
+    names = {"/".join(map(str, of)): of for of in families}
+    first = next((name for name, of in names.items() if of == own), next(iter(names)))
+    chosen = st.selectbox(
+        text("Benchmark and scenario"),
+        list(names),
+        index=list(names).index(first),
+        format_func={name: report.named(of) for name, of in names.items()}.__getitem__,
+        key=f"family-{first}",
+    )
     return names[chosen], comparison.groups(_summaries(families[names[chosen]]))
 
 
@@ -38,16 +45,22 @@ def _summaries(found: Sequence[Entry]) -> list[dict[str, object]]:
         try:
             read.append(reading.summary(entry))
         except InputError as error:
-            widgets.say("warning", f"A run is left out: {error}")
+            widgets.say("warning", text("A run is left out: %(reason)s", reason=error))
     return read
 
 
 def groups_picker(found: Sequence[Group], of: report.Family) -> list[Group]:
     """Which groups to show; all until somebody chooses."""
-    by_name = {f"{group.label} (n = {group.row['n']})": group for group in found}
-    names = list(by_name)
-    chosen = st.multiselect("Methods", names, default=names, key=f"methods-{report.named(of)}-{len(names)}")
-    return comparison.tagged([by_name[name] for name in names if name in chosen])
+    by_runs = {"+".join(group.row["runs"]): group for group in found}
+    names = list(by_runs)
+    chosen = st.multiselect(
+        text("Methods"),
+        names,
+        default=names,
+        format_func={name: f"{group.label} (n = {group.row['n']})" for name, group in by_runs.items()}.__getitem__,
+        key=f"methods-{'/'.join(map(str, of))}-{len(names)}",
+    )
+    return comparison.tagged([by_runs[name] for name in names if name in chosen])
 
 
 def table(found: Sequence[Group]) -> None:
@@ -57,13 +70,13 @@ def table(found: Sequence[Group]) -> None:
     hidden = ("name", "status", "benchmark", "scenario", "method", "sparsity, %", "λmax dense", "λmax pruned")
     frame = frame.drop(columns=[name for name in hidden if name in frame])
     frame.insert(0, "method", [group.label for group in found])
-    widgets.grid(frame, "Runs compared", key="compared-table")
+    widgets.grid(frame, text("Runs compared"), key="compared-table")
 
 
 def exports(found: Sequence[Group], of: report.Family) -> None:
     """The table as CSV and LaTeX, everything as one HTML file."""
     rows = [group.row for group in found]
-    title = f"Compared on {report.named(of)}"
+    title = text("Compared on %(family)s", family=report.named(of))
     files = {
         "csv": lambda: comparing.as_csv(rows).encode(),
         "tex": lambda: comparing.as_latex(rows).encode(),

@@ -10,14 +10,15 @@ from typing import Any
 import pandas as pd
 
 from app.figures import palette
+from app.language import marked, text
 from esacl import outcomes
 
 Summary = dict[str, Any]
 AXES = {  # what accuracy is drawn against: (as it is written, column of `outcomes`, whether less is better)
     "flops": ("FLOPs", "train_flops", True),
-    "memory": ("memory kept", "kept_bytes", True),
-    "sparsity": ("sparsity", "smallest_sparsity", False),
-    "published": ("FLOPs, published rule", "train_flops_published_rule", True),
+    "memory": (marked("memory kept"), "kept_bytes", True),
+    "sparsity": (marked("sparsity"), "smallest_sparsity", False),
+    "published": (marked("FLOPs, published rule"), "train_flops_published_rule", True),
 }
 
 
@@ -62,7 +63,7 @@ def tagged(found: Sequence[Group]) -> list[Group]:
 
 def _label(row: dict[str, Any], config: dict[str, Any]) -> str:
     name = palette.written(row["method"], row["sparsity"], config["pruning"]["saliency"])
-    parts = [name, f"{100 * row['sparsity']:.3g} %" if row["sparsity"] > 0 else "dense", row["settings"]]
+    parts = [name, f"{100 * row['sparsity']:.3g} %" if row["sparsity"] > 0 else text("dense"), row["settings"]]
     return ", ".join(part for part in parts if part)
 
 

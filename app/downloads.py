@@ -5,20 +5,19 @@ import html
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from app import plots
+from app import figure_script, plots
 from app.drawing import Drawing
 from app.figures.landscape import Figure, themed
+from app.language import kept, language, text
 
-_FOLDER = Path(__file__).parent / "component"
 _INK, _GROUND = "#22262b", "#fdfcfa"
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<html lang="{language}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }}
 {style}</style></head><body><h1>{title}</h1><p>{about}</p>
@@ -34,7 +33,7 @@ _TABLES = """
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin-bottom: 1.5rem; font-size: .9rem; }
 th, td { padding: .25rem .7rem; text-align: left; border-bottom: 1px solid #8886; white-space: nowrap; }
 """
-_DRAWN = _THEME + (_FOLDER / "drawing.css").read_text(encoding="utf-8")
+_DRAWN = _THEME + figure_script.STYLE
 
 
 def row(name: str, files: Mapping[str, Callable[[], bytes]], *, key: str) -> None:
@@ -42,7 +41,11 @@ def row(name: str, files: Mapping[str, Callable[[], bytes]], *, key: str) -> Non
     with st.container(horizontal=True, gap="small", key=f"{key}-files"):
         for kind, make in files.items():
             st.download_button(
-                f"Download {kind.upper()}", make, f"{name}.{kind}", key=f"{key}-{kind}", on_click="ignore"
+                text("Download %(kind)s", kind=kind.upper()),
+                kept(make),
+                f"{name}.{kind}",
+                key=f"{key}-{kind}",
+                on_click="ignore",
             )
 
 
@@ -83,11 +86,10 @@ def comparison(
 
 
 def _drawn(parts: Sequence[Mapping[str, Any]]) -> str:
-    script = (_FOLDER / "drawing.js").read_text(encoding="utf-8").replace("export default function", "function draw")
     return f"""<section></section><script type="module">
 const here = [...document.querySelectorAll("section:not([data-drawn])")][0];
 here.dataset.drawn = "1";
-{script}
+{figure_script.PLAIN}
 for (const data of {_json(list(parts))}) {{
   const box = document.createElement("div");
   box.innerHTML = '<div class="drawings"></div>';
@@ -122,7 +124,8 @@ for (const [name, figure] of {_json(light)}) {{
 
 
 def _page(title: str, about: str, style: str, body: str) -> bytes:
-    return _PAGE.format(title=html.escape(title), about=html.escape(about), style=style, body=body).encode()
+    about, title = html.escape(about), html.escape(title)
+    return _PAGE.format(language=language(), title=title, about=about, style=style, body=body).encode()
 
 
 def _json(value: Any) -> str:

@@ -6,6 +6,7 @@ one figure serves the light and the dark theme. Marks may carry `frames`, one va
 
 import base64
 import struct
+import unicodedata
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -202,6 +203,11 @@ def words(x: float, y: float, text: str, look: str = "", anchor: str = "start") 
         "at": {"x": round(x, 2), "y": round(y, 2), "class": look, "text-anchor": anchor},
         "text": text,
     }
+
+
+def wide(word: str, each: float = 7.2) -> float:
+    """About how many pixels a word takes: a Chinese, Japanese or Korean sign is twice as wide as a letter."""
+    return each * sum(1 + (unicodedata.east_asian_width(sign) in "WF") for sign in word)
 
 
 def marker(x: float, y: float, look: str, shape: str = "circle", size: float = 5) -> Mark:

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from app.language import marked, text
 from esacl.errors import RunUnreadable
 from esacl.events import CurvatureMeasured, Event, Pruned, Stepped
 
 Arrays = Mapping[str, np.ndarray]
-POINTS = {"dense": "dense", "pruned": "pruned", "survivors": "pruned, survivors only"}
+POINTS = {"dense": marked("dense"), "pruned": marked("pruned"), "survivors": marked("pruned, survivors only")}
 
 
 def rows(frame: pd.DataFrame) -> list[Any]:
@@ -107,26 +108,43 @@ def _apart(pairs: list[tuple[float, float]]) -> tuple[float, tuple[int, float, f
 def agreement(check: pd.DataFrame) -> str:
     """How far the two engines are apart, in a sentence; what has not converged is named and not compared."""
     if check.empty:
-        return "PyHessian has not been asked: it can find the largest eigenvalues a second time, independently."
+        return text("PyHessian has not been asked: it can find the largest eigenvalues a second time, independently.")
     most = int(check["values"].max())
     settled = check["converged"].astype(bool)
-    what = "λₘₐₓ" if most == 1 else f"the {most} largest eigenvalues"
-    said = [f"Lanczos and PyHessian measured {what} independently."]
+    said = [
+        text("Lanczos and PyHessian measured λₘₐₓ independently.")
+        if most == 1
+        else text("Lanczos and PyHessian measured the %(most)d largest eigenvalues independently.", most=most)
+    ]
     if settled.any():
         worst = check[settled].sort_values("difference").iloc[-1]
         place, ours, theirs = worst["worst"]
-        name = "λₘₐₓ" if place == 1 else f"eigenvalue {place}"
         said.append(
-            f"Where both converged ({int(settled.sum())} of {len(check)} points), they differ by at most "
-            f"{100 * float(worst['difference']):.2g} % (task {int(worst['task']) + 1}, {POINTS[str(worst['where'])]}: "
-            f"{name}: {ours:.6g} and {theirs:.6g})."
+            text(
+                "Where both converged (%(settled)d of %(all)d points), they differ by at most %(difference).2g %% "
+                "(task %(task)d, %(point)s: %(name)s: %(ours).6g and %(theirs).6g).",
+                settled=int(settled.sum()),
+                all=len(check),
+                difference=100 * float(worst["difference"]),
+                task=int(worst["task"]) + 1,
+                point=text(POINTS[str(worst["where"])]),
+                name="λₘₐₓ" if place == 1 else text("eigenvalue %(place)d", place=place),
+                ours=ours,
+                theirs=theirs,
+            )
         )
     if not settled.all():
         loose = [
-            f"task {r.task + 1}, {POINTS[r.where]}: {r.lanczos:.4g} and {r.pyhessian:.4g}"
+            text(
+                "task %(task)d, %(point)s: %(ours).4g and %(theirs).4g",
+                task=r.task + 1,
+                point=text(POINTS[r.where]),
+                ours=r.lanczos,
+                theirs=r.pyhessian,
+            )
             for r in rows(check[~settled])
         ]
-        said.append(f"Not converged, so not compared: {'; '.join(loose)}.")
+        said.append(text("Not converged, so not compared: %(points)s.", points="; ".join(loose)))
     return " ".join(said)
 
 
@@ -139,19 +157,19 @@ def cuts(frame: pd.DataFrame) -> pd.DataFrame:
     """The cuts of a run as a table for the reader."""
     return pd.DataFrame(
         {
-            "task": frame["task"] + 1,
-            "removed, %": (100 * frame["sparsity"]).round(1),
-            "accuracy dense, %": (100 * frame["dense_accuracy"]).round(1),
-            "accuracy pruned, %": (100 * frame["pruned_accuracy"]).round(1),
-            "true rise": frame["actual_rise"],
+            marked("task"): frame["task"] + 1,
+            marked("removed, %"): (100 * frame["sparsity"]).round(1),
+            marked("accuracy dense, %"): (100 * frame["dense_accuracy"]).round(1),
+            marked("accuracy pruned, %"): (100 * frame["pruned_accuracy"]).round(1),
+            marked("true rise"): frame["actual_rise"],
             "Taylor": frame["taylor"],
-            "path integral": frame["path_integral"],
-            "output bound": frame["output_bound"],
-            "λ bound": frame["lambda_bound"],
+            marked("path integral"): frame["path_integral"],
+            marked("output bound"): frame["output_bound"],
+            marked("λ bound"): frame["lambda_bound"],
             "|d|": frame["displacement_norm"],
             "|θ|": frame["network_norm"],
-            "share of |θ|² removed": frame["removed_share"],
-            "mask flips": frame["flips"],
+            marked("share of |θ|² removed"): frame["removed_share"],
+            marked("mask flips"): frame["flips"],
         }
     )
 
@@ -160,16 +178,16 @@ def measurements(frame: pd.DataFrame) -> pd.DataFrame:
     """The curvature measurements of a run as a table for the reader."""
     return pd.DataFrame(
         {
-            "task": frame["task"] + 1,
-            "where": frame["where"].map(POINTS),
-            "engine": frame["engine"],
-            "eigenvalues": [", ".join(f"{value:.4g}" for value in values) for values in frame["eigenvalues"]],
-            "largest residual": frame["residual"],
-            "products": frame["products"],
-            "converged": frame["converged"],
+            marked("task"): frame["task"] + 1,
+            marked("where"): [text(POINTS[where]) for where in frame["where"]],
+            marked("engine"): frame["engine"],
+            marked("eigenvalues"): [", ".join(f"{value:.4g}" for value in values) for values in frame["eigenvalues"]],
+            marked("largest residual"): frame["residual"],
+            marked("products"): frame["products"],
+            marked("converged"): frame["converged"],
             "λₘₐₓ · |θ|²": frame["relative_sharpness"],
             "|θ|": frame["network_norm"],
-            "instances": frame["examples"],
+            marked("instances"): frame["examples"],
         }
     )
 

@@ -7,8 +7,10 @@ where, and only where, values are given.
 """
 
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from babel.messages.pofile import read_po
 
@@ -17,7 +19,9 @@ SOURCE = "en"
 LANGUAGES = {"en": "English", "zh": "中文"}  # code -> its name for its own readers
 
 
+Made = TypeVar("Made")
 _ask: Callable[[], str | None] | None = None
+_later: ContextVar[str | None] = ContextVar("language", default=None)
 
 
 def spoken_by(ask: Callable[[], str | None]) -> None:
@@ -28,8 +32,22 @@ def spoken_by(ask: Callable[[], str | None]) -> None:
 
 def language() -> str:
     """The code of the language that is read now."""
-    code = _ask() if _ask is not None else None
+    code = _later.get() or (_ask() if _ask is not None else None)
     return code if code in LANGUAGES else SOURCE
+
+
+def kept(make: Callable[[], Made]) -> Callable[[], Made]:
+    """`make`, to be called later and outside of the session, in the language that is read now."""
+    code = language()
+
+    def made() -> Made:
+        before = _later.set(code)
+        try:
+            return make()
+        finally:
+            _later.reset(before)
+
+    return made
 
 
 def text(message: str, /, **values: object) -> str:

@@ -6,6 +6,8 @@ class-IL logits; task-IL is the same logits with the task known), as later paper
 
 from dataclasses import dataclass
 
+from app.language import text
+
 _DER = "Buzzega et al. 2020, Dark Experience for General Continual Learning"
 _CO2L = "Cha et al. 2021, Co2L: Contrastive Continual Learning"
 _ROWS = (  # method here, as written, Split CIFAR-10 class / task, Split Tiny-ImageNet class / task, source
@@ -51,14 +53,16 @@ def caption(shown: list[Reference], private_heads: bool) -> str:
     if not shown:
         return ""
     sources = "; ".join(dict.fromkeys(reference.source for reference in shown))
-    said = (
+    said = text(
         "Hollow marks: published, dense ResNet-18, all images, 50 epochs a task on CIFAR-10 and 100 on Tiny-ImageNet, "
-        f"mean of 10 runs ({sources}); runs here are of another size unless they follow the protocol `der`. They have "
-        "no place on the x axis."
+        "mean of 10 runs (%(sources)s); runs here are of another size unless they follow the protocol `der`. They have "
+        "no place on the x axis.",
+        sources=sources,
     )
-    if private_heads:
-        said += (
-            " Their networks were trained with class-IL logits and told the task when tested; the runs here have a "
-            "head for each task, which is another setting."
-        )
-    return said
+    if not private_heads:
+        return said
+    other = text(
+        "Their networks were trained with class-IL logits and told the task when tested; the runs here have a head "
+        "for each task, which is another setting."
+    )
+    return f"{said} {other}"

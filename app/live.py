@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import frames, reading, results, widgets
+from app import frames, reading, results, session, widgets
 from app.figures import accuracy, costs, training
+from app.language import marked, text
 from app.progress import Progress, progress
 from app.reading import Entry
 from app.wording import number, percent, points, size
-from esacl import jobs, normalisation
+from esacl import jobs, normalisation, trash
 from esacl.errors import InputError
 from esacl.events import RunStarted, TaskStarted
 from esacl.records import RunRecord, Status
@@ -19,9 +20,9 @@ from esacl.summary import summarise
 
 EVERY = 0.7  # seconds
 REMEDIES = {
-    "failed": "Change the cause, then resume, or start again with other settings.",
-    "cancelled": "What was done is kept; resume goes on from the last checkpoint.",
-    "lost": "Its process died before it could say why; resume goes on from the last checkpoint.",
+    "failed": marked("Change the cause, then resume, or start again with other settings."),
+    "cancelled": marked("What was done is kept; resume goes on from the last checkpoint."),
+    "lost": marked("Its process died before it could say why; resume goes on from the last checkpoint."),
 }
 
 
@@ -61,10 +62,14 @@ def _body(entry: Entry, record: RunRecord) -> None:
     so_far = summary["so_far"]
     widgets.metrics(
         [
-            ("Average accuracy so far", percent(so_far["average_accuracy"]), ""),
-            ("Backward transfer, points", points(so_far["backward_transfer"]), ""),
-            ("Time", widgets.duration(stands.seconds) if measured else "–", ""),
-            ("Memory", _memory(record), "Held by the run on its device now; after the run, the most it ever held."),
+            (text("Average accuracy so far"), percent(so_far["average_accuracy"]), ""),
+            (text("Backward transfer, points"), points(so_far["backward_transfer"]), ""),
+            (text("Time"), widgets.duration(stands.seconds) if measured else "–", ""),
+            (
+                text("Memory"),
+                _memory(record),
+                text("Held by the run on its device now; after the run, the most it ever held."),
+            ),
         ]
     )
     st.caption(widgets.plain(_device(record)))
@@ -78,29 +83,35 @@ def _body(entry: Entry, record: RunRecord) -> None:
     matrix = accuracy.matrix(summary["accuracy_matrix"], tasks=config.tasks, low=results.chance(record))
     widgets.draw(matrix, key="live-matrix")
     if summary["cost"]["train_flops"] is not None and not status.live:
-        st.subheader("What it cost")
+        st.subheader(text("What it cost"))
         widgets.draw(costs.flops(summary["cost"]), costs.state(summary["cost"]), key="costs")
         st.caption(
-            "FLOPs are counted on one real step and scaled by the density of each layer: zeros count as saved, though "
-            "only hardware that skips them saves the time. What the other pages show took another "
-            f"{number(summary['cost']['analysis_flops'])}. Time and memory above are measured."
+            text(
+                "FLOPs are counted on one real step and scaled by the density of each layer: zeros count as saved, "
+                "though only hardware that skips them saves the time. What the other pages show took another "
+                "%(flops)s. Time and memory above are measured.",
+                flops=number(summary["cost"]["analysis_flops"]),
+            )
         )
 
 
 def _bar(entry: Entry, status: Status, stands: Progress) -> None:
     if status.state == "queued":
-        st.progress(0.0, f"Queued, position {status.position or 1}: another run has the device.")
+        st.progress(0.0, text("Queued, position %(place)d: another run has the device.", place=status.position or 1))
     elif status.live:
-        left = f", about {widgets.duration(stands.seconds_left)} left" if stands.seconds_left is not None else ""
-        st.progress(stands.fraction, widgets.plain(f"{stands.stage}{left}").capitalize())
+        st.progress(stands.fraction, widgets.plain(widgets.time_left(stands.stage, stands.seconds_left)))
     elif status.state == "finished":
-        widgets.say(
-            "success", f"Finished after {widgets.duration(stands.seconds)}. The other pages show what it measured."
-        )
+        time = widgets.duration(stands.seconds)
+        widgets.say("success", text("Finished after %(time)s. The other pages show what it measured.", time=time))
     else:
-        reason = f" {status.detail.rstrip('.')}." if status.detail and status.state != "lost" else ""
+        reason = status.detail.rstrip(".") if status.state != "lost" else ""
+        values = {"state": text(widgets.STATES[status.state]), "remedy": text(REMEDIES.get(status.state, ""))}
         kind = "error" if status.state in ("failed", "unreadable") else "warning"
-        widgets.say(kind, f"This run {widgets.STATES[status.state]}.{reason} {REMEDIES.get(status.state, '')}")  # type: ignore[arg-type]
+        if reason:
+            said = text("This run %(state)s. %(reason)s. %(remedy)s", reason=reason, **values)
+        else:
+            said = text("This run %(state)s. %(remedy)s", **values)
+        widgets.say(kind, said)  # type: ignore[arg-type]
     _buttons(entry, status)
 
 
@@ -111,7 +122,7 @@ def _buttons(entry: Entry, status: Status) -> None:
     if status.live:
         stopping = (entry.store.folder(entry.run_id) / "CANCEL").exists()
         row.button(
-            "Stopping …" if stopping else "Cancel",
+            text("Stopping …") if stopping else text("Cancel"),
             key="cancel",
             on_click=_try,
             args=(jobs.cancel, entry),
@@ -119,22 +130,23 @@ def _buttons(entry: Entry, status: Status) -> None:
         )
         return
     if status.state in ("cancelled", "failed", "lost"):
-        row.button("Resume", key="resume", type="primary", on_click=_try, args=(jobs.resume, entry))
-    with row.popover("Delete …"):
-        st.write("Its folder is deleted for good.")
-        st.button("Delete this run", key="delete", on_click=_try, args=(_delete, entry))
+        row.button(text("Resume"), key="resume", type="primary", on_click=_try, args=(jobs.resume, entry))
+    with row.popover(text("Delete …")):
+        st.write(text("For seven days the Runs page can bring it back."))
+        st.button(text("Delete this run"), key="delete", on_click=_try, args=(_delete, entry))
 
 
 def _try(action: Callable[..., None], entry: Entry) -> None:
     try:
         action(entry.store, entry.run_id)
     except InputError as error:
-        reading.remember("trouble", str(error))
+        session.remember("trouble", str(error))
 
 
 def _delete(store: RunStore, run_id: str) -> None:
-    store.delete(run_id)
-    reading.share("run", None)
+    trash.discard(store, run_id)
+    session.remember("deleted", run_id)
+    session.share("run", None)
 
 
 def _since_measured(entry: Entry) -> float:
@@ -157,17 +169,26 @@ def _memory(record: RunRecord) -> str:
 def _device(record: RunRecord) -> str:
     started = next((event for event in record.events if isinstance(event, RunStarted)), None)
     if started is None:
-        return "The device is named when the run has started."
+        return text("The device is named when the run has started.")
     hardware = record.machine.get("hardware") or {}
     name = hardware.get("cpu") if started.device == "cpu" else started.device_name
     total = (record.measured[-1] if record.measured else {}).get("device_total_bytes")
-    words = f"On {started.device} ({name or started.device_name}{f', {size(total)}' if total else ''}), "
-    words += f"{record.config.threads} thread(s). "
-    words += f"Network {started.network}: {started.parameters:,} parameters, {started.prunable:,} of them prunable. "
+    about = {"device": started.device, "name": name or started.device_name, "threads": record.config.threads}
+    sentences = [
+        text("On %(device)s (%(name)s, %(memory)s), %(threads)d thread(s).", memory=size(total), **about)
+        if total
+        else text("On %(device)s (%(name)s), %(threads)d thread(s).", **about),
+        text(
+            "Network %(network)s: %(parameters)s parameters, %(prunable)s of them prunable.",
+            network=started.network,
+            parameters=f"{started.parameters:,}",
+            prunable=f"{started.prunable:,}",
+        ),
+    ]
     batchnorm = record.config.batchnorm
     if said := normalisation.said(started.network, batchnorm.statistics, batchnorm.refresh):
-        words += f"{said}. "
-    return words + f"Seed {record.config.seed}."
+        sentences.append(f"{said}.")
+    return " ".join([*sentences, text("Seed %(seed)d.", seed=record.config.seed)])
 
 
 def _total_steps(record: RunRecord) -> float | None:

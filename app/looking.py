@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from app import analysing, downloads, measured, plots, reading, widgets
+from app import analysing, downloads, measured, plots, session, widgets
 from app.figures import landscape, planes
 from app.figures.landscape import Figure
 from app.figures.planes import Plane, Slice
+from app.language import marked, text
 from app.reading import Entry
 from app.results import named
 from esacl.config import RunConfig
 
-POINTS = {"both": "Dense and pruned", "dense": "Dense", "pruned": "Pruned"}
-VIEWS = {"contour": "From above", "surface": "In 3-D"}
+POINTS = {"both": marked("Dense and pruned"), "dense": marked("Dense"), "pruned": marked("Pruned")}
+VIEWS = {"contour": marked("From above"), "surface": marked("In 3-D")}
 RANDOM = 3  # random directions that can be asked for
 
 
@@ -59,20 +60,25 @@ def ask(entry: Entry, task: int, found: Mapping[Slice, Plane]) -> Asked | None:
     left, middle, right = st.columns([3, 3, 4], gap="medium", vertical_alignment="bottom")
     with left:
         first = next((x for x in ("pruning", "random1") if x in known), every[0])
-        x = _select("X axis", every if able else known, first, "slice-x")
+        x = _select(text("X axis"), every if able else known, first, "slice-x")
     with middle:
         others = (
             [name for name in every if name != x] if able else sorted({b for a, b in recorded if a == x}, key=_place)
         )
-        y = _select("Y axis", others, next((b for b in others if (x, b) in recorded), others[0]), "slice-y")
+        y = _select(text("Y axis"), others, next((b for b in others if (x, b) in recorded), others[0]), "slice-y")
     cut = config.sparsity > 0 and "pruning" not in (x, y)
     with right:
-        points = widgets.choice("Around the point", POINTS, key="slice-at") if cut else "dense"
+        points = widgets.choice(text("Around the point"), POINTS, key="slice-at") if cut else "dense"
     return Asked(x, y, ("dense", "pruned") if points == "both" else (points,))
 
 
-def show(entry: Entry, beside: Entry | None, task: int, asked: Asked, quantity: str, view: str, locked: bool) -> None:
+def show(
+    entry: Entry, beside: Entry | None, task: int, asked: Asked | None, quantity: str, view: str, locked: bool
+) -> None:
     """What is recorded of the asked slices, of this run and of the one beside it; what is not can be measured."""
+    if asked is None:
+        st.caption(text("This task has no two-dimensional slices."))
+        return
     runs = [run for run in (entry, beside) if run is not None and run.config is not None]
     found = {run.run_id: measured.slices_of(run, task) for run in runs}
     shown: list[tuple[Entry, Plane]] = []
@@ -91,11 +97,20 @@ def show(entry: Entry, beside: Entry | None, task: int, asked: Asked, quantity: 
     if shown:
         _panels(shown, limits, quantity, view, f"{entry.run_id}-t{task}-{asked.x}-{asked.y}")
     for place, (run, where) in enumerate(lacking):
-        what = f"{named(run)}: {planes.written(asked.x)} × {planes.written(asked.y)} around the {where[0]} point"
+        what = {
+            "run": named(run),
+            "x": planes.written(asked.x),
+            "y": planes.written(asked.y),
+            "point": planes.point_written(where[0]),
+        }
         # A way that ends at a solution is measured as x: the other axis is then made orthogonal to it.
         x, y = sorted(where[1:], key=lambda name: name not in ("pruning", "task"))
         options = {"task": task, "x": x, "y": y, "at": where[0], "points": analysing.points(run, "landscape")}
-        said = f"{what} has not been measured" if quantity == "loss" else f"{what}: its accuracy has not been measured"
+        said = (
+            text("%(run)s: %(x)s × %(y)s around the %(point)s point has not been measured", **what)
+            if quantity == "loss"
+            else text("%(run)s: %(x)s × %(y)s around the %(point)s point: its accuracy has not been measured", **what)
+        )
         analysing.offer(run, said, "landscape", options, key=f"measure-now-{place}", boxed=False)
 
 
@@ -108,8 +123,14 @@ def _panels(
     for run, plane in shown:
         title = f"{named(run)}, {plane.title}"
         low, high = limits
-        alt = (
-            f"The {quantity} {plane.title} of {named(run)}, {VIEWS[view].lower()}; colours from {low:.3g} to {high:.3g}"
+        alt = text(
+            "The %(quantity)s %(where)s of %(run)s, %(view)s; colours from %(low).3g to %(high).3g",
+            quantity=text(planes.WORDS[quantity]),
+            where=plane.title,
+            run=named(run),
+            view=text(VIEWS[view]).lower(),
+            low=low,
+            high=high,
         )
         figure = draw(plane, limits, quantity=quantity, beside=every, height=_height(view, len(shown)))
         panels.append(plots.Panel(title, figure, planes.facts(plane, quantity), alt))
@@ -172,20 +193,22 @@ def as_page(shown: Sequence[tuple[Entry, Plane]], limits: tuple[float, float], q
         )
         for run, plane in shown
     ]
-    return downloads.figures("A slice of the loss, not the whole landscape", f"Made by EsaCL; {quantity}.", made)
+    about = text("Made by EsaCL; %(quantity)s.", quantity=text(planes.WORDS[quantity]))
+    return downloads.figures(text("A slice of the loss, not the whole landscape"), about, made)
 
 
 def _select(about: str, options: Sequence[str], first: str, name: str) -> str:
     """A choice that other tasks and runs keep where they have it too."""
-    asked = reading.shared(name)
+    asked = session.shared(name)
     current = asked if asked in options else first
-    reading.remember(f"_{name}", current)
+    session.remember(f"_{name}", current)
+    names = {direction: planes.written(direction).capitalize() for direction in options}
     st.selectbox(
         about,
         options,
-        format_func=lambda direction: planes.written(direction).capitalize(),
+        format_func=names.__getitem__,
         key=f"_{name}",
-        on_change=reading.choose,
+        on_change=session.choose,
         args=(name, f"_{name}"),
     )
     return current

@@ -4,34 +4,46 @@ import logging
 
 import streamlit as st
 
-from app import pickers, reading, widgets
+from app import glossary, pickers, reading, session, tour, widgets
+from app.language import marked, text
 from esacl.errors import InputError, RunFailure
 
 PAGES = {  # file -> (title, path in the address)
-    "start": ("Overview", ""),
-    "run": ("Run", "run"),
-    "forgetting": ("Forgetting", "forgetting"),
-    "sparsity": ("Sparsity", "sparsity"),
-    "curvature": ("Curvature", "curvature"),
-    "landscape": ("Landscape", "landscape"),
-    "selection": ("Selection", "selection"),
-    "cost": ("Cost", "cost"),
-    "compare": ("Compare", "compare"),
+    "start": (marked("Overview"), ""),
+    "runs": (marked("Runs"), "runs"),
+    "run": (marked("Run"), "run"),
+    "forgetting": (marked("Forgetting"), "forgetting"),
+    "training": (marked("Training"), "training"),
+    "sparsity": (marked("Sparsity"), "sparsity"),
+    "curvature": (marked("Curvature"), "curvature"),
+    "landscape": (marked("Landscape"), "landscape"),
+    "theory": (marked("Theory"), "theory"),
+    "selection": (marked("Selection"), "selection"),
+    "cost": (marked("Cost"), "cost"),
+    "compare": (marked("Compare"), "compare"),
+    "experiments": (marked("Experiments"), "experiments"),
 }
 
 
 def main() -> None:
     """Draw the frame and the page in it."""
+    session.note_language()
     st.set_page_config(page_title="EsaCL", page_icon=str(reading.ASSETS / "mark.svg"), layout="wide")
     st.html(reading.ASSETS / "theme.css")
     st.logo(str(reading.ASSETS / "logo.svg"), size="large")
     pages = [
-        st.Page(f"../pages/{name}.py", title=title, url_path=path or None, default=not path)
+        st.Page(f"../pages/{name}.py", title=text(title), url_path=path or None, default=not path)
         for name, (title, path) in PAGES.items()
     ]
     page = st.navigation(pages, position="top")
+    session.remember("_pages", {path: title for title, path in PAGES.values()})
+    here = next(name for name, (_, path) in PAGES.items() if path == page.url_path)
+    if session.remembered("_page") != here:
+        session.remember("_page", here)
+        glossary.close()
     try:
-        reading.current(pickers.run_picker(reading.entries()))
+        session.current(pickers.run_picker(reading.entries()))
+        tour.banner(here, {name: title for name, (title, _) in PAGES.items()})
         page.run()
     except reading.NoRun as nothing:
         widgets.say("info", str(nothing))
@@ -39,8 +51,10 @@ def main() -> None:
         widgets.say("error", str(error))
     except Exception as error:  # a fault of ours: the reader gets a line, the log of the server the rest
         logging.getLogger("app").exception("page %s", page.url_path)
-        widgets.say("error", f"This page cannot be drawn ({type(error).__name__}); the log of the server says more.")
-    reading.publish()
+        name = type(error).__name__
+        said = text("This page cannot be drawn (%(error)s); the log of the server says more.", error=name)
+        widgets.say("error", said)
+    session.publish()
 
 
 main()

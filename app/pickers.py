@@ -3,39 +3,85 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from app import reading, results
+from app import glossary, reading, results, session
+from app.language import LANGUAGES, language, text
 from app.reading import Entry
 from app.widgets import STATES, method_name, say
 from esacl.errors import InputError
 from esacl.records import RunRecord
 
+_spoken = st.components.v2.component(
+    "esacl_spoken", js=(Path(__file__).parent / "component" / "spoken.js").read_text(encoding="utf-8")
+)
+OFFERED = 200  # runs; a longer list nobody reads, and every page would carry it
+
 
 def run_picker(found: Sequence[Entry]) -> Entry | None:
-    """The run that all pages show, with a line of facts about it; None where there is none at all."""
+    """The run that all pages show, and beside it how they look; None where there is no run at all."""
     by_id = {entry.run_id: entry for entry in found}
-    asked = reading.shared("run")
+    asked = session.shared("run")
     if asked is not None and asked not in by_id:
-        say("warning", f"There is no run {str(asked)[:80]!r} here; it may have been deleted. Another is shown.")
+        name = repr(str(asked)[:80])
+        say("warning", text("There is no run %(run)s here; it may have been deleted. Another is shown.", run=name))
         asked = None
+    row = st.container(horizontal=True, vertical_alignment="bottom", gap="medium", key="frame")
     if not found:
+        _look(row)
         return None
     current = asked or first_choice(found).run_id
-    reading.remember("run", current)
-    reading.remember("_run", current)
-    names = labels(found)
-    st.selectbox(
-        "Run",
-        list(by_id),
+    session.remember("run", current)
+    session.remember("_run", current)
+    names = labels(offered(found, current))
+    more = len(found) - len(names)
+    row.selectbox(
+        text("Run"),
+        list(names),
         format_func=lambda run_id: names[run_id],
         key="_run",
-        on_change=reading.choose,
+        on_change=session.choose,
         args=("run", "_run"),
         width=680,
+        help=text("%(more)d older runs are on the Runs page.", more=more) if more else None,
     )
+    _look(row)
     return by_id[current]
+
+
+def offered(found: Sequence[Entry], current: str, most: int = OFFERED) -> list[Entry]:
+    """What a picker lists: the newest, the chosen one, and those that came with the project."""
+    own = [entry for entry in found if not entry.recorded]
+    kept = {entry.run_id for entry in own[:most]} | {current}
+    return [entry for entry in found if entry.recorded or entry.run_id in kept]
+
+
+def _look(row: DeltaGenerator) -> None:
+    """The language of the texts, large type for a projector (`assets/theme.css` looks at the switch), the glossary."""
+    with st.container(key="spoken"):  # hidden
+        _spoken(data={"language": language()}, key="spoken-language")
+    session.remember("_language", language())
+    row.selectbox(
+        text("Language"),
+        list(LANGUAGES),
+        format_func=LANGUAGES.__getitem__,
+        key="_language",
+        on_change=session.choose,
+        args=("language", "_language"),
+        label_visibility="collapsed",
+        width=130,
+    )
+    session.remember("_large", session.large())
+    row.toggle(text("Large type"), key="_large", on_change=_enlarge, width="content")
+    with row:
+        glossary.offer()
+
+
+def _enlarge() -> None:
+    session.share("large", str(int(bool(session.remembered("_large")))))
 
 
 def first_choice(found: Sequence[Entry]) -> Entry:
@@ -59,13 +105,14 @@ def label(entry: Entry) -> str:
     """A run in one line."""
     config, state = entry.config, entry.status.state
     if config is None:
-        return f"{entry.run_id} · cannot be read"
+        return f"{entry.run_id} · " + text("cannot be read")
     parts = [config.name.strip()[:60] or method_name(config), config.benchmark]
     if config.sparsity > 0:
-        parts.append(f"{100 * config.sparsity:.3g} % sparse")
-    parts += [f"seed {config.seed}", "recorded with the project" if entry.recorded else _when(entry.run_id)]
+        parts.append(text("%(sparsity).3g %% sparse", sparsity=100 * config.sparsity))
+    parts.append(text("seed %(seed)d", seed=config.seed))
+    parts.append(text("recorded with the project") if entry.recorded else _when(entry.run_id))
     if state != "finished":
-        parts.append("under way" if entry.status.live else STATES[state])
+        parts.append(text("under way") if entry.status.live else text(STATES[state]))
     return " · ".join(parts)
 
 
@@ -74,21 +121,23 @@ def beside_picker(entry: Entry, found: Sequence[Entry], *, needs: str = "") -> E
 
     `needs`: the name of an array that it must have recorded.
     """
-    others = [e for e in results.comparable(entry, found) if not needs or needs in reading.array_names(e)]
+    asked = session.shared("beside")
+    near = offered(results.comparable(entry, found), str(asked))
+    others = [e for e in near if not needs or needs in reading.array_names(e)]
     by_id = {e.run_id: e for e in others}
-    asked, preferred = reading.shared("beside"), results.baseline(entry, others)
+    preferred = results.baseline(entry, others)
     default = preferred.run_id if preferred else "none"
     current = asked if asked in by_id or asked == "none" else default
-    reading.remember("_beside", current)
-    names = {"none": "no other run", **labels(others)}
+    session.remember("_beside", current)
+    names = {"none": text("no other run"), **labels(others)}
     st.selectbox(
-        "Beside it",
+        text("Beside it"),
         list(names),
         format_func=lambda run_id: names[run_id],
         key="_beside",
-        on_change=reading.choose,
+        on_change=session.choose,
         args=("beside", "_beside"),
-        help="Finished runs of the same benchmark, scenario and number of tasks.",
+        help=text("Finished runs of the same benchmark, scenario and number of tasks."),
     )
     chosen = by_id.get(current)
     if chosen is not None:
@@ -97,30 +146,30 @@ def beside_picker(entry: Entry, found: Sequence[Entry], *, needs: str = "") -> E
             if needs:
                 reading.arrays(chosen, needs)
         except InputError as error:
-            say("warning", f"The run beside it is left out: {error}")
+            say("warning", text("The run beside it is left out: %(reason)s", reason=error))
             return None
     return chosen
 
 
-def task_picker(record: RunRecord, *, about: str = "Task") -> int:
+def task_picker(record: RunRecord, *, about: str = "") -> int:
     """The task that all pages show, 0-based; the last one learned until somebody chooses."""
-    tasks = record.config.tasks
-    current = reading.task(tasks, results.last_task(record))
+    about, tasks = about or text("Task"), record.config.tasks
+    current = session.task(tasks, results.last_task(record))
     if tasks == 1:
         return 0
     key = f"_task-{tasks}"
-    reading.remember(key, current + 1)
+    session.remember(key, current + 1)
     if tasks <= 10:
         st.segmented_control(
             about,
             range(1, tasks + 1),
             key=key,
             required=True,
-            on_change=reading.choose,
+            on_change=session.choose,
             args=("task", key),
         )
     else:
-        st.slider(about, 1, tasks, key=key, on_change=reading.choose, args=("task", key))
+        st.slider(about, 1, tasks, key=key, on_change=session.choose, args=("task", key))
     return current
 
 

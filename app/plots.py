@@ -15,6 +15,7 @@ import streamlit as st
 
 from app import widgets
 from app.figures.landscape import Figure, themed
+from app.language import text
 from esacl.durable import replace_file
 
 STATIC = Path(__file__).parent / "static"
@@ -45,7 +46,14 @@ def show(panels: Sequence[Panel], scale: dict[str, Any], kind: str, *, key: str)
     if address is None:
         _plainly(panels, key)
         return
-    data = {"source": address, "kind": kind, "scale": scale, "panels": [vars(panel) for panel in panels]}
+    texts = {"missing": text("plotly.js could not be loaded from this server")}
+    data = {
+        "source": address,
+        "texts": texts,
+        "kind": kind,
+        "scale": scale,
+        "panels": [vars(panel) for panel in panels],
+    }
     _plots(data=data, key=key)
 
 

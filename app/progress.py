@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.language import marked, text
 from esacl.config import RunConfig
 from esacl.events import (
     Analysing,
@@ -19,12 +20,16 @@ from esacl.events import (
 )
 
 STAGES = {  # in the order of the run; as it names them -> as the reader reads them
-    "selection": "choosing instances",
-    "spectrum": "measuring curvature",
-    "sparsity": "cutting at every level",
-    "landscape": "slicing the landscape",
+    "selection": marked("choosing instances"),
+    "spectrum": marked("measuring curvature"),
+    "sparsity": marked("cutting at every level"),
+    "landscape": marked("slicing the landscape"),
 }
-ON_REQUEST = {"density": "measuring the whole spectrum"}  # stages that only an analysis after the run has
+ON_REQUEST = {  # stages that only an analysis after the run has
+    "density": marked("measuring the whole spectrum"),
+    "comparison": marked("cutting by every ranking"),
+    "exact": marked("cutting at one level"),
+}
 TRAINING = 0.4  # share of a task's time that training takes, until the first task has told
 
 
@@ -44,28 +49,35 @@ def progress(
     """Where a run stands after `events`; `waited`: seconds since the last measurement."""
     share = _training_share(events, measured)
     tasks = 1 if config.method == "joint" else config.tasks
-    done, trained, looked, stage, measuring = 0, 0.0, 0.0, "starting", ""
+    done, trained, looked, stage, measuring = 0, 0.0, 0.0, text("starting"), ""
     for event in events:
         match event:
             case Loading(what=what):
-                stage = f"loading {what}"
+                stage = text("loading %(what)s", what=what)
             case RunStarted():
-                stage = "looking at the untrained network"
+                stage = text("looking at the untrained network")
             case TaskStarted(task=task):
                 trained, looked, measuring = 0.0, 0.0, ""
-                stage = f"task {task + 1} of {config.tasks}: training"
+                stage = text("task %(task)d of %(tasks)d: training", task=task + 1, tasks=config.tasks)
             case Stepped(task=task, step=step, steps=steps, epoch=epoch):
                 trained, looked = step / max(1, steps), 1.0 if measuring else 0.0
-                stage = f"task {task + 1} of {config.tasks}: training, epoch {epoch + 1} of {config.epochs}"
+                stage = text(
+                    "task %(task)d of %(tasks)d: training, epoch %(epoch)d of %(epochs)d",
+                    task=task + 1,
+                    tasks=config.tasks,
+                    epoch=epoch + 1,
+                    epochs=config.epochs,
+                )
             case Analysing(task=task, stage=name, done=part, total=total):
                 # The first event of a stage opens it (in old runs it counts stages); the others count its steps.
                 inner = part / max(1, total) if name == measuring else 0.0
                 measuring, looked = name, _begins(name) + inner / len(STAGES)
-                stage = f"task {task + 1} of {config.tasks}: {STAGES.get(name, name)}"
+                about = {"task": task + 1, "tasks": config.tasks, "stage": text(STAGES.get(name, name))}
+                stage = text("task %(task)d of %(tasks)d: %(stage)s", **about)
             case TaskFinished():
                 done, trained, looked = done + 1, 0.0, 0.0
             case RunFinished():
-                return Progress(1.0, "finished", _seconds(measured), 0.0)
+                return Progress(1.0, text("finished"), _seconds(measured), 0.0)
     # A task is measured at its cut, which may be in the middle of its training.
     fraction = min(0.999, (done + share * trained + (1 - share) * looked) / max(1, tasks))
     seconds = _seconds(measured) + waited
@@ -84,15 +96,15 @@ class Standing:
 
 def analysis_progress(events: Sequence[Event]) -> Standing:
     """Where the last analysis in a run's file of analyses stands."""
-    now = Standing(0.0, "starting")
+    now = Standing(0.0, text("starting"))
     for event in events:
         match event:
             case RunFinished() | Cancelled() | Failed():
-                now = Standing(0.0, "starting")
+                now = Standing(0.0, text("starting"))
             case Loading(what=what):
-                now = Standing(0.0, f"loading {what}")
+                now = Standing(0.0, text("loading %(what)s", what=what))
             case Analysing(stage=name, done=done, total=total):
-                now = Standing(done / max(1, total), STAGES.get(name) or ON_REQUEST.get(name, name))
+                now = Standing(done / max(1, total), text(STAGES.get(name) or ON_REQUEST.get(name, name)))
     return now
 
 

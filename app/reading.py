@@ -1,18 +1,19 @@
-"""What the pages read: runs, records, arrays. The only place of `st.cache_*` and of `st.session_state`."""
+"""What the pages read: runs, records, arrays. The only place of `st.cache_*`."""
 
 import contextlib
 import os
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from app import language
+from app.glance import Glance
+from app.glance import glance as read_glance
+from app.listing import Listing, stamp
+from esacl import jobs
 from esacl.config import RunConfig
 from esacl.durable import read_json
 from esacl.errors import InputError, RunUnreadable
@@ -23,8 +24,7 @@ from esacl.summary import summarise
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 RECORDED = ASSETS  # where the runs that come with the project are
-# What a link carries: ?run=...&sparsity=...
-SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y", "language")
+NAMED = ("config.json", "label.json")  # what a run was told, and what it is called
 
 
 class NoRun(InputError):
@@ -48,7 +48,7 @@ class Entry:
 
 def own_runs() -> RunStore:
     """The user's runs: `$ESACL_RUNS`, else `runs/`."""
-    return _store(os.environ.get("ESACL_RUNS") or "runs")
+    return _served(os.environ.get("ESACL_RUNS") or "runs")
 
 
 def recorded_runs() -> RunStore:
@@ -57,41 +57,29 @@ def recorded_runs() -> RunStore:
 
 
 @st.cache_resource(show_spinner=False)
+def _served(root: str) -> RunStore:
+    """The store of a server that has just started: it picks up the jobs that died with the last one."""
+    jobs.recover(_store(root))
+    return _store(root)
+
+
+@st.cache_resource(show_spinner=False)
 def _store(root: str) -> RunStore:
     return RunStore(root)
 
 
 def entries() -> list[Entry]:
-    """All runs: the user's, newest first, then those that came with the project."""
-    found = []
+    """All runs: the user's, newest first, then those that came with the project and were not taken in."""
+    found: dict[str, Entry] = {}
     for recorded, store in ((False, own_runs()), (True, recorded_runs())):
-        for run_id in store.ids():
-            try:
-                found.append(_entry(run_id, recorded, store))
-            except InputError:
-                continue  # deleted while the list was read
-    return found
+        for run_id, config, status in _listing(str(store.root)).read():
+            found.setdefault(run_id, Entry(run_id, recorded, config, status))
+    return list(found.values())
 
 
-def _entry(run_id: str, recorded: bool, store: RunStore) -> Entry:
-    stamp = _stamp(store, run_id, "config.json", "done.json")
-    if stamp[-1] == -1:  # no end is noted: whether somebody works on it can change without a trace in these files
-        return Entry(run_id, recorded, _config_or_none(store, run_id), store.status(run_id))
-    config, status = _ended(str(store.root), run_id, stamp)
-    return Entry(run_id, recorded, config, status)
-
-
-def _config_or_none(store: RunStore, run_id: str) -> RunConfig | None:
-    try:
-        return store.config(run_id)
-    except InputError:
-        return None
-
-
-@st.cache_resource(show_spinner=False, max_entries=4096)
-def _ended(root: str, run_id: str, stamp: tuple[int, ...]) -> tuple[RunConfig | None, Status]:
-    store = _store(root)
-    return _config_or_none(store, run_id), store.status(run_id)
+@st.cache_resource(show_spinner=False)
+def _listing(root: str) -> Listing:
+    return Listing(_store(root))
 
 
 def record(entry: Entry) -> RunRecord:
@@ -104,12 +92,12 @@ def record(entry: Entry) -> RunRecord:
         follower = follow(entry)
         follower.poll()
         return follower.record(entry.status)
-    stamp = _stamp(entry.store, entry.run_id, "events.jsonl", "measured.jsonl", "done.json", "config.json")
-    return _record(str(entry.store.root), entry.run_id, entry.status.state, stamp)
+    mark = stamp(entry.store, entry.run_id, "events.jsonl", "measured.jsonl", "done.json", *NAMED)
+    return _record(str(entry.store.root), entry.run_id, entry.status.state, mark)
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _record(root: str, run_id: str, state: str, stamp: tuple[int, ...]) -> RunRecord:
+def _record(root: str, run_id: str, state: str, mark: tuple[int, ...]) -> RunRecord:
     return _store(root).read(run_id)
 
 
@@ -119,13 +107,24 @@ def summary(entry: Entry) -> dict[str, Any]:
     Raises:
         RunUnreadable: its folder is damaged.
     """
-    stamp = _stamp(entry.store, entry.run_id, "events.jsonl", "measured.jsonl", "done.json", "config.json")
-    return _summary(str(entry.store.root), entry.run_id, stamp)
+    mark = stamp(entry.store, entry.run_id, "events.jsonl", "measured.jsonl", "done.json", *NAMED)
+    return _summary(str(entry.store.root), entry.run_id, mark)
 
 
 @st.cache_resource(show_spinner=False, max_entries=4096)
-def _summary(root: str, run_id: str, stamp: tuple[int, ...]) -> dict[str, Any]:
+def _summary(root: str, run_id: str, mark: tuple[int, ...]) -> dict[str, Any]:
     return summarise(_store(root).read(run_id))
+
+
+def glance(entry: Entry) -> Glance:
+    """What a row of the gallery shows of a run."""
+    mark = stamp(entry.store, entry.run_id, "events.jsonl", *NAMED)
+    return _glance(str(entry.store.root), entry.run_id, mark, entry.config)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4096)
+def _glance(root: str, run_id: str, mark: tuple[int, ...], _config: RunConfig | None) -> Glance:
+    return read_glance(_store(root), run_id, _config)
 
 
 def arrays(entry: Entry, name: str) -> dict[str, np.ndarray] | None:
@@ -136,12 +135,29 @@ def arrays(entry: Entry, name: str) -> dict[str, np.ndarray] | None:
     """
     if name not in entry.store.array_names(entry.run_id):
         return None
-    return _arrays(str(entry.store.root), entry.run_id, name, _stamp(entry.store, entry.run_id, f"arrays/{name}.npz"))
+    return _arrays(str(entry.store.root), entry.run_id, name, stamp(entry.store, entry.run_id, f"arrays/{name}.npz"))
 
 
 @st.cache_resource(show_spinner=False, max_entries=128)
-def _arrays(root: str, run_id: str, name: str, stamp: tuple[int, ...]) -> dict[str, np.ndarray]:
+def _arrays(root: str, run_id: str, name: str, mark: tuple[int, ...]) -> dict[str, np.ndarray]:
     return _store(root).array(run_id, name)
+
+
+def member(entry: Entry, name: str, key: str) -> np.ndarray | None:
+    """One of the arrays under `name`, kept without the others: those of a large network would fill the memory.
+
+    Raises:
+        RunUnreadable: the file is damaged.
+    """
+    if name not in entry.store.array_names(entry.run_id):
+        return None
+    mark = stamp(entry.store, entry.run_id, f"arrays/{name}.npz")
+    return _member(str(entry.store.root), entry.run_id, name, key, mark)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _member(root: str, run_id: str, name: str, key: str, stamp: tuple[int, ...]) -> np.ndarray | None:
+    return _store(root).array(run_id, name).get(key)
 
 
 def analyses(entry: Entry) -> tuple[Event, ...]:
@@ -150,12 +166,12 @@ def analyses(entry: Entry) -> tuple[Event, ...]:
     Raises:
         RunUnreadable: their file is damaged.
     """
-    stamp = _stamp(entry.store, entry.run_id, "analyses.jsonl")
-    return _analyses(str(entry.store.root), entry.run_id, stamp) if stamp != (-1,) else ()
+    mark = stamp(entry.store, entry.run_id, "analyses.jsonl")
+    return _analyses(str(entry.store.root), entry.run_id, mark) if mark != (-1,) else ()
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _analyses(root: str, run_id: str, stamp: tuple[int, ...]) -> tuple[Event, ...]:
+def _analyses(root: str, run_id: str, mark: tuple[int, ...]) -> tuple[Event, ...]:
     return tuple(_store(root).tail(run_id, "analyses").poll())
 
 
@@ -197,117 +213,3 @@ def follow(entry: Entry) -> Follower:
 @st.cache_resource(show_spinner=False, max_entries=32)
 def _follower(root: str, run_id: str) -> Follower:
     return Follower(_store(root), run_id)
-
-
-def _stamp(store: RunStore, run_id: str, *names: str) -> tuple[int, ...]:
-    marks = []
-    for name in names:
-        try:
-            facts = os.stat(store.root / run_id / name)
-            marks += [facts.st_mtime_ns, facts.st_size]
-        except OSError:
-            marks.append(-1)
-    return tuple(marks)
-
-
-# What pages share: kept in the session, mirrored in the link.
-
-
-def shared(name: str) -> Any:
-    """A shared value as text or as it was set; None where nobody chose one."""
-    if name not in st.session_state and name in st.query_params:
-        st.session_state[name] = st.query_params[name]
-    return st.session_state.get(name)
-
-
-def share(name: str, value: Any) -> None:
-    """Set a shared value, here and in the link."""
-    st.session_state[name] = value
-    publish()
-
-
-def choose(name: str, key: str) -> None:
-    """Share what the widget `key` holds; made to be its callback."""
-    share(name, st.session_state.get(key))
-
-
-def component_state(key: str, name: str) -> Any:
-    """What a component has last told, None where nothing."""
-    state = st.session_state.get(key)
-    return state.get(name) if isinstance(state, Mapping) else None
-
-
-def publish() -> None:
-    """Bring the link up to date: a page change empties it."""
-    for name in SHARED:
-        value = st.session_state.get(name)
-        if value is not None and st.query_params.get(name) != str(value):
-            st.query_params[name] = str(value)
-
-
-def remembered(name: str, default: Any = None) -> Any:
-    """A value that this session keeps and no link carries."""
-    return st.session_state.get(name, default)
-
-
-def remember(name: str, value: Any) -> None:
-    """Keep a value in this session; None forgets it."""
-    if value is None:
-        st.session_state.pop(name, None)
-    else:
-        st.session_state[name] = value
-
-
-def _language() -> str | None:
-    """The language that the reader chose; None outside of a session and until somebody chooses."""
-    if get_script_run_ctx(suppress_warning=True) is None:
-        return None
-    chosen = shared("language")
-    return chosen if isinstance(chosen, str) else None
-
-
-language.spoken_by(_language)
-
-
-def sparsity(levels: np.ndarray | None = None, target: float = 0.0) -> float:
-    """The sparsity that all pages show, moved to the nearest of `levels`.
-
-    Until somebody chooses it is the run's own, `target`, or 90 % where the run cuts nothing.
-    """
-    own = target or 0.9
-    try:
-        value = float(shared("sparsity"))
-        value = value if 0 <= value < 1 else own
-    except (TypeError, ValueError):
-        value = own
-    if levels is not None and len(levels):
-        value = float(levels[int(np.argmin(np.abs(np.asarray(levels) - value)))])
-    return value
-
-
-def task(tasks: int, default: int) -> int:
-    """The task that all pages show, 0-based; `default` until somebody chooses. The link counts from 1."""
-    try:
-        return min(max(int(shared("task")), 1), tasks) - 1
-    except (TypeError, ValueError):
-        return default
-
-
-def current(entry: Entry | None) -> None:
-    """Note the run that this script run shows."""
-    st.session_state["_entry"] = entry
-
-
-def chosen() -> Entry:
-    """The run that the page shows.
-
-    Raises:
-        NoRun: there is none at all.
-        RunUnreadable: its folder cannot be read.
-    """
-    entry: Entry | None = st.session_state.get("_entry")
-    if entry is None:
-        raise NoRun("There is no run yet: start one on the Run page, or with `esacl run`.")
-    if entry.config is None or entry.status.state == "unreadable":
-        raise RunUnreadable(f"This run cannot be read: {entry.status.detail}")
-    return entry

@@ -9,6 +9,7 @@ from typing import Any
 from app import comparison, downloads, literature
 from app.comparison import Group
 from app.figures import compared
+from app.language import text
 from esacl import comparing
 from esacl.errors import InputError
 from esacl.store import RunStore
@@ -25,7 +26,12 @@ def family(config: Mapping[str, Any]) -> Family:
 def named(of: Family) -> str:
     """A family as the reader knows it."""
     benchmark, scenario, tasks, evaluation = of
-    return f"{benchmark}, {scenario}-IL, {tasks} tasks" + ("" if evaluation == "test" else f", {evaluation} images")
+    about = {"benchmark": benchmark, "scenario": scenario, "tasks": tasks}
+    if evaluation == "test":
+        return text("%(benchmark)s, %(scenario)s-IL, %(tasks)d tasks", **about)
+    return text(
+        "%(benchmark)s, %(scenario)s-IL, %(tasks)d tasks, %(evaluation)s images", evaluation=evaluation, **about
+    )
 
 
 def published(found: Sequence[Group], *, task_known: bool = False) -> list[literature.Reference]:
@@ -40,7 +46,7 @@ def published(found: Sequence[Group], *, task_known: bool = False) -> list[liter
     return literature.references(benchmark, "task" if task_known else scenario, tasks, classes)
 
 
-def page(found: Sequence[Group], *, about: str = "", title: str = "Runs compared") -> bytes:
+def page(found: Sequence[Group], *, about: str = "", title: str = "") -> bytes:
     """One file that needs nothing else: for each family a table and all figures."""
     families: dict[Family, list[Group]] = {}
     for group in found:
@@ -50,8 +56,10 @@ def page(found: Sequence[Group], *, about: str = "", title: str = "Runs compared
         tagged = comparison.tagged(members)
         sections.append((named(of), *_section(tagged, of)))
         if of[1] == "class":
-            sections.append((f"{named(of)}, task known", *_section(tagged, of, task_known=True)))
-    return downloads.comparison(title, about or "Mean ± sample standard deviation over n seeds.", sections)
+            title_known = text("%(family)s, task known", family=named(of))
+            sections.append((title_known, *_section(tagged, of, task_known=True)))
+    about = about or text("Mean ± sample standard deviation over n seeds.")
+    return downloads.comparison(title or text("Runs compared"), about, sections)
 
 
 def _section(

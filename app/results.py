@@ -5,6 +5,7 @@ from typing import Any
 
 from app import reading
 from app.figures import palette
+from app.language import marked, text
 from app.reading import Entry
 from esacl import metrics
 from esacl.config import RunConfig
@@ -14,16 +15,27 @@ from esacl.records import RunRecord
 from esacl.summary import summarise
 
 HELP = {
-    "average_accuracy": "Mean of the last row of the accuracy matrix: all tasks, after learning the last "
-    "(Lopez-Paz & Ranzato 2017).",
-    "learning_accuracy": "Mean of the diagonal: each task just after it was learned (Riemer et al. 2019).",
-    "backward_transfer": "What learning later tasks did to earlier ones: mean of R[T, j] − R[j, j] over the tasks "
-    "before the last (Lopez-Paz & Ranzato 2017). Negative is forgetting.",
-    "forgetting": "Best accuracy a task ever had, minus the one at the end, mean over the tasks before the last "
-    "(Chaudhry et al. 2018). May be negative.",
-    "cost_of_cut": "Accuracy on a task just before its cut minus just after, mean over tasks: a loss is positive.",
+    "average_accuracy": marked(
+        "Mean of the last row of the accuracy matrix: all tasks, after learning the last (Lopez-Paz & Ranzato 2017)."
+    ),
+    "learning_accuracy": marked("Mean of the diagonal: each task just after it was learned (Riemer et al. 2019)."),
+    "backward_transfer": marked(
+        "What learning later tasks did to earlier ones: mean of R[T, j] − R[j, j] over the tasks "
+        "before the last (Lopez-Paz & Ranzato 2017). Negative is forgetting."
+    ),
+    "forgetting": marked(
+        "Best accuracy a task ever had, minus the one at the end, mean over the tasks before the last "
+        "(Chaudhry et al. 2018). May be negative."
+    ),
+    "cost_of_cut": marked(
+        "Accuracy on a task just before its cut minus just after, mean over tasks: a loss is positive."
+    ),
 }
 FOUR = ("average_accuracy", "learning_accuracy", "backward_transfer", "forgetting")
+LABELS = (
+    marked("Average accuracy"), marked("Learning accuracy"), marked("Backward transfer, points"),
+    marked("Forgetting, points"),
+)  # fmt: skip
 
 
 def transfer(rows: Sequence[Sequence[float | None]], config: RunConfig) -> dict[str, float | None]:
@@ -68,8 +80,9 @@ def named(entry: Entry) -> str:
         return entry.run_id
     if config.name.strip():
         return config.name.strip()[:40]
-    cut = f", {100 * config.sparsity:.3g} %" if config.sparsity > 0 else ", dense"
-    return f"{palette.written(config.method)}{cut}, seed {config.seed}"
+    cut = f"{100 * config.sparsity:.3g} %" if config.sparsity > 0 else text("dense")
+    method = palette.written(config.method)
+    return text("%(method)s, %(cut)s, seed %(seed)d", method=method, cut=cut, seed=config.seed)
 
 
 def final(entry: Entry) -> dict[str, Any] | None:
@@ -102,13 +115,13 @@ def chance(record: RunRecord, *, task_known: bool = False) -> float:
 def when_cut(config: RunConfig) -> str:
     """Where in a task the one-shot cut comes, to begin a sentence with."""
     if config.sdp.cut < 1:
-        return f"After {100 * config.sdp.cut:.3g} % of the steps of every task"
-    return "Once all tasks are learned" if config.method == "joint" else "At the end of every task"
+        return text("After %(share).3g %% of the steps of every task", share=100 * config.sdp.cut)
+    return text("Once all tasks are learned") if config.method == "joint" else text("At the end of every task")
 
 
 def where_looked(config: RunConfig) -> str:
     """Which network of a task the landscape, the curvature and the sparsity curve belong to."""
-    return "At the cut of task" if config.sdp.cut < 1 else "After learning task"
+    return text("At the cut of task") if config.sdp.cut < 1 else text("After learning task")
 
 
 def prunes_by_one_cut(config: RunConfig) -> bool:

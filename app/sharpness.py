@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import analysing, downloads, frames, measured, reading, spectra, widgets
 from app.figures import curvature, overlap, spectrum
+from app.language import text
 from app.reading import Entry
 from app.results import named
 from app.wording import number, percent
@@ -24,7 +25,7 @@ def points(runs: Runs, task: int) -> None:
     widgets.draw(curvature.legend(), key="legend")
     widgets.draw(*(drawing for drawing, _ in drawn), key="four")
     if not all(settled for _, settled in drawn):
-        st.caption("Hollow marks did not converge: what they show is a lower bound.")
+        st.caption(text("Hollow marks did not converge: what they show is a lower bound."))
 
 
 def slices(entry: Entry, frame: pd.DataFrame, task: int) -> None:
@@ -33,13 +34,15 @@ def slices(entry: Entry, frame: pd.DataFrame, task: int) -> None:
     found = spectrum.linked(spectra.ends(arrays)) if arrays else None
     if found is None:
         widgets.draw(curvature.spectrum(frame, task), key="spectrum")
-        _offer(entry, "The loss along the eigenvectors of this task has not been measured", task, "slices")
+        _offer(entry, text("The loss along the eigenvectors of this task has not been measured"), task, "slices")
         return
-    widgets.step("Eigenvalue and its slice", found.names, found.drawings, found.facts, key="linked")
+    widgets.step(text("Eigenvalue and its slice"), found.names, found.drawings, found.facts, key="linked")
     st.caption(
-        "Step, or click a mark. The slice runs as far as its parabola rises by one nat; axes and scales stay the same. "
-        "Where the measured line leaves the parabola, the second-order picture ends; beyond the top of the figure it "
-        "is not drawn. It is a slice, not the whole landscape."
+        text(
+            "Step, or click a mark. The slice runs as far as its parabola rises by one nat; axes and scales stay the "
+            "same. Where the measured line leaves the parabola, the second-order picture ends; beyond the top of the "
+            "figure it is not drawn. It is a slice, not the whole landscape."
+        )
     )
 
 
@@ -47,14 +50,16 @@ def density(entry: Entry, task: int) -> None:
     """The density of the whole spectrum at each point; offered where it is not there."""
     arrays, ends = (reading.arrays(entry, f"{name}-t{task}") for name in ("density", "spectrum"))
     if arrays is None:
-        _offer(entry, "The density of the whole spectrum has not been measured", task, "density", PROBES)
+        _offer(entry, text("The density of the whole spectrum has not been measured"), task, "density", PROBES)
         return
     drawn = spectrum.density(spectra.densities(arrays), spectra.ends(ends) if ends else ())
     widgets.draw(*drawn, key="density")
     st.caption(
-        "Stochastic Lanczos quadrature; the band is two standard errors over the random vectors. Marks at the foot: "
-        "the top eigenvalues. Few eigenvalues are large and nearly all are about zero, hence the logarithmic axis; a "
-        "hump is as wide as the smoothing, whatever the eigenvalue's own place."
+        text(
+            "Stochastic Lanczos quadrature; the band is two standard errors over the random vectors. Marks at the "
+            "foot: the top eigenvalues. Few eigenvalues are large and nearly all are about zero, hence the logarithmic "
+            "axis; a hump is as wide as the smoothing, whatever the eigenvalue's own place."
+        )
     )
 
 
@@ -69,17 +74,19 @@ def directions(runs: Runs, task: int) -> None:
     if not found:
         config = runs[0][0].config
         if config is not None and config.sparsity > 0:
-            _offer(runs[0][0], "How the cut lies to the eigenvectors has not been measured", task, "overlap")
+            _offer(runs[0][0], text("How the cut lies to the eigenvectors has not been measured"), task, "overlap")
         return
     x = overlap.scale([one for _, one in found])
     widgets.draw(overlap.legend(), key="overlap-legend")
     widgets.draw(*(overlap.shares(one, name, x) for name, one in found), key="overlap")
     st.markdown(
-        "The cut costs $\\tfrac12 d^\\top H d$ to second order, which is $\\tfrac12 |d|^2$ times the curvature in the "
-        "direction of $d$. Two things make it small: a **short** $d$, and a $d$ with little of its length in the few "
-        "**sharp directions**. A random direction has $k/n$ of its length in the top $k$ of $n$: the cross. What of "
-        "$d^\\top H d$ lies there says how much of the cost those few directions carry. Each layer has the Hessian of "
-        "its own weights."
+        text(
+            "The cut costs $\\tfrac12 d^\\top H d$ to second order, which is $\\tfrac12 |d|^2$ times the curvature in "
+            "the direction of $d$. Two things make it small: a **short** $d$, and a $d$ with little of its length in "
+            "the few **sharp directions**. A random direction has $k/n$ of its length in the top $k$ of $n$: the "
+            "cross. What of $d^\\top H d$ lies there says how much of the cost those few directions carry. Each layer "
+            "has the Hessian of its own weights."
+        )
     )
 
 
@@ -89,16 +96,31 @@ def estimate(entry: Entry, task: int) -> None:
     found = spectra.interval(arrays) if arrays else None
     if found is None:
         return
-    st.header("From fewer instances")
+    st.header(text("From fewer instances"))
     left, right = st.columns(2, gap="large")
     with left:
         widgets.draw(spectrum.interval(found), key="interval")
     with right:
+        about = {
+            "examples": found.examples,
+            "fraction": percent(found.fraction, 0),
+            "level": percent(found.level, 0),
+        }
         st.markdown(
-            f"Circles: from the {found.examples} instances that IDS chose ({percent(found.fraction, 0)} of the pool), "
-            f"weighted, with the {percent(found.level, 0)} confidence interval. Diamonds: from the whole pool. The "
-            "largest eigenvalue of a small sample is too high on average, for a maximum picks up noise"
-            + (f"; here by an estimated {number(float(found.bias[0]))}." if found.bias[0] > 0 else ".")
+            text(
+                "Circles: from the %(examples)d instances that IDS chose (%(fraction)s of the pool), weighted, with "
+                "the %(level)s confidence interval. Diamonds: from the whole pool. The largest eigenvalue of a small "
+                "sample is too high on average, for a maximum picks up noise; here by an estimated %(bias)s.",
+                bias=number(float(found.bias[0])),
+                **about,
+            )
+            if found.bias[0] > 0
+            else text(
+                "Circles: from the %(examples)d instances that IDS chose (%(fraction)s of the pool), weighted, with "
+                "the %(level)s confidence interval. Diamonds: from the whole pool. The largest eigenvalue of a small "
+                "sample is too high on average, for a maximum picks up noise.",
+                **about,
+            )
         )
 
 
@@ -107,7 +129,7 @@ def check(entry: Entry, frame: pd.DataFrame, task: int) -> None:
     seen = frames.cross_check(frame)
     st.markdown(widgets.plain(frames.agreement(seen)))
     if analysing.possible(entry, task) and not (len(seen) and (seen["task"] == task).any()):
-        label = f"Have PyHessian check task {task + 1}"
+        label = text("Have PyHessian check task %(task)d", task=task + 1)
         options = {"task": task, "points": analysing.points(entry, "spectrum"), "check": True, "probes": 0}
         analysing.button(entry, label, "spectrum", options, key="measure-check", quiet=True)
 
@@ -124,7 +146,7 @@ def files(entry: Entry, frame: pd.DataFrame, task: int) -> None:
 
 def _offer(entry: Entry, what: str, task: int, key: str, probes: int = 0) -> None:
     options = {"task": task, "points": analysing.points(entry, "spectrum"), "probes": probes}
-    label = "Measure the density" if probes else "Measure it now"
+    label = text("Measure the density") if probes else text("Measure it now")
     analysing.offer(entry, what, "spectrum", options, label=label, key=f"measure-{key}", boxed=False)
 
 
@@ -146,7 +168,7 @@ def _page(entry: Entry, frame: pd.DataFrame, task: int) -> bytes:
         ends, lying, few = spectra.ends(arrays), spectra.overlap(arrays), spectra.interval(arrays)
         found = spectrum.linked(ends)
         if found:
-            scrub = {"label": "Eigenvalue", "names": found.names, "index": 0, "facts": found.facts, "local": True}
+            scrub = {"label": text("Eigenvalue"), "names": found.names, "index": 0, "facts": found.facts, "local": True}
             parts.append(downloads.part(*found.drawings, scrub=scrub))
         if dense:
             parts.append(downloads.part(*spectrum.density(spectra.densities(dense), ends)))
@@ -156,7 +178,8 @@ def _page(entry: Entry, frame: pd.DataFrame, task: int) -> bytes:
         if few:
             parts.append(downloads.part(spectrum.interval(few)))
     about = widgets.facts_line(entry, reading.record(entry))
-    return downloads.drawings(f"Curvature after task {task + 1}: {named(entry)}", about, parts)
+    title = text("Curvature after task %(task)d: %(run)s", task=task + 1, run=named(entry))
+    return downloads.drawings(title, about, parts)
 
 
 def measured_of(*entries: Entry | None) -> list[tuple[Entry, pd.DataFrame]]:

@@ -1,35 +1,41 @@
 """The form that starts a run: its controls, the command that would do the same, and the click."""
 
 import platform
-import shlex
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from app import reading, widgets
+from app import duplicating, reading, session, widgets
 from app.figures import palette
-from esacl import jobs
+from app.language import marked, text
+from esacl import jobs, protocols
 from esacl.config import BENCHMARKS, METHOD_NAMES, NETWORK_NAMES, SDP_FORM_NAMES, RunConfig, read_config
 from esacl.errors import InputError
+from esacl.reproducing import command
 
 DEFAULT = read_config(None, {})
 SIZES = {
-    "split-digits": "8×8 digits that come with scikit-learn: 5 tasks of 2 classes, about a quarter of a minute",
-    "split-mnist": "MNIST: 5 tasks of 2 classes, minutes on a laptop",
-    "permuted-mnist": "MNIST under another pixel order each task",
-    "split-cifar10": "CIFAR-10: 5 tasks of 2 classes, 1,600 images each, minutes on a laptop",
-    "split-cifar100": "CIFAR-100: 10 tasks of 10 classes, 2,000 images each",
-    "split-tiny-imagenet": "Tiny-ImageNet: the classes that are there in 5 tasks, 2,000 images each",
+    "split-digits": marked("8×8 digits that come with scikit-learn: 5 tasks of 2 classes, about a quarter of a minute"),
+    "split-mnist": marked("MNIST: 5 tasks of 2 classes, minutes on a laptop"),
+    "permuted-mnist": marked("MNIST under another pixel order each task"),
+    "split-cifar10": marked("CIFAR-10: 5 tasks of 2 classes, 1,600 images each, minutes on a laptop"),
+    "split-cifar100": marked("CIFAR-100: 10 tasks of 10 classes, 2,000 images each"),
+    "split-tiny-imagenet": marked("Tiny-ImageNet: the classes that are there in 5 tasks, 2,000 images each"),
+}
+PROTOCOLS = {
+    "small": marked("small: minutes on two cores"),
+    "der": marked("der: as the field's tables (Buzzega et al. 2020)"),
 }
 
 
 def form() -> None:
     """The controls and the button."""
-    settings = _choices()
+    settings = duplicating.carried() | _choices()
     config = _checked(settings)
+    duplicating.compared(config)
     st.button(
-        "Start the run",
+        text("Start the run"),
         key="start",
         type="primary",
         disabled=config is None,
@@ -37,37 +43,13 @@ def form() -> None:
         args=(config,),
         width="stretch",
     )
-    trouble = reading.remembered("trouble")
+    trouble = session.remembered("trouble")
     if trouble:
         widgets.say("error", trouble)
-        reading.remember("trouble", None)
+        session.remember("trouble", None)
     if config is not None:
-        with st.expander("The same on the command line"):
+        with st.expander(text("The same on the command line")):
             st.code(command(settings), language=None, wrap_lines=True)
-
-
-def command(settings: dict[str, Any]) -> str:
-    """The command line of the settings that differ from the defaults."""
-    options = {
-        "benchmark",
-        "scenario",
-        "method",
-        "network",
-        "sparsity",
-        "tasks",
-        "epochs",
-        "train_limit",
-        "seed",
-        "device",
-        "name",
-    }
-    words = ["esacl run"]
-    for key, value in settings.items():
-        if value is None:
-            continue
-        text = shlex.quote(str(value))
-        words.append(f"--{key.replace('_', '-')} {text}" if key in options else f"--set {key}={text}")
-    return " ".join(words)
 
 
 def devices() -> list[str]:
@@ -77,67 +59,102 @@ def devices() -> list[str]:
     return ["auto", "cpu", *(f"cuda:{i}" for i in range(len(cards))), *(["mps"] if mac else [])]
 
 
+def fill(config: RunConfig) -> set[str]:
+    """Set the form to a config, as far as its controls reach; returns the settings that they stand for."""
+    benchmark, method = config.benchmark, config.method
+    usual, facts = _usual(benchmark, config.scenario, method), BENCHMARKS[benchmark]
+    protocol = config.protocol
+    chosen = {
+        "benchmark": ("new-benchmark", benchmark),
+        "scenario": (f"new-scenario-{len(facts['scenarios'])}", config.scenario),
+        "protocol": (f"new-protocol-{len(protocols.of(benchmark))}", protocol),
+        "method": ("new-method", method),
+        "sparsity": (f"new-sparsity-{usual.sparsity > 0}", min(99.5, round(100 * config.sparsity, 2))),
+        "ids.fraction": ("new-ids", min(100, max(5, round(100 * config.ids.fraction)))),
+        "anchor.strength": (f"new-anchor-{usual.anchor.strength}", min(1e6, config.anchor.strength)),
+        "epochs": (f"new-epochs-{benchmark}-{protocol}", config.epochs),
+        "seed": ("new-seed", config.seed),
+        "device": ("new-device", config.device if config.device in devices() else "auto"),
+        "tasks": (f"new-tasks-{benchmark}-{protocol}", config.tasks),
+        "network": ("new-network", config.network),
+        "train_limit": ("new-limit", config.train_limit),
+        "buffer.size": ("new-buffer", config.buffer.size),
+        "sdp.form": ("new-form", config.sdp.form),
+        "name": ("new-name", config.name),
+    }
+    for key, value in chosen.values():
+        session.refill(key, value)
+    return set(chosen)
+
+
 def _choices() -> dict[str, Any]:
     keep: dict[str, Any] = {"persist_state": "session"}
     benchmark = st.selectbox(
-        "Benchmark", list(BENCHMARKS), key="new-benchmark", help="\n\n".join(SIZES.values()), **keep
+        text("Benchmark"), list(BENCHMARKS), key="new-benchmark", help="\n\n".join(map(text, SIZES.values())), **keep
     )
     facts = BENCHMARKS[benchmark]
     left, right = st.columns(2)
     scenarios = list(facts["scenarios"])
     scenario = left.selectbox(
-        "Scenario",
+        text("Scenario"),
         scenarios,
         key=f"new-scenario-{len(scenarios)}",
         format_func=lambda name: f"{name}-IL",
-        help="task-IL: the task is known at test time. class-IL: it is not. domain-IL: the classes are shared.",
+        help=text("task-IL: the task is known at test time. class-IL: it is not. domain-IL: the classes are shared."),
         **keep,
     )
-    method = right.selectbox("Method", METHOD_NAMES, key="new-method", format_func=palette.written, **keep)
-    usual = _usual(benchmark, scenario, method)
+    method = right.selectbox(text("Method"), METHOD_NAMES, key="new-method", format_func=palette.written, **keep)
+    protocol = _protocol(benchmark)
+    usual = _usual(benchmark, scenario, method, protocol)
     sparsity = st.slider(
-        "Weights removed, %",
+        text("Weights removed, %"),
         0.0,
         99.5,
         100 * usual.sparsity,
         0.5,
         key=f"new-sparsity-{usual.sparsity > 0}",
-        help="0 is dense. Above it, one cut in each task: by EsaCL's saliency, or by magnitude. PackNet, RigL and "
-        "SparCL are sparse while they learn.",
+        help=text(
+            "0 is dense. Above it, one cut in each task: by EsaCL's saliency, or by magnitude. PackNet, RigL and "
+            "SparCL are sparse while they learn."
+        ),
         **keep,
     )
     left, right = st.columns(2)
     fraction = left.slider(
-        "Instances IDS keeps, %",
+        text("Instances IDS keeps, %"),
         5,
         100,
         round(100 * DEFAULT.ids.fraction),
         5,
         key="new-ids",
-        help="Of the pool that estimates the landscape.",
+        help=text("Of the pool that estimates the landscape."),
         **keep,
     )
     anchored = method in ("esacl", "ewc", "rigl")
     strength = right.number_input(
-        "Anchor strength",
+        text("Anchor strength"),
         0.0,
         1e6,
         usual.anchor.strength,
         0.1,
         key=f"new-anchor-{usual.anchor.strength}",
         disabled=not anchored,
-        help="Of the pull towards what earlier tasks need: 0 is none, higher holds on to them. EsaCL holds on by what "
-        "the network says, too, where it can, and needs less of it.",
+        help=text(
+            "Of the pull towards what earlier tasks need: 0 is none, higher holds on to them. EsaCL holds on by what "
+            "the network says, too, where it can, and needs less of it."
+        ),
         **keep,
     )
     left, middle, right = st.columns(3)
-    epochs = left.number_input("Epochs", 1, 10_000, facts["epochs"], key=f"new-epochs-{benchmark}", **keep)
-    seed = middle.number_input("Seed", 0, 2**31 - 1, 0, key="new-seed", **keep)
-    device = right.selectbox("Device", devices(), key="new-device", **keep)
+    budget = f"{benchmark}-{protocol}"
+    epochs = left.number_input(text("Epochs"), 1, 10_000, usual.epochs, key=f"new-epochs-{budget}", **keep)
+    seed = middle.number_input(text("Seed"), 0, 2**31 - 1, 0, key="new-seed", **keep)
+    device = right.selectbox(text("Device"), devices(), key="new-device", **keep)
     chosen = {
         "benchmark": benchmark,
         "scenario": scenario,
         "method": method,
+        "protocol": protocol if protocol != DEFAULT.protocol else None,
         "sparsity": round(sparsity / 100, 4),
         "ids.fraction": fraction / 100,
         "anchor.strength": strength if anchored else None,
@@ -145,52 +162,76 @@ def _choices() -> dict[str, Any]:
         "seed": seed,
         "device": device,
     }
-    return chosen | _more(benchmark, method, device)
+    return chosen | _more(usual, benchmark, method, device)
 
 
-def _usual(benchmark: str, scenario: str, method: str) -> RunConfig:
+def _protocol(benchmark: str) -> str:
+    """The protocol, where there is more than one for this benchmark."""
+    names = protocols.of(benchmark)
+    if len(names) == 1:
+        return names[0]
+    return st.selectbox(
+        text("Protocol"),
+        names,
+        key=f"new-protocol-{len(names)}",
+        format_func=lambda name: text(PROTOCOLS[name]),
+        help=text(
+            "Network, epochs, batch size, images and learning rates, where nothing else is said. The published one "
+            "takes hours on a GPU, and days without."
+        ),
+        persist_state="session",
+    )
+
+
+def _usual(benchmark: str, scenario: str, method: str, protocol: str = DEFAULT.protocol) -> RunConfig:
     """What would be run if nothing more were said; a method that a scenario does not have is told of at the button."""
     try:
-        return RunConfig(benchmark=benchmark, scenario=scenario, method=method)
-    except InputError:
-        return RunConfig(method=method)
+        return RunConfig(benchmark=benchmark, scenario=scenario, method=method, protocol=protocol)
+    except InputError:  # the benchmark's own size still stands
+        return RunConfig(benchmark=benchmark, scenario=BENCHMARKS[benchmark]["scenarios"][0], protocol=protocol)
 
 
-def _more(benchmark: str, method: str, device: str) -> dict[str, Any]:
+def _more(usual: RunConfig, benchmark: str, method: str, device: str) -> dict[str, Any]:
     keep: dict[str, Any] = {"persist_state": "session"}
     facts = BENCHMARKS[benchmark]
-    with st.expander("More settings"):
+    with st.expander(text("More settings")):
         left, right = st.columns(2)
         most = int(facts.get("max_tasks", facts["tasks"]))
-        tasks = left.number_input("Tasks", 1, most, facts["tasks"], key=f"new-tasks-{benchmark}", **keep)
-        network = right.selectbox("Network", ("auto", *NETWORK_NAMES), key="new-network", **keep)
-        chosen = facts.get("network", "mlp") if network == "auto" else network
+        budget = f"{benchmark}-{usual.protocol}"
+        tasks = left.number_input(text("Tasks"), 1, most, usual.tasks, key=f"new-tasks-{budget}", **keep)
+        network = right.selectbox(text("Network"), ("auto", *NETWORK_NAMES), key="new-network", **keep)
+        chosen = usual.network if network == "auto" else network
         if chosen != "mlp" and device in ("auto", "cpu"):
-            time = "minutes" if chosen == "small-cnn" else "hours"
-            st.caption(f"Measuring the landscape of {chosen} takes {time} a run on a CPU.")
+            st.caption(
+                text("Measuring the landscape of %(network)s takes minutes a run on a CPU.", network=chosen)
+                if chosen == "small-cnn"
+                else text("Measuring the landscape of %(network)s takes hours a run on a CPU.", network=chosen)
+            )
         limit = left.number_input(
-            "Training images a task, at most",
+            text("Training images a task, at most"),
             4,
             None,
             None,
             key="new-limit",
-            placeholder=str(facts.get("train_limit", "all")),
+            placeholder=str(usual.train_limit or text("all")),
             **keep,
         )
         buffer = right.number_input(
-            "Rehearsal memory, images", 0, 1_000_000, 0, key="new-buffer", disabled=method == "joint", **keep
+            text("Rehearsal memory, images"), 0, 1_000_000, 0, key="new-buffer", disabled=method == "joint", **keep
         )
         form_name = left.selectbox(
-            "Form of SDP",
+            text("Form of SDP"),
             SDP_FORM_NAMES,
             SDP_FORM_NAMES.index(DEFAULT.sdp.form),
             key="new-form",
             disabled=method != "esacl",
-            help="admm and segment train dense and cut once; progressive prunes while it trains, which is cheaper; "
-            "any trains one network for every level of the sparsity slider, from the run's own to 98%.",
+            help=text(
+                "admm and segment train dense and cut once; progressive prunes while it trains, which is cheaper; "
+                "any trains one network for every level of the sparsity slider, from the run's own to 98%."
+            ),
             **keep,
         )
-        name = right.text_input("Name", key="new-name", max_chars=200, placeholder="optional", **keep)
+        name = right.text_input(text("Name"), key="new-name", max_chars=200, placeholder=text("optional"), **keep)
     return {
         "tasks": tasks,
         "network": network,
@@ -211,6 +252,6 @@ def _checked(settings: dict[str, Any]) -> RunConfig | None:
 
 def _start(config: RunConfig) -> None:
     try:
-        reading.share("run", jobs.start(config, reading.own_runs()))
+        session.share("run", jobs.start(config, reading.own_runs()))
     except InputError as error:
-        reading.remember("trouble", str(error))
+        session.remember("trouble", str(error))

@@ -1,42 +1,42 @@
 """Controls and texts that pages share. Text that a user or a run's folder brings is shown as text, never as markup."""
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 import streamlit as st
 
-from app import reading
+from app import figure_script, reading, session
 from app.drawing import Drawing
 from app.figures import palette
+from app.headings import heading
+from app.language import marked, text
 from app.reading import Entry
 from app.wording import percent
-from esacl import normalisation
+from esacl import jobs, normalisation
 from esacl.config import RunConfig
+from esacl.errors import InputError
 from esacl.events import Evaluated, RunStarted
 from esacl.records import RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_FOLDER = Path(__file__).parent / "component"
 _drawings = st.components.v2.component(
-    "esacl_drawings",
-    html='<div class="drawings"></div>',
-    css=(_FOLDER / "drawing.css").read_text(encoding="utf-8"),
-    js=(_FOLDER / "drawing.js").read_text(encoding="utf-8"),
+    "esacl_drawings", html='<div class="drawings"></div>', css=figure_script.STYLE, js=figure_script.MODULE
 )
+PLAY_LEVELS = 450  # milliseconds a level: time to see what changed
 STATES = {
-    "queued": "waits for its turn",
-    "loading": "is loading",
-    "running": "is running",
-    "finished": "finished",
-    "failed": "failed",
-    "cancelled": "was cancelled",
-    "lost": "was lost",
-    "unreadable": "cannot be read",
+    "queued": marked("waits for its turn"),
+    "loading": marked("is loading"),
+    "running": marked("is running"),
+    "finished": marked("finished"),
+    "failed": marked("failed"),
+    "cancelled": marked("was cancelled"),
+    "lost": marked("was lost"),
+    "unreadable": marked("cannot be read"),
 }
 
 
@@ -44,7 +44,12 @@ def draw(*drawings: Drawing | None, key: str, even: bool = False) -> None:
     """Show drawings side by side, wrapped where the window is narrow; None is left out. `even`: all of one width."""
     shown = [drawing for drawing in drawings if drawing is not None]
     if shown:
-        _drawings(data={"drawings": shown, "even": even}, key=key)
+        _drawings(data={"drawings": shown, "even": even, **_reader()}, key=key)
+
+
+def _reader() -> dict[str, object]:
+    """What the component says of itself."""
+    return {"texts": {"save": text("Save as PNG")}}
 
 
 def scrub(
@@ -62,22 +67,24 @@ def scrub(
     names = [percent(level, 1 if level < 0.99 else 2) for level in levels]
 
     def released() -> None:
-        chosen = reading.component_state(key, "index")
+        chosen = session.component_state(key, "index")
         if isinstance(chosen, int) and 0 <= chosen < len(names):
-            reading.share("sparsity", round(float(levels[chosen]), 6))
+            session.share("sparsity", round(float(levels[chosen]), 6))
 
-    value = reading.sparsity(np.asarray(levels), target)
+    value = session.sparsity(np.asarray(levels), target)
     index = int(np.argmin(np.abs(np.asarray(levels) - value)))
     marked = int(np.argmin(np.abs(np.asarray(levels) - target))) if target > 0 else None
     data = {
+        **_reader(),
         "drawings": [drawing for drawing in make(index) if drawing is not None],
         "scrub": {
-            "label": "Weights removed",
+            "label": text("Weights removed"),
             "names": names,
             "index": index,
             "marked": marked,
-            "marked_label": "this run's cut",
+            "marked_label": text("this run's cut"),
             "facts": list(facts),
+            "play": _play(PLAY_LEVELS),
         },
     }
     _drawings(data=data, key=key, on_index_change=released)
@@ -85,11 +92,59 @@ def scrub(
 
 
 def step(
-    label: str, names: Sequence[str], drawings: Sequence[Drawing], facts: Sequence[Mapping[str, object]], *, key: str
+    label: str,
+    names: Sequence[str],
+    drawings: Sequence[Drawing],
+    facts: Sequence[Mapping[str, object]],
+    *,
+    key: str,
+    index: int = 0,
+    marked: tuple[int, str] | None = None,
+    interval: int | None = None,
 ) -> None:
-    """A slider with drawings that follow it in the browser alone: nothing is shared, nothing is run again."""
-    scrub = {"label": label, "names": list(names), "index": 0, "marked": None, "facts": list(facts), "local": True}
-    _drawings(data={"drawings": list(drawings), "scrub": scrub}, key=key)
+    """A slider with drawings that follow it in the browser alone: nothing is shared, nothing is run again.
+
+    Args:
+        label: what is stepped through.
+        names: of the steps.
+        drawings: with one frame a step.
+        facts: numbers above them, one value a step.
+        key: of the component.
+        index: where it begins.
+        marked: a step that has a mark below the slider, and what is written there.
+        interval: milliseconds a step while it plays; None: it cannot be played.
+    """
+    scrub = {"label": label, "names": list(names), "index": index, "facts": list(facts), "local": True}
+    scrub |= {"marked": marked[0], "marked_label": marked[1]} if marked else {"marked": None}
+    scrub |= {"play": _play(interval)} if interval else {}
+    _drawings(data={"drawings": list(drawings), "scrub": scrub, **_reader()}, key=key)
+
+
+def linked(
+    label: str,
+    names: Sequence[str],
+    looks: Sequence[str],
+    drawings: Sequence[Drawing],
+    facts: Sequence[Mapping[str, object]],
+    instances: Mapping[str, object],
+    *,
+    key: str,
+) -> None:
+    """Drawings that follow one of a few names, with maps on which instances are selected; in the browser alone."""
+    scrub = {"label": label, "names": list(names), "index": 0, "facts": list(facts), "local": True}
+    scrub |= {"looks": list(looks)}
+    _drawings(data={"drawings": list(drawings), "scrub": scrub, "linked": dict(instances), **_reader()}, key=key)
+
+
+def _play(interval: int) -> dict[str, object]:
+    return {
+        "interval": interval,
+        "play": text("Play"),
+        "pause": text("Pause"),
+        "back": text("One step back"),
+        "forward": text("One step on"),
+        "hint": text("Arrow keys step, the space bar plays"),
+    }
 
 
 def method_name(config: RunConfig) -> str:
@@ -97,14 +152,14 @@ def method_name(config: RunConfig) -> str:
     return palette.written(config.method, config.sparsity, config.pruning.saliency)
 
 
-def say(kind: Literal["error", "warning", "info", "success"], text: str) -> None:
+def say(kind: Literal["error", "warning", "info", "success"], line: str) -> None:
     """One line to the reader, as text."""
-    getattr(st, kind)(plain(text))
+    getattr(st, kind)(plain(line))
 
 
-def plain(text: str) -> str:
+def plain(line: str) -> str:
     """Text in which Markdown finds nothing to do."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+!|$~:^=-])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|$~:^=-])", r"\\\1", " ".join(line.split()))
 
 
 def facts(entry: Entry, record: RunRecord | None = None) -> None:
@@ -116,12 +171,21 @@ def facts(entry: Entry, record: RunRecord | None = None) -> None:
 def wait(entry: Entry, missing: str) -> NoReturn:
     """Say that there is nothing to show yet, why, and what to do; the page ends here."""
     status = entry.status
+    about = {"missing": missing, "state": text(STATES[status.state])}
     if status.live:
-        say("info", f"{missing}: the run {STATES[status.state]}. Follow it on the Run page; then look here again.")
-        st.button("Look again", key="again")
+        said = text("%(missing)s: the run %(state)s. Follow it on the Run page; then look here again.", **about)
+        say("info", said)
+        st.button(text("Look again"), key="again")
     else:
-        say("info", f"{missing}, and the run {STATES[status.state]}. {status.detail}")
+        say("info", text("%(missing)s, and the run %(state)s. %(detail)s", detail=status.detail, **about))
+        if status.state in ("failed", "cancelled", "lost") and not entry.recorded:
+            st.button(text("Resume the run"), key="resume", on_click=_resume, args=(entry,))
     st.stop()
+
+
+def _resume(entry: Entry) -> None:
+    with contextlib.suppress(InputError):  # another has resumed it meanwhile: the page says how it stands
+        jobs.resume(entry.store, entry.run_id)
 
 
 def facts_line(entry: Entry, record: RunRecord | None) -> str:
@@ -132,16 +196,17 @@ def facts_line(entry: Entry, record: RunRecord | None) -> str:
     parts = [
         method_name(config),
         f"{config.scenario}-IL",
-        f"{config.tasks} tasks",
+        text("%(tasks)d tasks", tasks=config.tasks),
         f"{config.network}, {config.activation}",
-        f"seed {config.seed}",
+        text("seed %(seed)d", seed=config.seed),
     ]
     if said := normalisation.said(config.network, config.batchnorm.statistics, config.batchnorm.refresh):
         parts.insert(-1, said)
     events = record.events if record else ()
     tested = sum(event.examples for event in events if isinstance(event, Evaluated) and event.after == -1)
     if tested:
-        parts.append(f"n = {tested:,} {config.evaluation} images in all".replace(",", " "))
+        images = f"{tested:,}".replace(",", " ")
+        parts.append(text("n = %(images)s %(evaluation)s images in all", images=images, evaluation=config.evaluation))
     started = next((event for event in events if isinstance(event, RunStarted)), None)
     if started is not None:
         hardware = (record.machine.get("hardware") or {}) if record else {}
@@ -153,12 +218,19 @@ def facts_line(entry: Entry, record: RunRecord | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span in one or two units."""
+    """A time span in one or two units, which are the same in every language."""
     seconds = max(0.0, seconds)
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes, hours = seconds / 60, seconds / 3600
     return f"{minutes:.0f} min" if minutes < 90 else f"{hours:.1f} h"
+
+
+def time_left(stage: str, seconds: float | None) -> str:
+    """What is being done, and for how long still where that is known."""
+    if seconds is not None:
+        stage = text("%(stage)s, about %(time)s left", stage=stage, time=duration(seconds))
+    return stage.capitalize()
 
 
 def metrics(numbers: Sequence[tuple[str, str, str]]) -> None:
@@ -169,8 +241,8 @@ def metrics(numbers: Sequence[tuple[str, str, str]]) -> None:
 
 
 def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
-    """One of a few, `{value: as it is written}`, kept in the session and the link; the first until somebody chooses."""
-    names = list(options)
+    """One of a few, `{value: English, marked}`, kept in the session and the link; the first until somebody chooses."""
+    names, written = list(options), {name: text(word) for name, word in options.items()}
     if len(names) == 1:
         return names[0]
     chosen = st.segmented_control(
@@ -179,7 +251,7 @@ def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
         default=names[0],
         required=True,
         key=f"{key}-{len(names)}",
-        format_func=lambda name: options[name],
+        format_func=written.__getitem__,
         persist_state="session",
         bind="query-params",
     )
@@ -187,9 +259,10 @@ def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
 
 
 def grid(frame: "pd.DataFrame", alt: str, *, key: str) -> None:
-    """A table with numbers of three significant digits."""
-    floats = frame.select_dtypes("float").columns
-    config = {name: st.column_config.NumberColumn(format="%.3g") for name in floats}
+    """A table with numbers of three significant digits; its headings stay English in what is downloaded of it."""
+    config: dict[str, Any] = {name: st.column_config.Column(heading(name)) for name in frame.columns}
+    for name in frame.select_dtypes("float").columns:
+        config[name] = st.column_config.NumberColumn(heading(name), format="%.3g")
     st.dataframe(frame, hide_index=True, column_config=config, key=key, alt=alt)
 
 

@@ -30,8 +30,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     replace_file(path, packed.getvalue())
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file that `write_arrays` wrote.
+def read_arrays(path: Path, most: int = MOST_BYTES) -> dict[str, np.ndarray]:
+    """The arrays of a file that `write_arrays` wrote; `most`: bytes that they may take together.
 
     Raises:
         RunUnreadable: missing, truncated, not an array file, pickled objects, or larger than is sensible.
@@ -42,8 +42,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-            if len(members) > MOST_ARRAYS or sum(member.file_size for member in members) > MOST_BYTES:
-                raise RunUnreadable(f"{path} unpacks to more than {MOST_BYTES} bytes; {cure}")
+            if len(members) > MOST_ARRAYS or sum(member.file_size for member in members) > most:
+                raise RunUnreadable(f"{path} unpacks to more than {most} bytes; {cure}")
             return {member.filename.removesuffix(".npy"): _read_member(archive, member) for member in members}
     except RunUnreadable:
         raise

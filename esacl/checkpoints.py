@@ -1,14 +1,17 @@
 """The states to go on from: safetensors files that hold their counters too: one rename commits both."""
 
+import contextlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from esacl import strict_json
 from esacl.durable import replace_file
 from esacl.errors import RunUnreadable
 from esacl.events import CheckpointReady
@@ -71,6 +74,29 @@ def newest(folder: Path) -> tuple[CheckpointReady, Place] | None:
     return None
 
 
+def readable(folder: Path) -> dict[Path, RunUnreadable | None]:
+    """Each checkpoint, newest first, and why it cannot be gone on from; None where it can."""
+    found: dict[Path, RunUnreadable | None] = {}
+    for path in _newest_first(folder):
+        try:
+            _read(path)
+            found[path] = None
+        except RunUnreadable as error:
+            found[path] = error
+    return found
+
+
+def verify(folder: Path) -> None:
+    """Read every checkpoint.
+
+    Raises:
+        RunUnreadable: one of them cannot be read.
+    """
+    for error in readable(folder).values():
+        if error is not None:
+            raise error
+
+
 def place_of(folder: Path, state: CheckpointReady) -> Place:
     """Where the kept checkpoint `state` stands.
 
@@ -85,20 +111,49 @@ def _read(path: Path) -> tuple[CheckpointReady, Place]:
     if path.is_symlink() or not path.is_file() or path.stat().st_size > MOST_BYTES:
         raise RunUnreadable(f"{path} is missing, a link, or too large; {cure}")
     try:
-        # safetensors checks every offset against the file's size, and its numbers are not packed.
+        # safetensors holds every shape against the file's size, and its numbers are not packed: no file asks for more
+        # memory than it has bytes.
         with safe_open(path, framework="np") as file:
-            meta = json.loads((file.metadata() or {})["esacl"])
+            meta = strict_json.decode((file.metadata() or {})["esacl"])
+            state, place = _told(meta)
+            if path.name != file_name(state):
+                raise ValueError(f"it says that it is {file_name(state)}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iteration)
-        state = CheckpointReady(
-            task=int(meta["task"]), epoch=int(meta["epoch"]), tensors=tensors, counters=dict(meta["counters"])
-        )
-        return state, Place(int(meta["offset"]), int(meta["lines"]))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise RunUnreadable(f"{path} is damaged ({error}); {cure}") from None
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError, AttributeError) as error:
+        raise RunUnreadable(f"{path} is damaged ({_brief(error)}); {cure}") from None
+    _check_stands(path, place, cure)
+    return replace(state, tensors=tensors), place
+
+
+def _told(meta: dict[str, Any]) -> tuple[CheckpointReady, Place]:
+    numbers = [meta[name] for name in ("task", "epoch", "offset", "lines")]
+    if any(type(number) is not int or number < 0 for number in numbers) or not isinstance(meta["counters"], dict):
+        raise ValueError("its counters are none")
+    task, epoch, offset, lines = numbers
+    return CheckpointReady(task=task, epoch=epoch, counters=meta["counters"]), Place(offset, lines)
+
+
+def _check_stands(path: Path, place: Place, cure: str) -> None:
+    """Whether the events that the checkpoint comes after are there: going on without them would lose them unseen."""
+    events, lines, left, last = path.parent.parent / "events.jsonl", 0, place.offset, b"\n"
+    with contextlib.suppress(OSError), events.open("rb") as file:
+        while left and (block := file.read(min(left, 2**20))):
+            lines, left, last = lines + block.count(b"\n"), left - len(block), block[-1:]
+    if left or lines != place.lines or last != b"\n":
+        raise RunUnreadable(f"{path} comes after {place.lines} events and {events} has not got them; {cure}")
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(f"{error}".split())[:200] or type(error).__name__
+
+
+def file_name(state: CheckpointReady) -> str:
+    """What the file of a state is called."""
+    return f"{state.task:03d}-{state.epoch:05d}.safetensors"
 
 
 def _path(folder: Path, state: CheckpointReady) -> Path:
-    return folder / f"{state.task:03d}-{state.epoch:05d}.safetensors"
+    return folder / file_name(state)
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from esacl import __version__, comparing, config, outcomes, printing, serving
+from esacl import __version__, comparing, config, keeping, outcomes, printing, reproducing, serving
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Evaluated
 from esacl.look import AXES, PROBES, Look
@@ -19,6 +19,7 @@ from esacl.summary import accuracy_matrix, summarise
 from esacl.viewing import View
 
 BAD_INPUT = 2
+MOST_CONFIG_BYTES = 2**20
 ANALYSES = ("landscape", "spectrum", "sparsity", "selection")
 _POINTS = {"landscape": "curvature.grid", "sparsity": "curvature.levels", "spectrum": "curvature.top"}
 _POINTS_RANGE = {"landscape": (2, 201), "spectrum": (1, 20), "sparsity": (1, 100)}
@@ -68,20 +69,25 @@ def parser() -> argparse.ArgumentParser:
     _add_analyse(commands)
     listing = _command(commands, "list", _list, "the runs that are kept, newest first")
     showing = _command(commands, "show", _show, "the result of a run")
-    deleting = _command(commands, "delete", _delete, "delete a run")
     resuming = _command(commands, "resume", _resume, "go on with a run from its last checkpoint")
     comparing_ = _command(commands, "compare", _compare, "runs beside each other")
-    checking = _command(commands, "doctor", _doctor, "versions, device, data sets, browser")
-    for one in (listing, showing, deleting, resuming, comparing_, checking):
+    checking = _command(commands, "doctor", _doctor, "versions, device, data sets, browser, and how the runs are")
+    checking.add_argument("--repair", action="store_true", help="mend what can be mended without losing anything")
+    checking.add_argument(
+        "--bundle", type=Path, metavar="FILE.zip", help="write what a report about a fault needs; no data, no weights"
+    )
+    for one in (listing, showing, resuming, comparing_, checking):
         one.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
-    for one in (showing, deleting, resuming):
+    for one in (showing, resuming):
         one.add_argument("run", metavar="RUN", help="an id, a unique prefix, or `latest`")
+    showing.add_argument("--toml", action="store_true", help="its settings, as `esacl run --config` reads them")
     resuming.add_argument("--held-lock", type=int, help=argparse.SUPPRESS)
     comparing_.add_argument("runs_to_compare", metavar="RUN", nargs="+", help="an id, a unique prefix, or `latest`")
     comparing_.add_argument("--csv", type=Path, metavar="FILE", help="write a table for spreadsheets")
     comparing_.add_argument("--html", type=Path, metavar="FILE", help="write one page with figures, complete in itself")
     comparing_.add_argument("--latex", type=Path, metavar="FILE", help="write a table for LaTeX with booktabs")
     comparing_.add_argument("--by-seed", action="store_true", help="a row a run, not a mean over seeds")
+    keeping.add(lambda name, function, text: _command(commands, name, function, text))
     serving = _command(commands, "app", _app, "open the web app; options of `streamlit run` are passed on")
     serving.set_defaults(passes_on=True)
     return top
@@ -130,8 +136,9 @@ def _add_analyse(commands: Any) -> None:
     one.add_argument("--y", metavar="AXIS", help="its other axis")
     one.add_argument("--at", metavar="POINT", help="the point it goes through: dense (default) or pruned")
     one.add_argument("--probes", type=int, metavar="N", help=f"spectrum: random vectors for the density ({PROBES})")
-    about = "spectrum: have PyHessian repeat the largest eigenvalues"
-    one.add_argument("--check", action="store_true", default=None, help=about)
+    one.add_argument("--check", action="store_true", default=None, help="spectrum: repeat eigenvalues by PyHessian")
+    one.add_argument("--compare", action="store_true", default=None, help="sparsity: all saliencies and allocations")
+    one.add_argument("--exact", type=float, metavar="S", help="sparsity: one cut to S, judged on all evaluation data")
     one.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps; default the run's")
     one.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="another setting, e.g. ids.fraction=0.1"
@@ -151,10 +158,28 @@ def _run(args: argparse.Namespace) -> int:
         "benchmark", "scenario", "method", "network", "sparsity", "tasks", "epochs", "train_limit", "seed",
         "device", "threads", "name",
     )  # fmt: skip
-    settings = dict(map(config.parse_setting, args.set)) | {
-        key: getattr(args, key) for key in keys if getattr(args, key) is not None
-    }
-    return computing.run_new(store, config.read_config(args.config, settings), args.data, as_json=args.json)
+    settings = _settings(args.set) | {key: getattr(args, key) for key in keys if getattr(args, key) is not None}
+    return computing.run_new(store, _config_of(args.config, settings), args.data, as_json=args.json)
+
+
+def _settings(texts: Sequence[str]) -> dict[str, Any]:
+    try:
+        return dict(map(config.parse_setting, texts))
+    except InputError:
+        raise
+    except (RecursionError, ValueError):
+        raise InputError("a setting of --set is nested too deeply, or a number too long; no setting is") from None
+
+
+def _config_of(path: Path | None, settings: dict[str, Any]) -> config.RunConfig:
+    if path is not None and path.is_file() and path.stat().st_size > MOST_CONFIG_BYTES:
+        raise InputError(f"config file {path} is larger than {MOST_CONFIG_BYTES} bytes; this is no config")
+    try:
+        return config.read_config(path, settings)
+    except InputError:
+        raise
+    except (RecursionError, ValueError):  # a number of more than 4,300 digits is not for Python to read
+        raise InputError(f"config file {path} is nested too deeply, or a number too long; this is no config") from None
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -173,7 +198,7 @@ def _analyse(args: argparse.Namespace) -> int:
     store = RunStore(args.runs)
     run_id = store.resolve(args.run)
     _adopt(store, run_id, args.held_lock)
-    settings = dict(map(config.parse_setting, args.set))
+    settings = _settings(args.set)
     if args.points is not None:
         if args.kind not in _POINTS:
             raise InputError(f"--points has no meaning for {args.kind}; use it with {', '.join(_POINTS)}")
@@ -186,7 +211,7 @@ def _analyse(args: argparse.Namespace) -> int:
 
 
 def _look(args: argparse.Namespace) -> Look:
-    of = {"landscape": ("x", "y", "at"), "spectrum": ("probes", "check")}
+    of = {"landscape": ("x", "y", "at"), "spectrum": ("probes", "check"), "sparsity": ("compare", "exact")}
     given = {name: value for names in of.values() for name in names if (value := getattr(args, name)) is not None}
     for name in given:
         if name not in of.get(args.kind, ()):
@@ -246,15 +271,11 @@ def _show(args: argparse.Namespace) -> int:
     from esacl import computing
 
     store = RunStore(args.runs)
-    computing.print_result(store, store.resolve(args.run), as_json=args.json)
-    return 0
-
-
-def _delete(args: argparse.Namespace) -> int:
-    store = RunStore(args.runs)
     run_id = store.resolve(args.run)
-    store.delete(run_id)
-    print(json.dumps({"deleted": run_id}) if args.json else f"deleted {run_id}")
+    if args.toml:
+        print(reproducing.as_toml(store.config(run_id)), end="")
+        return 0
+    computing.print_result(store, run_id, as_json=args.json)
     return 0
 
 
@@ -278,9 +299,11 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from esacl import doctor
+    from esacl import bundle, doctor
 
-    found = doctor.examine(args.runs, args.data)
+    found = doctor.examine(args.runs, args.data, repair=args.repair)
+    if args.bundle is not None:
+        bundle.write_bundle(RunStore(args.runs), found, args.bundle)
     print(json.dumps(found) if args.json else doctor.as_text(found))
     return 0
 

@@ -2,22 +2,19 @@
 
 import contextlib
 import json
-import os
 import re
-import signal
 import sys
-import threading
-import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import FrameType
+from typing import Any
 
 import numpy as np
 
-from esacl import jobs, machine
+from esacl import jobs, logs, machine, stopping
 from esacl.config import RunConfig
-from esacl.errors import InputError
+from esacl.durable import read_json
+from esacl.errors import InputError, RunUnreadable
 from esacl.events import (
     ArrayRecorded,
     Cancelled,
@@ -32,13 +29,12 @@ from esacl.printing import curvature_table, result_text
 from esacl.progress import with_bar, with_stages
 from esacl.recording import explain
 from esacl.records import read_events_of
+from esacl.resuming import exactness, fitting
 from esacl.store import RunStore
 from esacl.summary import fields, summarise
 from esacl.viewing import View, accepted, beside, viewed
 
 DONE, FAILED, CANCELLED = 0, 1, 130
-PATIENCE = 0.7  # seconds that a request to stop may wait for the end of a step
-_POLL = 0.1  # seconds between two looks for one
 _WEIGHTS = re.compile(r"weights-t\d{1,4}")
 
 
@@ -77,7 +73,7 @@ def resume(store: RunStore, run_id: str, data: Path | None, *, as_json: bool, jo
     if job:
         return _in_turn(store, run_id, go_on)
     with store.workers.hold(run_id):
-        store.reopen(run_id)
+        _take_over(store, run_id)
         return go_on()
 
 
@@ -101,10 +97,10 @@ def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_j
         _sign_in(store, run_id)
         stream = _analysis(view, config, task, _weights(store, run_id, task), _weights(store, run_id, task + 1), data)
         stream = beside(stream, store.array_names(run_id), suffix)
-        with _stopping(store, run_id):
+        with stopping.on_request(store, run_id):
             events = store.record_analysis(run_id, stream if job else accepted(stream))
             last, seen = _follow(events if as_json else with_stages(events))
-        store.workers.release(run_id)
+        _let_go(store, run_id, last)
         names = [event.name for event in seen if isinstance(event, ArrayRecorded)]
         curvature = [fields(event) for event in seen if isinstance(event, CurvatureMeasured)]
         if as_json:
@@ -117,8 +113,14 @@ def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_j
     if job:
         return _in_turn(store, run_id, look)
     with store.workers.hold(run_id):
-        store.reopen(run_id)
+        _take_over(store, run_id)
         return look()
+
+
+def _take_over(store: RunStore, run_id: str) -> None:
+    """Do by hand what a job may have been owed for: it is not owed any more."""
+    store.reopen(run_id)
+    store.workers.queue.tear_up(run_id)
 
 
 def print_result(store: RunStore, run_id: str, *, as_json: bool) -> None:
@@ -145,11 +147,14 @@ def _run(
         _sign_in(store, run_id)
         memory = Memory(_device_before(store, run_id) if start else "cpu")
         stream = memory.watch(_events(config, start, data))
-        with _stopping(store, run_id):
+        with stopping.on_request(store, run_id):
             stream = accepted(stream) if untouched else stream
+            stream = stream if start is None else _saying(stream, store, run_id, start)
             events = store.record(stream, run_id, start=start, measure=memory.measure)
             last, _ = _follow(events if as_json else with_bar(events, config))
-    store.workers.release(run_id)
+        if isinstance(last, Cancelled) and not (store.folder(run_id) / "done.json").exists():
+            store.finish(run_id, "cancelled", "stopped before it had begun")  # the recorder was not there yet
+        _let_go(store, run_id, last)
     print_result(store, run_id, as_json=as_json)
     return _code(last)
 
@@ -158,7 +163,42 @@ def _events(config: RunConfig, start: CheckpointReady | None, data: Path | None)
     yield Loading(what="torch")
     from esacl.pipeline import run
 
-    yield from run(config, start, data=data)
+    events = run(config, start, data=data)
+    yield from events if start is None else fitting(events, config, start, data)
+
+
+def _saying(stream: Iterator[Event], store: RunStore, run_id: str, start: CheckpointReady) -> Iterator[Event]:
+    """`stream`; once it goes on, from where and how exactly is told on stderr and in the run's log."""
+    before: dict[str, Any] = {}
+    with contextlib.suppress(RunUnreadable):
+        before = read_json(store.folder(run_id) / "machine.json")
+    started = read_events_of(store.folder(run_id) / "events.jsonl", RunStarted)
+    how = exactness(before, started[-1] if started else None, jobs.device_key(store.config(run_id).device))
+    place = f"epoch {start.epoch} of task {start.task}" if start.epoch else f"the end of task {start.task - 1}"
+    return _told_first(stream, lambda: _say(store, run_id, f"going on after {place}: {how}"))
+
+
+def _told_first(stream: Iterator[Event], say: Callable[[], None]) -> Iterator[Event]:
+    silent = True
+    for event in stream:
+        if silent and not isinstance(event, Loading):
+            silent = False
+            say()
+        yield event
+
+
+def _say(store: RunStore, run_id: str, text: str) -> None:
+    print(text, file=sys.stderr)
+    logs.note(logs.job_log(store.folder(run_id)), "goes on", detail=text)
+
+
+def _let_go(store: RunStore, run_id: str, last: Event | None) -> None:
+    """Note the end, and give the run back at once. What the system stopped, and nobody cancelled, stays owed."""
+    told = {"detail": last.error} if isinstance(last, Failed) else {}
+    logs.note(logs.job_log(store.folder(run_id)), _state(last), **told)
+    if not (isinstance(last, Cancelled) and stopping.by_system()):
+        store.workers.queue.tear_up(run_id)
+    store.workers.release(run_id)
 
 
 def _analysis(
@@ -242,9 +282,20 @@ class Memory:
 
 
 def _in_turn(store: RunStore, run_id: str, work: Callable[[], int]) -> int:
-    with jobs.device_turn(store, run_id, store.config(run_id).device) as mine:
-        if mine:
-            return work()
+    try:
+        with jobs.device_turn(store, run_id, store.config(run_id).device) as mine:
+            if mine:
+                return work()
+    except InputError as error:
+        logs.note(logs.job_log(store.folder(run_id)), "refused", detail=str(error))
+        store.workers.queue.tear_up(run_id)
+        raise
+    except OSError as error:  # there was no room even to begin
+        with contextlib.suppress(OSError):
+            store.finish(run_id, "failed", explain(error, store.folder(run_id)))
+        store.workers.queue.tear_up(run_id)
+        raise
+    store.workers.queue.tear_up(run_id)
     if not (store.folder(run_id) / "done.json").exists():
         store.finish(run_id, "cancelled", "cancelled before its turn")
     return CANCELLED
@@ -261,38 +312,6 @@ def _sign_in(store: RunStore, run_id: str) -> None:
     except OSError as error:
         where = store.folder(run_id)
         raise InputError(f"{where} cannot be written ({error.strerror}); mend it") from None
-
-
-@contextlib.contextmanager
-def _stopping(store: RunStore, run_id: str) -> Iterator[None]:
-    """Ctrl-C stops after the current event, a second one at once, and so does a request to terminate."""
-
-    def politely(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, at_once)
-        store.cancel(run_id)
-        print("\nstopping after this step; press Ctrl-C again to stop at once", file=sys.stderr)
-
-    def at_once(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = [signal.signal(signal.SIGINT, politely), signal.signal(signal.SIGTERM, at_once)]
-    ended = threading.Event()
-    threading.Thread(target=_insist, args=(store.folder(run_id) / "CANCEL", ended), daemon=True).start()
-    try:
-        yield
-    finally:
-        ended.set()
-        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before):
-            signal.signal(number, handler)
-
-
-def _insist(flag: Path, ended: threading.Event) -> None:
-    """Interrupt this process when a request to stop is `PATIENCE` seconds old: one step may be longer than that."""
-    while not ended.wait(_POLL):
-        with contextlib.suppress(OSError):
-            if time.time() - flag.stat().st_mtime > PATIENCE and not ended.is_set():
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
 
 
 def _state(last: Event | None) -> str:

@@ -1,4 +1,4 @@
-"""`esacl doctor`: what this machine has and what is missing, in one look."""
+"""`esacl doctor`: what this machine has and what is missing, and how the runs are, in one look."""
 
 import os
 import shutil
@@ -6,18 +6,29 @@ from pathlib import Path
 from typing import Any
 
 from esacl import machine
+from esacl.checkup import check
+from esacl.store import RunStore
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 APP_PACKAGES = ("streamlit", "plotly", "pandas")
 
 
-def examine(runs: Path, data: Path | None) -> dict[str, Any]:
-    """Versions, hardware, devices, data sets and where they lie, the runs folder, the browser."""
+def examine(runs: Path, data: Path | None, *, repair: bool = False) -> dict[str, Any]:
+    """Versions, hardware, devices, data sets and where they lie, the runs folder, the browser.
+
+    What is wrong with the runs is told; with `repair`, what can be mended without losing anything is mended.
+    """
     found = machine.facts()
     found["versions"] |= machine.versions(APP_PACKAGES)
     found["devices"] = _devices()
     found["data"] = _data(data)
-    found["runs"] = {"folder": str(runs.absolute()), "writable": _writable(runs)}
+    store = RunStore(runs)
+    found["runs"] = {
+        "folder": str(runs.absolute()),
+        "writable": _writable(runs),
+        "kept": len(store.ids()),
+        "findings": check(store, repair=repair),
+    }
     found["chromium"] = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     return found
 
@@ -33,9 +44,17 @@ def as_text(found: dict[str, Any]) -> str:
     place = found["runs"]
     remark = "" if place["writable"] else " (not writable: name another with --runs)"
     lines.append(f"runs          {place['folder']}{remark}")
+    lines += [f"              {_told(finding)}" for finding in place["findings"]]
+    if any(finding["safe"] and not finding["mended"] for finding in place["findings"]):
+        lines.append("              `esacl doctor --repair` does what is safe")
     missing = "not found; only the browser tests need it"
     lines.append(f"chromium      {found['chromium'] or missing}")
     return "\n".join(lines)
+
+
+def _told(finding: dict[str, Any]) -> str:
+    where = f"{finding['run']}: " if finding["run"] else ""
+    return f"{where}{finding['what']} ({'mended' if finding['mended'] else finding['remedy']})"
 
 
 def _devices() -> dict[str, str]:

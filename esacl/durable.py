@@ -24,10 +24,27 @@ def replace_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        _sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """What writers that were killed have left in a run's folder."""
+    places = (folder, folder / "arrays", folder / "checkpoints")
+    return [path for place in places if not place.is_symlink() for path in sorted(place.glob(".*.tmp"))]
+
+
+def _sync_folder(folder: Path) -> None:
+    # The new name has to outlive the machine too; some file systems cannot wait for it, and need not.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def replace_json(path: Path, content: Any) -> None:
@@ -45,7 +62,8 @@ def read_bounded(path: Path, most: int) -> bytes:
         if path.is_symlink() or not path.is_file():
             raise RunUnreadable(f"{path} is missing or not a regular file; restore it or delete the run")
         with path.open("rb") as file:
-            data = file.read(most + 1)
+            # Python allocates what it is asked to read, so it is asked for what is there.
+            data = file.read(min(most, os.fstat(file.fileno()).st_size) + 1)
     except OSError as error:
         raise RunUnreadable(f"{path} cannot be read ({error.strerror}); check its permissions") from None
     if len(data) > most:

@@ -69,6 +69,9 @@ class Stepped:
     doomed_share: float  # share of theta^2 that the cut would remove now
     selection_ratio: float | None  # second moment under IDS over that of random selection; null where not measured
     selection_open: bool  # whether the variance gate lets IDS choose the training instances
+    layer_density: tuple[float, ...] | None = None  # kept fraction of each prunable weight; null where not told
+    curvature_term: float | None = None  # d'Hd / 2 of the cut that today's mask would make; null where not measured
+    lambda_max: float | None = None  # of today's weights; null where not measured
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,14 +17,18 @@ from typing import Any
 
 import psutil
 
-from esacl import locks
+from esacl import locks, logs
 from esacl.config import RunConfig
 from esacl.durable import replace_json
 from esacl.errors import InputError
+from esacl.events import Failed, RunFinished
+from esacl.records import read_events
 from esacl.store import RunStore
+from esacl.tickets import ANALYSIS, RUN, Ticket, plain
 
 GRACE = 15.0  # seconds from asking a job to stop to ending it, and again from that to killing it
 _POLL = 0.2  # seconds between two looks at a busy device
+MOST_DEATHS = 3  # of a job's processes at one place, before it is let be
 _SAME_START = 1.0  # seconds within which two start times are of one process
 
 _children: list[subprocess.Popen[bytes]] = []
@@ -38,7 +42,7 @@ def start(config: RunConfig, store: RunStore, data: Path | None = None) -> str:
     """
     run_id = store.create(config)
     try:
-        _spawn(store, run_id, ["run", "--into", run_id], data)
+        _owe(store, run_id, ["run", "--into", run_id], RUN, data)
     except InputError:
         store.delete(run_id)
         raise
@@ -57,7 +61,7 @@ def resume(store: RunStore, run_id: str, data: Path | None = None) -> None:
     with store.workers.hold(run_id):
         store.reopen(run_id)
         (store.folder(run_id) / "done.json").unlink(missing_ok=True)
-        _spawn(store, run_id, ["resume", run_id], data)
+        _owe(store, run_id, ["resume", run_id], RUN, data)
 
 
 def analyse(store: RunStore, run_id: str, kind: str, options: Mapping[str, Any], data: Path | None = None) -> None:
@@ -79,7 +83,80 @@ def analyse(store: RunStore, run_id: str, kind: str, options: Mapping[str, Any],
             flags += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     with store.workers.hold(run_id):
         store.reopen(run_id)
-        _spawn(store, run_id, ["analyse", run_id, kind, *flags], data)
+        _owe(store, run_id, ["analyse", run_id, kind, *flags], ANALYSIS, data)
+
+
+def recover(store: RunStore) -> list[str]:
+    """Start again, in their order, the jobs that are owed and whose process died: with the server, with the machine.
+
+    A run that was at work goes on from its last checkpoint. One whose process dies at the same place again and again
+    is let be: it stays lost, for somebody to look into.
+
+    Returns:
+        The runs that were picked up.
+    """
+    found = []
+    for ticket in store.workers.queue.tickets():
+        with contextlib.suppress(InputError, OSError):
+            if not (store.root / ticket.run_id).is_dir():
+                store.workers.queue.tear_up(ticket.run_id)
+                continue
+            with store.workers.hold(ticket.run_id):  # nobody works on it, or this is refused
+                current = store.workers.queue.of(ticket.run_id)  # it may have come to its end meanwhile
+                if current is not None and _picked_up(store, current):
+                    found.append(ticket.run_id)
+    if found:
+        logs.note(logs.server_log(store.root), "picked up", runs=found)
+    return found
+
+
+def _picked_up(store: RunStore, ticket: Ticket) -> bool:
+    run_id, queue = ticket.run_id, store.workers.queue
+    content = queue.content(ticket)
+    command = _command(content.get("command"), run_id)
+    if command is None or _is_over(store, run_id, command[0], ticket):
+        queue.tear_up(run_id)
+        return False
+    mark = _mark(store.folder(run_id))
+    deaths = (int(content.get("deaths") or 0) if content.get("mark") == mark else 0) + ticket.working
+    if deaths > MOST_DEATHS:
+        queue.tear_up(run_id)
+        logs.note(logs.job_log(store.folder(run_id)), "given up", deaths=deaths)
+        return False
+    queue.put_back(ticket, content | {"deaths": deaths, "mark": mark})
+    if command[0] != "analyse":
+        (store.folder(run_id) / "done.json").unlink(missing_ok=True)
+    again = ["resume", run_id] if command[0] == "run" and ticket.working else command
+    data = content.get("data")
+    _spawn(store, run_id, again, Path(data) if isinstance(data, str) else None)
+    return True
+
+
+def _command(told: Any, run_id: str) -> list[str] | None:
+    """What a ticket says where it is the command of a job on this run: a ticket may be damaged."""
+    if not isinstance(told, list) or not all(isinstance(word, str) for word in told):
+        return None
+    known = told in (["run", "--into", run_id], ["resume", run_id]) or told[:2] == ["analyse", run_id]
+    return told if known else None
+
+
+def _is_over(store: RunStore, run_id: str, kind: str, ticket: Ticket) -> bool:
+    """Whether what a ticket is for has come to its end, or is not wanted any more."""
+    folder = store.folder(run_id)
+    if (folder / "CANCEL").exists():
+        return True
+    if kind != "analyse":
+        return store.status(run_id).state in ("finished", "failed", "unreadable")
+    told = folder / "analyses.jsonl"
+    events = read_events(told)
+    # One that was cancelled by hand has no ticket any more.
+    ended = bool(events) and isinstance(events[-1], (RunFinished, Failed))
+    return ended and told.stat().st_mtime_ns > ticket.number
+
+
+def _mark(folder: Path) -> str:
+    """How far the run has come: the name of its newest checkpoint."""
+    return max((path.name for path in (folder / "checkpoints").glob("*.safetensors")), default="")
 
 
 def cancel(store: RunStore, run_id: str) -> None:
@@ -89,6 +166,8 @@ def cancel(store: RunStore, run_id: str) -> None:
         InputError: the run's folder cannot be written.
     """
     store.cancel(run_id)
+    store.workers.queue.tear_up(run_id)
+    logs.note(logs.server_log(store.root), "cancel", run=run_id)
 
 
 def reap(store: RunStore, grace: float = GRACE) -> None:
@@ -109,20 +188,25 @@ def reap(store: RunStore, grace: float = GRACE) -> None:
 
 @contextlib.contextmanager
 def device_turn(store: RunStore, run_id: str, device: str) -> Iterator[bool]:
-    """Be the one job on a device: waits for its turn, first come, first served. False: cancelled meanwhile.
+    """Be the one job on a device: waits for its turn in the queue. False: cancelled meanwhile.
 
     Raises:
         InputError: the runs folder cannot be written.
     """
-    key = device_key(device)
-    lock = store.root / ".locks" / f"{key.replace(':', '')}.lock"
+    key, queue = device_key(device), store.workers.queue
+    lock = store.root / ".locks" / f"{plain(key)}.lock"
+    log = logs.job_log(store.folder(run_id))
     try:
         lock.parent.mkdir(exist_ok=True)
-        descriptor = locks.take(lock)
+        descriptor = _take(store, run_id, lock)
         if descriptor is None:
-            sign_in(store, run_id, waiting_for=key, since=time.time())
-            descriptor = _wait(store, run_id, key, lock)
+            sign_in(store, run_id, waiting_for=key)
+            logs.note(log, "waits", device=key, position=store.workers.position(run_id))
+            descriptor = _wait(store, run_id, lock)
             sign_in(store, run_id)
+        if descriptor is not None:
+            queue.begin(run_id)
+            logs.note(log, "turn", device=key)
     except OSError as error:
         raise InputError(f"runs folder {store.root} cannot be written ({error.strerror}); mend it") from None
     try:
@@ -157,6 +241,23 @@ def memory_bytes() -> tuple[int, int]:
     return psutil.Process().memory_info().rss, psutil.virtual_memory().total
 
 
+def _owe(store: RunStore, run_id: str, command: list[str], priority: int, data: Path | None) -> None:
+    """Write down that a job is owed, then start it."""
+    device = device_key(store.config(run_id).device)
+    content = {"command": command, "data": str(data.absolute()) if data else None}
+    with store.workers.hold(run_id):
+        try:
+            store.workers.queue.draw(run_id, device, priority, content)
+        except OSError as error:
+            raise InputError(f"runs folder {store.root} cannot be written ({error.strerror}); mend it") from None
+        try:
+            _spawn(store, run_id, command, data)
+        except InputError:
+            store.workers.queue.tear_up(run_id)
+            raise
+    logs.note(logs.server_log(store.root), "start", run=run_id, command=command, device=device)
+
+
 def _spawn(store: RunStore, run_id: str, command: list[str], data: Path | None) -> None:
     folder = store.folder(run_id)
     more = ["--runs", str(store.root.absolute()), *(["--data", str(data.absolute())] if data else [])]
@@ -178,13 +279,17 @@ def _spawn(store: RunStore, run_id: str, command: list[str], data: Path | None) 
             raise InputError(f"run {run_id} cannot be started ({error.strerror}); mend {folder}") from None
 
 
-def _wait(store: RunStore, run_id: str, key: str, lock: Path) -> int | None:
+def _take(store: RunStore, run_id: str, lock: Path) -> int | None:
+    """The lock of the device, where it is free and nobody has waited longer for it."""
+    return locks.take(lock) if store.workers.position(run_id) == 1 else None
+
+
+def _wait(store: RunStore, run_id: str, lock: Path) -> int | None:
     flag = store.folder(run_id) / "CANCEL"
     while not flag.exists():
-        if store.workers.position(run_id, key, store.ids()) == 1:
-            descriptor = locks.take(lock)
-            if descriptor is not None:
-                return descriptor
+        descriptor = _take(store, run_id, lock)
+        if descriptor is not None:
+            return descriptor
         time.sleep(_POLL)
     return None
 

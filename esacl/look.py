@@ -22,6 +22,8 @@ class Look:
     at: str = "dense"  # the point that the plane goes through: "dense" | "pruned"
     probes: int = 0  # random vectors for the density of the spectrum; 0 = none
     check: bool = False  # whether PyHessian repeats the largest eigenvalues
+    compare: bool = False  # every saliency with every allocation instead of the run's own curve
+    exact: float | None = None  # one cut at this sparsity instead of the curve
 
     def __post_init__(self) -> None:
         if (self.x is None) != (self.y is None):
@@ -37,3 +39,7 @@ class Look:
             raise InputError("the pruning displacement leads out of the mask; look at it from the dense point")
         if self.probes == 1 or not 0 <= self.probes <= 1000:
             raise InputError(f"probes {self.probes} is out of range; choose 0 (no density) or 2 to 1000")
+        if self.compare and self.exact is not None:
+            raise InputError("--compare looks at all levels and --exact at one; choose one of them")
+        if self.exact is not None and not 0 <= self.exact < 1:
+            raise InputError(f"--exact {self.exact} is no sparsity; choose a number in [0, 1)")

@@ -56,6 +56,11 @@ DER_SMALL_BUFFER = 200  # DER++ weighs logits by 0.1 with a buffer of this size,
 DER_RATES = {"finetune": 0.1, "joint": 0.1, "ewc": 0.03, "er": 0.1, "derpp": 0.03}
 
 
+def of(benchmark: str) -> tuple[str, ...]:
+    """The protocols that have settings for a benchmark."""
+    return tuple(name for name in PROTOCOL_NAMES if name == "small" or benchmark in DER)
+
+
 def preset(protocol: str, benchmark: str, method: str, *, contrastive: bool = False) -> dict[str, Any]:
     """What a protocol sets for a method on a benchmark; `contrastive` where it learns features without logits (Co2L).
 

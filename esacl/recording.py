@@ -13,7 +13,7 @@ from typing import Any
 from esacl import machine
 from esacl.arrays import write_arrays
 from esacl.checkpoints import Place, drop_later, place_of, write_checkpoint
-from esacl.durable import replace_json
+from esacl.durable import leftovers, replace_json
 from esacl.errors import InputError, RunFailure, RunUnreadable
 from esacl.events import (
     ArrayRecorded,
@@ -30,6 +30,10 @@ from esacl.events import (
 from esacl.records import read_config_file, read_measured
 
 MEASURED_EVERY = 1.0  # seconds
+RESERVE, RESERVE_BYTES = ".reserve", 16 * 1024  # kept free for the last event and `done.json`
+_NO_MEMORY = (
+    "can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED",
+)  # fmt: skip
 
 
 class Lines:
@@ -80,8 +84,12 @@ class Recorder:
         place = place_of(folder / "checkpoints", start) if start is not None else Place(0, 0)
         self._lines = Lines(folder / "events.jsonl", place)
         drop_later(folder / "checkpoints", start)
+        for path in leftovers(folder):
+            path.unlink(missing_ok=True)
         (folder / "done.json").unlink(missing_ok=True)
         replace_json(folder / "machine.json", machine.facts())
+        self._reserve = folder / RESERVE
+        self._reserve.write_bytes(b"\0" * RESERVE_BYTES)
         self._seconds_before = self._cut_measured(place)
         self._begun = self._measured_at = time.monotonic()
 
@@ -114,8 +122,7 @@ class Recorder:
         for event in stream:
             self._keep(event)
             if isinstance(event, RunFinished):
-                self._finish("finished", "")
-                yield event
+                yield self._end(event, "finished", kept=True)
                 return
             yield event
             if (self.folder / "CANCEL").exists():
@@ -139,21 +146,31 @@ class Recorder:
         if time.monotonic() - self._measured_at >= MEASURED_EVERY or isinstance(event, TaskFinished):
             self._stamp()
 
-    def _end(self, event: Event, status: str) -> Event:
-        if not self._ended:
-            with contextlib.suppress(OSError):
-                self._lines.append(event)
-            with contextlib.suppress(OSError):
-                self._finish(status, event.error if isinstance(event, Failed) else "")
+    def _end(self, event: Event, status: str, *, kept: bool = False) -> Event:
+        told = self._lines.place.lines
+        while not self._ended:
+            try:
+                with contextlib.suppress(OSError):
+                    self._reserve.unlink(missing_ok=True)  # where the disk is full, this is the room to say so
+                if not kept and self._lines.place.lines == told:
+                    with contextlib.suppress(OSError):
+                        self._lines.append(event)
+                with contextlib.suppress(OSError):
+                    self._finish(status, event.error if isinstance(event, Failed) else "")
+                self._ended = True
+            except KeyboardInterrupt:
+                continue  # who asks twice to stop gets the end that is being written, and no run without one
         return event
 
     def _finish(self, status: str, detail: str) -> None:
-        self._ended = True
         (self.folder / "CANCEL").unlink(missing_ok=True)
-        self._stamp()
+        self._reserve.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._stamp()
         self._lines.sync()
         done = {"status": status, "detail": detail, "events": self._lines.place.lines}
         replace_json(self.folder / "done.json", done)
+        self._ended = True
 
     def _stamp(self) -> None:
         self._measured_at = time.monotonic()
@@ -256,7 +273,8 @@ def _close(stream: Iterable[Event]) -> None:
 def _is_out_of_memory(error: Exception) -> bool:
     # torch's own error is known by its name, so that this half need not load torch.
     names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"MemoryError", "OutOfMemoryError"})
+    told = isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or told
 
 
 def _is_foreseen(error: Exception) -> bool:

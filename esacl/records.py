@@ -10,7 +10,8 @@ from esacl.config import RunConfig
 from esacl.durable import read_bounded, read_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Event, from_line
-from esacl.protocols import BENCHMARKS
+from esacl.formats import settings_of
+from esacl.labels import label_of
 
 MOST_EVENT_BYTES = 512 * 2**20
 MOST_LINE_BYTES = 2**20
@@ -72,7 +73,8 @@ class Tail:
                     self.events, self._offset, self._last = [], 0, b""
                     self.restarts += 1
                 file.seek(self._offset)
-                data = file.read(MOST_EVENT_BYTES)
+                fresh_bytes = max(0, os.fstat(file.fileno()).st_size - self._offset)
+                data = file.read(min(MOST_EVENT_BYTES, fresh_bytes))
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -137,28 +139,19 @@ def _whole_lines(path: Path) -> bytes:
 
 
 def read_config_file(folder: Path) -> RunConfig:
-    """The config of a run's folder.
+    """The config of a run's folder, under the name that the run has now.
 
     Raises:
         RunUnreadable: missing, damaged, or of another version.
     """
     path = folder / "config.json"
-    fields = read_json(path)
+    fields = settings_of(read_json(path), path)
     try:
-        return RunConfig.from_dict(_as_then(fields))
+        config = RunConfig.from_dict(fields)
     except InputError as error:
         raise RunUnreadable(f"{path}: {error}; the run may come from another version") from None
-
-
-def _as_then(fields: Any) -> Any:
-    """The settings of a run from before a setting was there: what it did without, and not today's defaults."""
-    if not isinstance(fields, dict):
-        return fields
-    without = {"sdp": {"cut": 1.0}, "anchor": {"distillation": 0.0}}
-    told = {name: fields[name] for name in without if isinstance(fields.get(name), dict)}
-    facts = BENCHMARKS.get(str(fields.get("benchmark")), {})
-    published = {"resolution": facts["side"]} if facts else {}
-    return published | fields | {name: without[name] | section for name, section in told.items()}
+    name = label_of(folder)
+    return config if name is None else config.model_copy(update={"name": name})
 
 
 def read_measured(path: Path) -> tuple[dict[str, Any], ...]:

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import esacl
+from esacl import jobs, logs, machine
 from esacl.errors import InputError
+from esacl.store import RunStore
 
 DEFAULT_PORT, DEFAULT_ADDRESS = 8501, "127.0.0.1"
 
@@ -24,6 +26,10 @@ def serve(runs: Path, data: Path | None, options: Sequence[str]) -> int:
     if importlib.util.find_spec("streamlit") is None:
         raise InputError("streamlit is not installed; `pip install -r requirements.txt` installs it")
     _check_port(option(options, "server.port"), option(options, "server.address") or DEFAULT_ADDRESS)
+    store = RunStore(runs.absolute())
+    if runs.is_dir():
+        logs.note(logs.server_log(store.root), "server", versions=machine.facts()["versions"])
+    jobs.recover(store)  # what was owed when the last server, or the machine, went down
     os.environ["ESACL_RUNS"] = str(runs.absolute())
     if data is not None:
         os.environ["ESACL_DATA"] = str(data.absolute())
@@ -33,16 +39,23 @@ def serve(runs: Path, data: Path | None, options: Sequence[str]) -> int:
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(main), *options])  # noqa: S606
 
 
-def report(runs: Path, ids: Sequence[str], out: Path) -> None:
+def report(runs: Path, ids: Sequence[str], out: Path, *, module: str = "app.report", option: str = "--html") -> None:
     """Write a page about these runs, figures and all; drawing them is the app's work, so the app is asked.
+
+    Args:
+        runs: where they are.
+        ids: which.
+        out: the file.
+        module: what draws the page: `app.report` many runs beside each other, `app.run_report` one.
+        option: what the user has typed, for an error.
 
     Raises:
         InputError: the app is not installed, or the page cannot be written.
     """
     missing = [name for name in ("streamlit", "pandas") if importlib.util.find_spec(name) is None]
     if missing:
-        raise InputError(f"--html needs {missing[0]} to draw; `pip install -r requirements.txt` installs it")
-    command = [sys.executable, "-m", "app.report", "--runs", str(runs.absolute()), "--out", str(out.absolute()), *ids]
+        raise InputError(f"{option} needs {missing[0]} to draw; `pip install -r requirements.txt` installs it")
+    command = [sys.executable, "-m", module, "--runs", str(runs.absolute()), "--out", str(out.absolute()), *ids]
     done = subprocess.run(command, cwd=find_app().parent.parent, capture_output=True, text=True)
     if done.returncode:
         told = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]

@@ -1,6 +1,6 @@
 """RunStore: one folder a run, which is the truth about it. Loads neither torch nor anything heavy.
 
-    config.json  machine.json  worker.json  events.jsonl  measured.jsonl  arrays/*.npz
+    config.json  label.json  machine.json  worker.json  events.jsonl  measured.jsonl  arrays/*.npz
     checkpoints/*.safetensors  analyses.jsonl  log.txt  done.json  CANCEL
 
 Wall time and memory are measured into a file of their own, so that equal runs have byte-identical events.
@@ -23,6 +23,8 @@ from esacl.config import RunConfig
 from esacl.durable import read_json, replace_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Cancelled, CheckpointReady, Event, Failed, RunFinished
+from esacl.formats import numbered
+from esacl.labels import write_label
 from esacl.recording import Recorder, array_name, keep_analysis
 from esacl.records import RunRecord, Status, Tail, read_config_file, read_events, read_measured
 from esacl.workers import Workers
@@ -48,7 +50,7 @@ class RunStore:
         temporary = self.root / f".new-{stem}-{os.getpid()}-{time.monotonic_ns()}"
         try:
             temporary.mkdir(parents=True)
-            replace_json(temporary / "config.json", config.to_dict())
+            replace_json(temporary / "config.json", numbered(config.to_dict()))
             for number in range(1, 10_000):
                 run_id = stem if number == 1 else f"{stem}-{number}"
                 if (self.root / run_id).exists():
@@ -153,9 +155,19 @@ class RunStore:
 
     def status(self, run_id: str) -> Status:
         """How the run stands; never raises for a corrupt folder, which is `unreadable` with the reason."""
+        return self.look(run_id)[1]
+
+    def look(self, run_id: str) -> tuple[RunConfig | None, Status]:
+        """The run's config, None where it cannot be read, and how the run stands."""
         folder = self.folder(run_id)
         try:
-            read_config_file(folder)
+            config = read_config_file(folder)
+        except RunUnreadable as error:
+            return None, Status("unreadable", str(error))
+        return config, self._standing(run_id, folder)
+
+    def _standing(self, run_id: str, folder: Path) -> Status:
+        try:
             if (folder / "done.json").exists():
                 done = read_json(folder / "done.json")
                 if done.get("status") not in ("finished", "failed", "cancelled"):
@@ -167,7 +179,7 @@ class RunStore:
             return Status("lost", "its process died; resume it to go on from its checkpoint")
         device = str(self.workers.about(run_id).get("waiting_for") or "")
         if device:
-            return Status("queued", f"waits for {device}", self.workers.position(run_id, device, self.ids()))
+            return Status("queued", f"waits for {device}", self.workers.position(run_id))
         return Status("running" if _has_started(folder) else "loading")
 
     def analysis_status(self, run_id: str) -> Status | None:
@@ -258,8 +270,16 @@ class RunStore:
         self.reopen(run_id)
         replace_json(self.folder(run_id) / "done.json", {"status": status, "detail": detail})
 
+    def rename(self, run_id: str, name: str) -> None:
+        """Call a run `name` from now on; its config stays as it was started.
+
+        Raises:
+            InputError: no such run, no name for a run, or the folder cannot be written.
+        """
+        write_label(self.folder(run_id), name)
+
     def delete(self, run_id: str) -> None:
-        """Delete a run that nobody works on.
+        """Delete a run that nobody works on, for good; `trash.discard` can be undone.
 
         Raises:
             InputError: it is being worked on, or cannot be deleted.

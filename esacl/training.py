@@ -212,7 +212,7 @@ class Learner(Parts):
         loss, mask = float(torch.stack(losses).mean()), self.form.mask
         # A dense form has no mask, but a cut may await it all the same.
         coming = mask if mask.kept < mask.total else self.survivors() or mask
-        doomed_share = removed_share(self.weights, coming)
+        doomed_share, densities = removed_share(self.weights, coming), mask.layer_densities()
         for what, value in (("loss", loss), ("share of the weights to be cut", doomed_share)):
             if not math.isfinite(value):
                 raise RunFailure(
@@ -232,4 +232,5 @@ class Learner(Parts):
             doomed_share=doomed_share,
             selection_ratio=self.gate.ratio,
             selection_open=self.gate.open,
+            layer_density=tuple(densities[name] for name in self.weights),
         )

@@ -10,6 +10,7 @@ from typing import Any
 from esacl import locks
 from esacl.durable import read_json
 from esacl.errors import InputError, RunUnreadable
+from esacl.tickets import Queue
 
 
 class Workers:
@@ -17,6 +18,7 @@ class Workers:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.queue = Queue(root)
         self._held: dict[tuple[str, int], int] = {}  # (run id, thread) -> descriptor of the lock it holds
 
     @contextlib.contextmanager
@@ -66,19 +68,12 @@ class Workers:
         return locks.is_held(self.root / run_id / "lock")
 
     def about(self, run_id: str) -> dict[str, Any]:
-        """Who works or worked on it: {"pid", "started", "waiting_for"?, "since"?}; {} where unknown."""
+        """Who works or worked on it: {"pid", "started", "waiting_for"?}; {} where unknown."""
         try:
             return read_json(self.root / run_id / "worker.json")
         except RunUnreadable:
             return {}
 
-    def position(self, run_id: str, device: str, others: tuple[str, ...]) -> int:
-        """The place of a waiting run, from 1, among all that wait for the same device."""
-
-        def since(other: str) -> float:
-            about = self.about(other)
-            waits = about.get("waiting_for") == device and self.alive(other)
-            return float(about.get("since") or 0) if waits else float("inf")
-
-        mine = since(run_id)
-        return 1 + sum(since(other) < mine for other in others if other != run_id)
+    def position(self, run_id: str) -> int:
+        """The place of a waiting run, from 1, among those alive that wait for the same device."""
+        return 1 + sum(self.alive(ticket.run_id) for ticket in self.queue.ahead(run_id))

@@ -1,10 +1,11 @@
 import streamlit as st
 
-from app import comparing, comparison, literature, reading, report, widgets
+from app import comparing, comparison, literature, reading, report, session, widgets
 from app.figures import compared
+from app.language import text
 
-st.title("Which method, at what cost?")
-entry = reading.chosen()
+st.title(text("Which method, at what cost?"))
+entry = session.chosen()
 reading.record(entry)  # a run that cannot be read is said here as on every page
 left, right = st.columns([2, 3], gap="large")
 with left:
@@ -12,43 +13,52 @@ with left:
 with right:
     found = comparing.groups_picker(every, of)
 st.caption(
-    "Finished runs that differ in their seed alone are one method here: mean ± sample standard deviation over n seeds. "
-    "Runs of another benchmark, scenario or number of tasks are other problems and never share an axis with these."
+    text(
+        "Finished runs that differ in their seed alone are one method here: mean ± sample standard deviation over n "
+        "seeds. Runs of another benchmark, scenario or number of tasks are other problems and never share an axis with "
+        "these."
+    )
 )
 if not found:
-    widgets.say("info", "Choose at least one method above.")
+    widgets.say("info", text("Choose at least one method above."))
     st.stop()
-known = of[1] == "class" and st.toggle("Tell the network which task an image is from", key="task-known")
+known = of[1] == "class" and st.toggle(text("Tell the network which task an image is from"), key="task-known")
 comparing.table(found)
 comparing.exports(found, of)
 
-st.header("What does an accuracy cost?")
-axis = widgets.choice("Accuracy against", {name: text[0] for name, text in comparison.AXES.items()}, key="axis")
+st.header(text("What does an accuracy cost?"))
+axis = widgets.choice(text("Accuracy against"), {name: axis[0] for name, axis in comparison.AXES.items()}, key="axis")
 frame, marks = comparison.tradeoff(found, axis, task_known=known), report.published(found, task_known=known)
 if frame.empty:
-    widgets.say("info", "None of these runs says so.")
+    widgets.say("info", text("None of these runs says so."))
 else:
     drawn = comparing.to_save(of, axis, compared.tradeoff(frame, axis, marks))
     widgets.draw(*drawn, compared.legend(frame), key="tradeoff")
 st.caption(
-    "**Ringed: on the Pareto front**, that is, none of the others is as accurate for less. The thin line is what can "
-    "be had at each cost, bars are ± one standard deviation. FLOPs are counted, with every extra billed and replay at "
-    "its full cost; published tables bill a replayed example at a third of that."
+    text(
+        "**Ringed: on the Pareto front**, that is, none of the others is as accurate for less. The thin line is what "
+        "can be had at each cost, bars are ± one standard deviation. FLOPs are counted, with every extra billed and "
+        "replay at its full cost; published tables bill a replayed example at a third of that."
+    )
 )
 if marks:
     st.caption(literature.caption(marks, of[1] == "task"))
 
-st.header("How does it get there?")
+st.header(text("How does it get there?"))
 on_tasks = comparison.on_tasks(found, task_known=known)
 if on_tasks.empty:
-    widgets.say("info", "None of these runs has learned a task.")
+    widgets.say("info", text("None of these runs has learned a task."))
     st.stop()
 so_far = comparison.so_far(found, task_known=known)
 curves = compared.so_far(so_far, of[2]), compared.at_the_end(on_tasks, of[2])
 widgets.draw(*comparing.to_save(of, "tasks", *curves), compared.legend(on_tasks), key="curves")
 st.markdown(
-    "First the mean over the tasks learned so far; it falls where tasks are forgotten, and where a task is hard. Then "
-    "what is left of each task in the end. Below, each task from where it was learned, all on one scale."
+    text(
+        "First the mean over the tasks learned so far; it falls where tasks are forgotten, and where a task is hard. "
+        "Then what is left of each task in the end. Below, each task from where it was learned, all on one scale."
+    )
 )
 widgets.draw(*compared.each_task(on_tasks, of[2]), key="each-task", even=True)
-widgets.table(on_tasks.assign(after=on_tasks["after"] + 1, on=on_tasks["on"] + 1), "The numbers", key="compared-curves")
+widgets.table(
+    on_tasks.assign(after=on_tasks["after"] + 1, on=on_tasks["on"] + 1), text("The numbers"), key="compared-curves"
+)

@@ -1,16 +1,17 @@
 import streamlit as st
 
-from app import analysing, frames, measured, pickers, reading, results, sharpness, widgets
+from app import analysing, frames, measured, pickers, reading, results, session, sharpness, widgets
 from app.figures import curvature
+from app.language import text
 
-st.title("How sharp is the loss?")
-entry = reading.chosen()
+st.title(text("How sharp is the loss?"))
+entry = session.chosen()
 record = reading.record(entry)
 frame, config = measured.curvature_of(entry), record.config
 widgets.facts(entry, record)
 if frame.empty:
-    off = "This run measures no curvature (curvature.top is 0)"
-    what = off if config.curvature.top == 0 else "No curvature has been measured yet"
+    off = text("This run measures no curvature (curvature.top is 0)")
+    what = off if config.curvature.top == 0 else text("No curvature has been measured yet")
     analysing.missing(entry, what, "spectrum", results.last_task(record))
 left, right = st.columns(2, gap="large", vertical_alignment="bottom")
 with left:
@@ -24,41 +25,52 @@ sharpness.points(runs, task)
 left, right = st.columns(2, gap="large")
 with left:
     st.markdown(
-        "**Why two scales.** $\\lambda_{\\max}$ changes when a network is merely rescaled, though what it computes "
-        "does not (Dinh et al. 2017); $\\lambda_{\\max} |\\theta|^2$ changes much less. A method that shrinks the "
-        "weights looks sharper on the left than it is, so both stand here."
+        text(
+            "**Why two scales.** $\\lambda_{\\max}$ changes when a network is merely rescaled, though what it computes "
+            "does not (Dinh et al. 2017). $\\lambda_{\\max} |\\theta|^2$ undoes one factor for all weights, so that a "
+            "method that shrinks them no longer looks sharper than it is; factors that differ from layer to layer it "
+            "does not undo, as the third experiment shows."
+        )
     )
 with right:
     st.markdown(
-        "**Survivors only**: the Hessian restricted to the weights that are left, which is where training can go from "
-        "there. Restricting alone can only lower $\\lambda_{\\max}$ (Cauchy interlacing): a lower diamond than square "
-        "is no merit of a method."
+        text(
+            "**Survivors only**: the Hessian restricted to the weights that are left, which is where training can go "
+            "from there. Restricting alone can only lower $\\lambda_{\\max}$ (Cauchy interlacing): a lower diamond "
+            "than square is no merit of a method."
+        )
     )
 
-st.header("The sharpest directions, and the loss along them")
+st.header(text("The sharpest directions, and the loss along them"))
 sharpness.slices(entry, frame, task)
 
-st.header("Where the cut goes")
+st.header(text("Where the cut goes"))
 sharpness.directions(runs, task)
 cuts = frames.pruning(record.events)
 if not cuts.empty:
-    widgets.table(frames.cuts(cuts), "The cut of each task in numbers", key="cuts")
+    widgets.table(frames.cuts(cuts), text("The cut of each task in numbers"), key="cuts")
 
-st.header("The whole spectrum")
+st.header(text("The whole spectrum"))
 sharpness.density(entry, task)
 sharpness.estimate(entry, task)
 
-st.header("Task by task")
-measure = widgets.choice("Measure", curvature.MEASURES, key="measure")
+st.header(text("Task by task"))
+measure = widgets.choice(text("Measure"), curvature.MEASURES, key="measure")
 scale = curvature.shared_scale([part for _, part in runs], measure)
 tops = [curvature.tops(part, config.tasks, results.named(e), measure=measure, scale=scale) for e, part in runs]
 widgets.draw(*tops, key="tops")
 st.caption(
-    "The largest eigenvalue of the Hessian of the mean loss on the landscape pool of each task"
-    + (", on one scale for both runs." if len(runs) > 1 else ".")
+    text(
+        "The largest eigenvalue of the Hessian of the mean loss on the landscape pool of each task, on one scale for "
+        "both runs."
+    )
+    if len(runs) > 1
+    else text("The largest eigenvalue of the Hessian of the mean loss on the landscape pool of each task.")
 )
 
-st.header("How well these numbers are known")
+st.header(text("How well these numbers are known"))
 sharpness.check(entry, frame, task)
-widgets.table(frames.measurements(frame), "Residuals, products and convergence of every measurement", key="measured")
+widgets.table(
+    frames.measurements(frame), text("Residuals, products and convergence of every measurement"), key="measured"
+)
 sharpness.files(entry, frame, task)

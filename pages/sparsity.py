@@ -1,11 +1,12 @@
 import streamlit as st
 
-from app import analysing, frames, measured, pickers, reading, results, widgets
+from app import analysing, frames, measured, pickers, reading, results, scrubbing, session, widgets
 from app.drawing import Drawing
 from app.figures import sparsity
+from app.language import text
 
-st.title("How much can go?")
-entry = reading.chosen()
+st.title(text("How much can go?"))
+entry = session.chosen()
 record = reading.record(entry)
 config = record.config
 widgets.facts(entry, record)
@@ -17,63 +18,56 @@ with right:
     beside = pickers.beside_picker(entry, reading.entries(), needs=name)
 arrays = reading.arrays(entry, name)
 if arrays is None:
-    analysing.missing(entry, f"The sparsity curve of task {task + 1} has not been recorded", "sparsity", task)
+    lacking = text("The sparsity curve of task %(task)d has not been recorded", task=task + 1)
+    analysing.missing(entry, lacking, "sparsity", task)
+analysing.follow(entry)
 
 curve, seen, densities = frames.sparsity(arrays), frames.accuracy_at_levels(arrays), frames.layer_densities(arrays)
 target, chance = config.sparsity, [float(c) for c in arrays.get("chance", ())]
-other = measured.curve_beside(beside, name)
+levels, other = curve["level"].to_numpy(), measured.curve_beside(beside, name)
+found = scrubbing.recorded(entry, task, levels)
 one_cut = results.prunes_by_one_cut(config)
-before = f"right before its cut ({results.when_cut(config).lower()})" if one_cut else "once it is learned"
+when = results.when_cut(config).lower()
 st.markdown(
-    f"The network of task {task + 1} {before}. Move the handle: every "
-    "figure shows what **one cut at that level, and no training after it,** would do. The level goes with you to the "
-    "other pages."
+    text("The network of task %(task)d right before its cut (%(when)s).", task=task + 1, when=when)
+    if one_cut
+    else text("The network of task %(task)d once it is learned.", task=task + 1)
 )
+st.markdown(text(scrubbing.MOVE))
+left, right = st.columns([3, 7], gap="medium", vertical_alignment="bottom")
+with left:
+    pictures = scrubbing.pictures(entry, task, found, curve, densities)
+with right:
+    compared = scrubbing.comparison(entry, found, levels)
 
 
-def figures(index: int) -> list[Drawing]:
+def figures(index: int) -> list[Drawing | None]:
     """Everything that depends on the level."""
     return [
-        sparsity.accuracy(seen, index, target, chance, beside=other),
-        sparsity.rise(curve, index, target),
-        sparsity.how_far(curve, index),
-        sparsity.layers(densities, index),
+        sparsity.accuracy(seen, index, target, chance, beside=other, exact=found.exact),
+        sparsity.rise(curve, index, target, exact=found.exact),
+        *pictures(index),
+        *compared(index),
     ]
 
 
-widgets.scrub(curve["level"].to_numpy(), target, figures, sparsity.facts(curve, seen), key="scrub")
+widgets.scrub(levels, target, figures, sparsity.facts(curve, seen), key="scrub")
+scrubbing.offers(entry, task, found)
+
+st.header(text("Exactly here"))
+st.markdown(text(scrubbing.EXACTLY))
+scrubbing.exactly(entry, task, found, target)
 
 left, right = st.columns(2, gap="large")
 with left:
-    st.header("What is a bound, and what is not")
-    st.markdown(
-        "The loss after the cut is expanded around the network before it, with $d = -(1-m)\\odot\\theta$. **The λ "
-        "bound** $g^{\\top}d + \\tfrac12 \\sup\\lambda_{\\max}\\,|d|^2$ lies far above the true rise. It is a theorem "
-        "for smooth activations when the supremum is over the whole way; here it is taken at a few points of it, and "
-        "with ReLU it is an observation. **The output bound** looks at the network before the cut only: it expands "
-        "the outputs along $d$ to third order, takes their cross-entropy as it is, and adds what the last two "
-        "orders could do at their worst. Outputs bend far less along a cut than the loss does, so it is near where "
-        "the λ bound is hundreds to thousands of times too large. It assumes that no more than that is left out: "
-        "with softplus it held at every cut of our tests; with ReLU it is mostly a tenth too small, as derivatives "
-        "do not see a kink ahead. **Taylor** $g^{\\top}d + \\tfrac12 d^{\\top}Hd$ costs one Hessian-vector product "
-        "and is **no bound**: it ranks cuts well, and falls short when $d$ is long. **The path integral** adds up "
-        "the gradient along the way: an identity, up to its four nodes, that tells where the loss rises; it is no "
-        "cheaper than measuring the rise. **½ d'Hd alone**, Taylor without the gradient, is **no bound** either: "
-        "it is often far below the true rise."
-    )
-    st.caption(
-        "All of them are over the same instances, those that IDS chose; the thin line, the number above and |d| "
-        "against the rise are over the whole pool; accuracies are measured on images that were not trained on. A rise "
-        "at or below zero has no place on a log axis and is left out."
-    )
+    st.header(text("What is a bound, and what is not"))
+    st.markdown(text(scrubbing.BOUNDS))
+    st.caption(text(scrubbing.OVER_WHAT))
 with right:
-    st.header("The weights, and the cut of this run")
+    st.header(text("What the pictures show"))
+    st.markdown(text(scrubbing.PICTURES))
     histogram = reading.arrays(entry, f"histogram-t{task}")
-    if histogram is not None:
+    if histogram is not None and found.cuts is None:
         widgets.draw(sparsity.weights(frames.histogram(histogram), target), key="weights")
-        st.caption("Recorded at the run's own level only.")
-        if config.pruning.saliency == "second-order":
-            st.caption(
-                "Size is not all: a large weight may go where the loss is flat, a small one stay where it is sharp."
-            )
-widgets.table(curve, "The numbers of the curves", key="curve-table")
+        st.caption(text("Recorded at the run's own level only."))
+widgets.table(curve, text("The numbers of the curves"), key="curve-table")

@@ -1,39 +1,53 @@
 import streamlit as st
 
-from app import reading, results, widgets
+from app import reading, results, session, tour, widgets
+from app.language import text
 from app.wording import percent, points
 
-st.title("Sparse networks that learn task after task")
-entry = reading.chosen()
+st.title(text("Sparse networks that learn task after task"))
+entry = session.chosen()
 record = reading.record(entry)
 config = record.config
 with st.container(key="lead"):
     st.markdown(
-        "A network learns one task after another. In each it is cut, in one shot, to a fraction of its weights. "
-        "**EsaCL** trains so that the cut costs almost nothing, goes on with what is left at a fraction of the cost, "
-        "holds on to what earlier tasks need, and shows by the shape of the loss why. Below is what one run did; every "
-        "figure opens a page."
+        text(
+            "A network learns one task after another. In each it is cut, in one shot, to a fraction of its weights. "
+            "**EsaCL** trains so that the cut costs almost nothing, goes on with what is left at a fraction of the "
+            "cost, holds on to what earlier tasks need, and shows by the shape of the loss why. Below is what one run "
+            "did; every figure opens a page."
+        )
     )
+tour.offer()
 widgets.facts(entry, record)
 summary = results.summary(record)
 numbers = results.transfer(summary["accuracy_matrix"], config)
 widgets.metrics(
     [
-        ("Average accuracy", percent(numbers["average_accuracy"]), results.HELP["average_accuracy"]),
-        ("Weights removed", percent(config.sparsity, 0), "Of the prunable weights; private heads and biases stay."),
-        ("Cost of the cut, points", points(results.cost_of_cuts(summary)), results.HELP["cost_of_cut"]),
-        ("Backward transfer, points", points(numbers["backward_transfer"]), results.HELP["backward_transfer"]),
+        (text("Average accuracy"), percent(numbers["average_accuracy"]), text(results.HELP["average_accuracy"])),
+        (
+            text("Weights removed"),
+            percent(config.sparsity, 0),
+            text("Of the prunable weights; private heads and biases stay."),
+        ),
+        (text("Cost of the cut, points"), points(results.cost_of_cuts(summary)), text(results.HELP["cost_of_cut"])),
+        (
+            text("Backward transfer, points"),
+            points(numbers["backward_transfer"]),
+            text(results.HELP["backward_transfer"]),
+        ),
     ]
 )
 if not summary["accuracy_matrix"]:
-    widgets.wait(entry, "This run has no results yet")
+    widgets.wait(entry, text("This run has no results yet"))
 
 from app import cards  # noqa: E402  brings pandas: the numbers above are on the screen by now
 
-made = [*cards.cards(entry, record, results.comparable(entry, reading.entries())), cards.YOUR_OWN]
+made = [*cards.cards(entry, record, results.comparable(entry, reading.entries())[:50]), cards.your_own()]
 for first in range(0, len(made), 3):
     for column, card in zip(st.columns(3, gap="large"), made[first : first + 3]):
         with column, st.container(key=f"card-{card.page}"):
-            st.page_link(f"../pages/{card.page}.py", label=card.title, query_params={"run": entry.run_id})
+            st.page_link(
+                f"../pages/{card.page}.py", label=card.title, query_params={"run": entry.run_id, **session.look()}
+            )
             widgets.draw(card.drawing, key=f"figure-{card.page}")
             st.caption(widgets.plain(card.text))

@@ -144,7 +144,10 @@ def _analysis(config: RunConfig, task: int, rng: np.random.Generator) -> Iterato
     curve = _sparsity(config, task)
     yield ArrayRecorded(name=f"sparsity-t{task}", arrays=curve)
     yield ArrayRecorded(name=f"histogram-t{task}", arrays=_histogram(cut))
-    yield ArrayRecorded(name=f"weights-t{task}", arrays=_weights(config, rng))
+    weights = _weights(config, rng)
+    yield ArrayRecorded(name=f"weights-t{task}", arrays=weights)
+    if config.method == "esacl":  # older runs did not record it
+        yield ArrayRecorded(name=f"cuts-t{task}", arrays=cuts_arrays(weights, curve))
     if config.curvature.grid:
         yield ArrayRecorded(name=f"landscape-t{task}", arrays=_landscape(config, task))
     if cut:
@@ -248,6 +251,60 @@ def _sparsity(config: RunConfig, task: int) -> dict[str, np.ndarray]:
     }
 
 
+def cuts_arrays(weights: dict[str, np.ndarray], curve: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Cuts of made-up weights by magnitude at the levels of a curve."""
+    levels = curve["levels"]
+    dense = {name.removeprefix("dense/"): w for name, w in weights.items() if name.startswith("dense/")}
+    values = np.concatenate([w.ravel() for w in dense.values()])
+    edges = np.linspace(-np.abs(values).max(), np.abs(values).max(), 42)
+    kept = [int(len(values) * (1 - level) + 1e-6) for level in levels]
+    border = np.sort(np.abs(values))[::-1]
+    survived = {n: sum((np.abs(w) >= border[k - 1]).astype(np.uint8) for k in kept) for n, w in dense.items()}
+    every = np.concatenate([s.ravel() for s in survived.values()])
+    way, norm = np.linspace(0, 1, 9), curve["displacement_norm"]
+    at_x = np.minimum((norm / norm[np.searchsorted(levels, float(curve["chosen"]))]) ** 2, 1.0)
+    return {
+        "levels": levels,
+        **{f"survived/{name}": counts for name, counts in survived.items()},
+        "edges": edges,
+        "kept": np.stack([np.histogram(values[every > i], edges)[0] for i in range(len(levels))]),
+        "way": way,
+        "way_loss": 0.03 + curve["rise"][:, None] * way**2,
+        "place_x": at_x,
+        "place_y": 0.01 * levels,
+        "place_off": np.where(at_x < 1, 0.0, norm - norm[np.searchsorted(levels, float(curve["chosen"]))]),
+        "place_of_y": np.array("eigen1"),
+    }
+
+
+def comparison_arrays(curve: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A made-up comparison of rankings: the second order loses least."""
+    slip = np.array([1.0, 2.0, 1.5, 9.0])[:, None, None] * np.array([1.0, 0.9, 1.1])[:, None]
+    rise = slip * np.maximum(curve["rise"], 0)
+    return {
+        "levels": curve["levels"],
+        "saliencies": np.array(["second-order", "magnitude", "taylor", "random"]),
+        "allocations": np.array(["global", "erk", "uniform"]),
+        "draws": np.array([1, 1, 1, 3]),
+        "pool": np.array(80),
+        "rise": rise,
+        "accuracy": np.repeat(np.clip(0.99 - rise / 10, 0.5, 1)[..., None], curve["accuracy"].shape[1], axis=-1),
+    }
+
+
+def exact_arrays(level: float, tasks: int) -> dict[str, np.ndarray]:
+    """A made-up exact cut."""
+    return {
+        "level": np.array(level),
+        "removed": np.array(level),
+        "accuracy": np.full(tasks, 0.95),
+        "dense_accuracy": np.full(tasks, 0.99),
+        "loss": np.full(tasks, 0.25),
+        "dense_loss": np.full(tasks, 0.05),
+        "examples": np.full(tasks, 100),
+    }
+
+
 def _histogram(cut: bool) -> dict[str, np.ndarray]:
     edges = np.linspace(-1, 1, 41)
     centres = (edges[1:] + edges[:-1]) / 2
@@ -272,7 +329,11 @@ def _selection(config: RunConfig, task: int, rng: np.random.Generator) -> dict[s
     probability = 0.75 * score / score.sum() + 0.25 / pool
     chosen = np.sort(rng.choice(pool, kept, replace=False, p=probability / probability.sum()))
     label = rng.integers(0, 2, pool)
-    shown = np.concatenate([chosen, np.setdiff1d(np.arange(pool), chosen)[:20]])
+    shown = np.concatenate([chosen, np.setdiff1d(np.arange(pool), chosen)[:40]])
+    el2n = score * rng.lognormal(0, 0.5, pool)
+    top, hard = np.argsort(-score)[:kept], np.argsort(-el2n)[:kept]
+    weight, even = 1 / (pool * probability[chosen]), np.ones(kept)
+    embedding = np.stack([rng.normal(label * 2.0, 1), rng.normal(0, 1, pool)], axis=1)
     y, x = np.mgrid[0:8, 0:8]
     thumbnails = np.stack(
         [
@@ -291,16 +352,22 @@ def _selection(config: RunConfig, task: int, rng: np.random.Generator) -> dict[s
         "labels_of_classes": np.array([0, 1]),
         "class_names": np.array([str(2 * task), str(2 * task + 1)]),
         "chosen": chosen,
-        "weight": 1 / (pool * probability[chosen]),
+        "weight": weight,
+        "el2n": el2n,
+        "way_names": np.array(["IDS", "random", "EL2N", "top-k"]),
+        "way_chosen": np.stack([chosen, np.sort(rng.choice(pool, kept, replace=False)), hard, top]),
+        "way_weight": np.stack([weight, even, even, even]),
         "thumbnails": thumbnails,
         "thumbnail_of": shown,
-        "embedding": np.stack([rng.normal(label * 2.0, 1), rng.normal(0, 1, pool)], axis=1),
-        "estimate_names": np.array(["whole pool", "IDS", "random", "top-k"]),
-        "estimate_lambda_max": np.array([6.6, 6.9, 7.9, 24.0]),
-        "estimate_sd": np.array([0.0, 0.5, 2.1, 0.0]),
-        "estimate_draws": np.array([1, 20, 20, 1]),
-        "estimate_rise": np.array([0.010, 0.0102, 0.011, 0.042]),
-        "estimate_rise_sd": np.array([0.0, 0.001, 0.004, 0.0]),
+        "embedding": embedding,
+        "map": embedding @ np.array([[0.0, 3.0], [-3.0, 0.0]]),
+        "map_name": np.array("t-SNE"),
+        "map_trust": np.array([0.91, 0.97]),
+        "estimate_names": np.array(["whole pool", "IDS", "random", "EL2N", "top-k"]),
+        "estimate_lambda_max": np.array([6.6, 6.9, 7.9, 22.0, 24.0]),
+        "estimate_sd": np.array([0.0, 0.5, 2.1, 0.0, 0.0]),
+        "estimate_draws": np.array([1, 2, 2, 1, 1]),
+        "estimate_each": np.array([[6.6, np.nan], [6.4, 7.4], [5.8, 10.0], [22.0, np.nan], [24.0, np.nan]]),
     }
 
 

@@ -20,7 +20,7 @@ DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/RESULTS
 COPIED = ("esacl", "app", "pages", "assets", "benchmarks", ".streamlit", "pyproject.toml")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RECIPE = re.compile(r"^### Adding an? (.+)$", re.MULTILINE)
-RECIPES = ("method", "benchmark", "saliency", "score", "network", "event", "page", "benchmark table")
+RECIPES = ("method", "benchmark", "saliency", "score", "network", "event", "page", "language", "benchmark table")
 
 
 def text_of(name: str) -> str:
@@ -52,7 +52,7 @@ def recipe(name: str) -> str:
 def new_files(text: str) -> dict[str, str]:
     """Blocks whose first line is a comment that names a file."""
     found = {}
-    for body in blocks(text, "python", "toml"):
+    for body in blocks(text, "python", "toml", "po"):
         first, _, rest = body.partition("\n")
         if re.fullmatch(r"# [\w./-]+\.\w+", first):
             found[first[2:]] = rest
@@ -146,6 +146,23 @@ assert not at.error, at.error
 print(at.title[0].value, len(at.metric))
 """
     assert in_copy(followed, "-c", code).strip().splitlines()[-1] == "How fast was it? 1"
+
+
+def test_the_recipe_of_a_language_leads_to_a_file_to_translate(followed):
+    (body,) = blocks(recipe("language"), "bash")
+    for command in body.splitlines():
+        program, *words = shlex.split(command)
+        assert program == "pybabel"
+        in_copy(followed, "-W", "ignore", "-m", "babel.messages.frontend", *words)
+    written = (followed / "app" / "texts" / "eo.po").read_text(encoding="utf-8")
+    assert 'msgid "Overview"\nmsgstr "Superrigardo"' in written
+    assert 'msgid "How fast was it?"\nmsgstr ""' in written
+    code = """
+from app import language
+language.spoken_by(lambda: "eo")
+print(language.text("Overview"), language.text("Sparsity"))
+"""
+    assert in_copy(followed, "-c", code).strip() == "Superrigardo Sparsity"
 
 
 def test_the_recipe_of_a_table_makes_one(followed):

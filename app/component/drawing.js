@@ -22,7 +22,12 @@ function node(mark, animated) {
   if (mark.text !== undefined) element.textContent = mark.text;
   if (mark.tip) element.dataset.tip = mark.tip;
   if (mark.pick !== undefined) element.dataset.pick = Number(mark.pick);
+  if (mark.item !== undefined) element.dataset.item = Number(mark.item);
   if (mark.frames) animated.push([element, mark.frames]);
+  if (mark.cells) {
+    element.cells = cells(mark.cells);
+    animated.push([element, {}]);
+  }
   for (const child of mark.marks ?? []) {
     const inner = node(child, animated);
     if (inner) element.append(inner);
@@ -30,13 +35,15 @@ function node(mark, animated) {
   return element;
 }
 
-function figure(drawing, animated) {
+function figure(drawing, animated, texts) {
   const box = document.createElement("figure");
   box.style.setProperty("--basis", `${drawing.basis ?? drawing.width}px`);
   const svg = document.createElementNS(NS, "svg");
   svg.setAttribute("viewBox", `0 0 ${drawing.width} ${drawing.height}`);
   svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", drawing.alt ?? "");
+  if (drawing.alts) animated.push([svg, { "aria-label": drawing.alts }]);
+  if (drawing.lasso) svg.dataset.lasso = "";
   for (const mark of drawing.marks) {
     const element = node(mark, animated);
     if (element) svg.append(element);
@@ -47,7 +54,7 @@ function figure(drawing, animated) {
     caption.textContent = drawing.caption;
     box.append(caption);
   }
-  if (drawing.save) box.append(saver(svg, drawing.save));
+  if (drawing.save) box.append(saver(svg, drawing.save, texts.save));
   return box;
 }
 
@@ -82,12 +89,12 @@ async function picture(svg) {
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 
-function saver(svg, name) {
+function saver(svg, name, label) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "save";
-  button.textContent = "Save as PNG";
-  button.setAttribute("aria-label", `Save as PNG: ${name}`);
+  button.textContent = label;
+  button.setAttribute("aria-label", `${label}: ${name}`);
   button.onclick = async () => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await picture(svg));
@@ -100,10 +107,12 @@ function saver(svg, name) {
 
 function show(animated, index) {
   for (const [element, frames] of animated) {
+    if (element.cells) paint(element, index);
     for (const [name, values] of Object.entries(frames)) {
       const value = values[index];
       if (name === "text") element.textContent = value;
       else if (name === "tip") element.dataset.tip = value;
+      else if (name === "hue" || name === "share") element.style.setProperty(`--${name}`, Number(value));
       else if (value === null) element.setAttribute("visibility", "hidden");
       else {
         element.removeAttribute("visibility");
@@ -111,6 +120,15 @@ function show(animated, index) {
       }
     }
   }
+}
+
+function section(title, even) {
+  const grid = document.createElement("div");
+  grid.className = even ? "grid even" : "grid";
+  if (!title) return [grid];
+  const heading = document.createElement("h3");
+  heading.textContent = title;
+  return [heading, grid];
 }
 
 function facts(scrub, animated) {
@@ -128,40 +146,6 @@ function facts(scrub, animated) {
   return list;
 }
 
-function slider(root, scrub, animated, commit) {
-  const label = document.createElement("label");
-  const name = document.createElement("span");
-  const output = document.createElement("output");
-  const input = document.createElement("input");
-  name.textContent = scrub.label;
-  Object.assign(input, { type: "range", min: 0, max: scrub.names.length - 1, step: 1, value: scrub.index });
-  input.setAttribute("aria-label", scrub.label);
-  input.dataset.marked = scrub.marked ?? "";
-  const move = () => {
-    const index = Number(input.value);
-    output.textContent = scrub.names[index];
-    input.setAttribute("aria-valuetext", scrub.names[index]);
-    input.style.setProperty("--at", index / Math.max(1, scrub.names.length - 1));
-    show(animated, index);
-  };
-  input.addEventListener("input", () => { root.dataset.held = "1"; requestAnimationFrame(move); });
-  input.addEventListener("change", () => { delete root.dataset.held; commit(Number(input.value)); });
-  const row = document.createElement("div");
-  row.className = "track";
-  row.append(input);
-  if (scrub.marked !== undefined && scrub.marked !== null) {
-    const mark = document.createElement("i");
-    mark.style.setProperty("--at", scrub.marked / Math.max(1, scrub.names.length - 1));
-    mark.textContent = scrub.marked_label ?? "";
-    row.append(mark);
-  }
-  label.append(name, output);
-  const box = document.createElement("div");
-  box.className = "slider";
-  box.append(label, row);
-  return [box, move];
-}
-
 function picks(root) {
   root.onclick = (event) => {
     const picked = event.composedPath().find((element) => element.dataset?.pick);
@@ -177,9 +161,10 @@ function tips(root) {
   const hide = () => { tip.hidden = true; };
   root.onpointerleave = hide;
   root.onpointermove = (event) => {
-    const marked = event.composedPath().find((element) => element.dataset?.tip);
-    if (!marked) return hide();
-    tip.textContent = marked.dataset.tip;
+    const marked = event.composedPath().find((element) => element.dataset?.tip || element.cells);
+    const words = marked?.cells ? told(marked, event) : marked?.dataset.tip;
+    if (!words) return hide();
+    tip.textContent = words;
     tip.hidden = false;
     const frame = root.getBoundingClientRect();
     const x = Math.min(event.clientX - frame.left + 14, frame.width - tip.offsetWidth - 4);
@@ -191,7 +176,8 @@ export default function (component) {
   const { parentElement, data, setStateValue } = component;
   const root = parentElement.querySelector(".drawings");
   if (root.dataset.held) return;  // a hand is on the slider: what arrives now would pull it away
-  const focused = parentElement.activeElement?.matches?.("input") ?? false;
+  const focused = parentElement.activeElement?.dataset?.control;
+  // How screen readers speak, and which of the signs that Chinese and Japanese share a font shows.
   const animated = [];
   const tip = document.createElement("div");
   tip.className = "tip";
@@ -205,20 +191,24 @@ export default function (component) {
     const scrub = { ...data.scrub, index };
     root.dataset.stops = stops;
     root.dataset.index = index;
-    const [box, mover] = slider(root, scrub, animated, (chosen) => {
+    const [box, mover] = (data.linked ? buttons : slider)(root, scrub, animated, (chosen) => {
       root.dataset.index = chosen;
       if (!local) setStateValue("index", chosen);
     });
     move = mover;
     parts.push(box, facts(scrub, animated));
   }
-  const grid = document.createElement("div");
-  grid.className = data.even ? "grid even" : "grid";
-  for (const drawing of data.drawings) grid.append(figure(drawing, animated));
-  parts.push(grid);
+  const texts = { save: "Save as PNG", ...data.texts };  // an exported file brings none
+  for (const [place, drawing] of data.drawings.entries()) {
+    if (place === 0 || drawing.section) parts.push(...section(drawing.section, data.even));
+    parts[parts.length - 1].append(figure(drawing, animated, texts));
+  }
   root.replaceChildren(...parts);
+  if (data.linked) link(root, data.linked);
   if (move) move();
-  if (focused) root.querySelector("input")?.focus();
+  if (focused) root.querySelector(`[data-control="${CSS.escape(focused)}"]`)?.focus();
+  // The theme may have been changed since the cells were painted.
+  root.onpointerenter = () => animated.some(([element]) => element.cells) && move?.();
   tips(root);
   picks(root);
 }

@@ -7,13 +7,13 @@ let loading = null;
 let camera = null;
 try { camera = JSON.parse(sessionStorage.getItem(KEPT)); } catch { camera = null; }
 
-function plotly(source) {
+function plotly(source, missing) {
   if (window.Plotly) return Promise.resolve(window.Plotly);
   loading ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
     script.src = source;
     script.onload = () => resolve(window.Plotly);
-    script.onerror = () => { loading = null; reject(new Error("plotly.js could not be loaded from this server")); };
+    script.onerror = () => { loading = null; reject(new Error(missing)); };
     document.head.append(script);
   });
   return loading;
@@ -26,10 +26,22 @@ function themed(value, theme) {
   return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, themed(part, theme)]));
 }
 
+// Large type, which assets/theme.css switches on: every letter, what makes room for them, and the height.
+function enlarged(value, factor, name = "") {
+  if (factor === 1 || value === null || typeof value !== "object") return value;
+  if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map((part) => enlarged(part, factor));
+  return Object.fromEntries(Object.entries(value).map(([key, part]) => {
+    const letters = key === "size" && (name === "font" || name === "textfont");
+    const room = key === "height" || key === "yshift" || (name === "margin" && key !== "t");
+    return [key, (letters || room) && typeof part === "number" ? part * factor : enlarged(part, factor, key)];
+  }));
+}
+
 function themeOf(element) {
   const style = getComputedStyle(element);
   return { "@ink": style.getPropertyValue("--st-text-color").trim() || style.color,
-    "@font": style.getPropertyValue("--st-font").trim() || style.fontFamily };
+    "@font": style.getPropertyValue("--st-font").trim() || style.fontFamily,
+    "@large": Number(style.getPropertyValue("--large")) || 1 };
 }
 
 function moved(root, from, change, library) {
@@ -53,7 +65,7 @@ function panel(root, library) {
   title.className = "name";
   plot.className = "plot";
   note.className = "note";
-  plot.setAttribute("role", "img");
+  plot.setAttribute("role", "group");  // an img may hold no buttons, and this one does
   box.append(title, plot, note);
   return box;
 }
@@ -63,7 +75,7 @@ async function fill(root, box, given, theme, library) {
   title.textContent = given.title;
   note.textContent = given.note;
   plot.setAttribute("aria-label", given.alt);
-  const { data, layout } = themed(given.figure, theme);
+  const { data, layout } = enlarged(themed(given.figure, theme), theme["@large"]);
   plot.style.height = `${layout.height}px`;
   layout.width = box.clientWidth;
   if (layout.scene && camera) layout.scene.camera = structuredClone(camera);
@@ -95,7 +107,7 @@ function legend(scale) {
 }
 
 async function show(root, data) {
-  const library = await plotly(data.source);
+  const library = await plotly(data.source, data.texts.missing);
   const grid = root.querySelector(".panels");
   if (grid.dataset.kind !== data.kind) for (const old of [...grid.children]) { library.purge(old.children[1]); old.remove(); }
   grid.dataset.kind = data.kind;

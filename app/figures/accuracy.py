@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from app.drawing import Drawing, Mark, Panel, words
 from app.figures import palette
+from app.language import text
 from app.scale import Scale
 from app.wording import percent
 
@@ -24,8 +25,8 @@ def over_sequence(
     panel = Panel(
         Scale(1, max(2, tasks)),
         Scale(low, 1 + (1 - low) * 0.03),
-        "after learning task",
-        "accuracy on each task",
+        text("after learning task"),
+        text("accuracy on each task"),
         alt="",
         width=width,
         height=height,
@@ -36,7 +37,7 @@ def over_sequence(
     )
     if low < chance:
         panel.rule(y=chance, look="axis dotted")
-        panel.text(1, chance, "guessing", dx=2, dy=-5)
+        panel.text(1, chance, text("guessing"), dx=2, dy=-5)
     ends = []
     for task in range(tasks):
         steps = [(i + 1, row[task]) for i, row in enumerate(rows) if task <= i and row[task] is not None]
@@ -45,11 +46,15 @@ def over_sequence(
         tone = palette.hue(task, tasks)
         panel.line([x for x, _ in steps], [y for _, y in steps], "ordered", hue=tone)
         for x, y in steps:
-            tip = f"task {task + 1}, after task {x}: {percent(y)}"
+            tip = text("task %(task)d, after task %(after)d: %(value)s", task=task + 1, after=x, value=percent(y))
             panel.point(x, y, "ordered", shape=palette.task_shape(task), hue=tone, tip=tip, size=4.5)
-        ends.append((steps[-1][1], f"task {task + 1}", "ordered", tone))
+        ends.append((steps[-1][1], text("task %(task)d", task=task + 1), "ordered", tone))
     panel.labels(ends if tasks <= 12 else [ends[0], ends[-1]])
-    panel.alt = f"Accuracy on {tasks} tasks over the sequence; at the end {_list(end[0] for end in ends)}."
+    panel.alt = text(
+        "Accuracy on %(tasks)d tasks over the sequence; at the end %(found)s.",
+        tasks=tasks,
+        found=_list(end[0] for end in ends),
+    )
     return panel.drawing()
 
 
@@ -60,17 +65,28 @@ def matrix(
     cell, left, top = (58.0, 84.0, 44.0) if tasks <= 8 else (34.0, 84.0, 44.0)
     tall = min(cell, 40.0)
     digits = 1 if tasks <= 8 else 0
-    marks: list[Mark] = [words(left, 14, "accuracy on task →", "title"), words(0, top - 8, "after task ↓", "title")]
+    marks: list[Mark] = [
+        words(left, 14, text("accuracy on task →"), "title"),
+        words(0, top - 8, text("after task ↓"), "title"),
+    ]
     marks += [words(left + (j + 0.5) * cell, top - 8, str(j + 1), "tick", "middle") for j in range(tasks)]
     for i in range(tasks):
         y = top + i * tall
         marks.append(words(left - 12, y + tall / 2 + 4, str(i + 1), "tick", "end"))
         for j in range(tasks):
             value = rows[i][j] if i < len(rows) else None
-            marks += _cell(left + j * cell, y, cell, tall, value, low, digits, f"after task {i + 1}, on task {j + 1}")
+            where = {"after": i + 1, "task": j + 1}
+            marks += _cell(left + j * cell, y, cell, tall, value, low, digits, where)
     known = [value for row in rows for value in row if value is not None]
-    alt = f"Accuracy matrix, {len(rows)} of {tasks} rows filled in"
-    alt += f", from {percent(min(known))} to {percent(max(known))}." if known else "."
+    filled = {"rows": len(rows), "tasks": tasks}
+    alt = text("Accuracy matrix, %(rows)d of %(tasks)d rows filled in.", **filled)
+    if known:
+        alt = text(
+            "Accuracy matrix, %(rows)d of %(tasks)d rows filled in, from %(low)s to %(high)s.",
+            low=percent(min(known)),
+            high=percent(max(known)),
+            **filled,
+        )
     width = left + tasks * cell
     return {
         "width": width,
@@ -83,51 +99,19 @@ def matrix(
 
 
 def _cell(
-    x: float, y: float, wide: float, tall: float, value: float | None, low: float, digits: int, where: str
+    x: float, y: float, wide: float, tall: float, value: float | None, low: float, digits: int, where: dict[str, int]
 ) -> list[Mark]:
     box = {"x": x + 1, "y": y + 1, "width": wide - 2, "height": tall - 2, "rx": 3}
     if value is None:
         return [{"tag": "rect", "at": {**box, "class": "blank"}}]
     share = 0.06 + 0.94 * max(0.0, (value - low) / (1 - low))
-    text = f"{100 * value:.{digits}f}"
+    told = f"{100 * value:.{digits}f}"
     look = "cell on-dark" if share > 0.52 else "cell"
-    tip = f"{where}: {percent(value, 2)}"
+    tip = text("after task %(after)d, on task %(task)d: %(value)s", value=percent(value, 2), **where)
     return [
         {"tag": "rect", "at": {**box, "class": "heat"}, "share": round(share, 3), "tip": tip},
-        {**words(x + wide / 2, y + tall / 2 + 4.5, text, look, "middle"), "tip": tip},
+        {**words(x + wide / 2, y + tall / 2 + 4.5, told, look, "middle"), "tip": tip},
     ]
-
-
-def compared(
-    ends: Sequence[tuple[str, str, float | None]], *, width: float = 520, height: float = 210, chance: float = 0.5
-) -> Drawing:
-    """Average accuracy at the end, one marker a run, `(written, method, value)`."""
-    known = [value for *_, value in ends if value is not None]
-    low = max(0.0, min([*known, 0.95]) - 0.05)
-    panel = Panel(
-        Scale(low, 1),
-        Scale(0, max(1, len(ends))),
-        "average accuracy at the end",
-        "",
-        alt="",
-        width=width,
-        height=height,
-        left=180,
-        y_ticks=(),
-        x_format=lambda v: percent(v, 0),
-        top=12,
-    )
-    for row, (name, method, value) in enumerate(ends):
-        at = len(ends) - row - 0.5
-        panel.rule(y=at)
-        panel.text(low, at, name, "", dx=-10, dy=4, anchor="end")
-        if value is not None:
-            panel.point(
-                value, at, palette.look(method), shape=palette.shape(method), tip=f"{name}: {percent(value, 2)}", size=7
-            )
-            panel.text(value, at, percent(value), "", dx=-12, dy=-10, anchor="middle")
-    panel.alt = "Average accuracy: " + ", ".join(f"{name} {percent(value)}" for name, _, value in ends) + "."
-    return panel.drawing()
 
 
 def _list(values: object) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 from app.drawing import Drawing, Panel, apart, marker, words
 from app.figures import palette
 from app.frames import rows
+from app.language import marked, text
 from app.literature import Reference
 from app.scale import Scale, span
 from app.wording import number, percent, size
@@ -19,10 +20,10 @@ FORMS: dict[str, Callable[[float], str]] = {
     "sparsity": lambda value: percent(value, 0 if abs(100 * value - round(100 * value)) < 0.05 else 1),
 }
 TITLES = {
-    "flops": "FLOPs of training, counted →",
-    "published": "FLOPs of training as published tables bill them →",
-    "memory": "bytes kept between tasks: weights, masks, anchors, buffer →",
-    "sparsity": "smallest sparsity over the tasks →",
+    "flops": marked("FLOPs of training, counted →"),
+    "published": marked("FLOPs of training as published tables bill them →"),
+    "memory": marked("bytes kept between tasks: weights, masks, anchors, buffer →"),
+    "sparsity": marked("smallest sparsity over the tasks →"),
 }
 
 
@@ -40,26 +41,34 @@ def tradeoff(
     y = span(frame["y"] - spread, frame["y"] + spread, include=[r.accuracy for r in published], pad=0.09)
     y = Scale(max(0.0, y.low), min(y.high, 1.005) if y.high > 1 else y.high)
     panel = Panel(
-        x, y, TITLES[axis], "average accuracy at the end", alt="",
+        x, y, text(TITLES[axis]), text("average accuracy at the end"), alt="",
         width=width or (700 if published else 620), height=height, left=60,
         right=190 if published else 30, x_ticks=ticks, x_format=FORMS[axis], y_format=_percent_of(y),
     )  # fmt: skip
     _front(panel, frame, left_is_better=axis != "sparsity")
     for r in rows(frame):
         form = FORMS[axis]
-        tip = f"{_name(r)}: {_spread(r.y, r.y_sd)} at {form(r.x)}, n = {r.n}"
+        values = {"name": _name(r), "accuracy": _spread(r.y, r.y_sd), "cost": form(r.x), "n": r.n}
+        tip = text("%(name)s: %(accuracy)s at %(cost)s, n = %(n)d", **values)
         _bars(panel, r)
         if r.front:
             at = {"cx": panel.at_x(r.x), "cy": panel.at_y(r.y), "r": 12, "class": f"frame {palette.look(r.method)}"}
             panel.marks.append({"tag": "circle", "at": at, "tip": tip})
-            tip += "\non the Pareto front"
+            tip += "\n" + text("on the Pareto front")
         panel.point(r.x, r.y, palette.look(r.method), shape=palette.shape(r.method), tip=tip, size=6.5)
         if r.tag:
             panel.text(r.x, r.y, r.tag, f"label {palette.look(r.method)}", dx=14 if r.front else 10, dy=-6)
     _published(panel, published)
-    found = [f"{_name(r)} {percent(r.y)} at {FORMS[axis](r.x)}" for r in rows(frame)]
-    panel.alt = f"Average accuracy against {TITLES[axis].rstrip(' →')}: {'; '.join(found)}. On the Pareto front: "
-    panel.alt += f"{', '.join(frame.loc[frame['front'], 'label'])}."
+    found = [
+        text("%(name)s %(accuracy)s at %(cost)s", name=_name(r), accuracy=percent(r.y), cost=FORMS[axis](r.x))
+        for r in rows(frame)
+    ]
+    panel.alt = text(
+        "Average accuracy against %(cost)s: %(found)s. On the Pareto front: %(front)s.",
+        cost=text(TITLES[axis]).rstrip(" →"),
+        found="; ".join(found),
+        front=", ".join(frame.loc[frame["front"], "label"]),
+    )
     return panel.drawing()
 
 
@@ -91,7 +100,7 @@ def _published(panel: Panel, published: Sequence[Reference]) -> None:
     if not published:
         return
     edge = panel.width - panel.right + 22
-    panel.marks.append(words(edge - 8, 14, "published, dense", "title"))
+    panel.marks.append(words(edge - 8, 14, text("published, dense"), "title"))
     placed = sorted(published, key=lambda r: -r.accuracy)
     heights = [panel.at_y(r.accuracy) or 0.0 for r in placed]
     before, aside = -math.inf, False
@@ -115,29 +124,32 @@ def legend(frame: pd.DataFrame) -> Drawing:
         marks.append({"tag": "path", "at": {"d": f"M4 {y} L46 {y}", "class": f"line {look} {palette.dash(r.method)}"}})
         marks.append(marker(25, y, look, palette.shape(r.method), 5.5))
         marks.append(words(58, y + 4.5, name))
-    alt = f"Key: {', '.join(names)}."
+    alt = text("Key: %(names)s.", names=", ".join(names))
     return {"width": width, "height": line * len(names) + 4, "alt": alt, "basis": width, "caption": "", "marks": marks}
 
 
 def so_far(frame: pd.DataFrame, tasks: int) -> Drawing:
     """Average accuracy over the tasks learned so far, a line a group, a band of ± sd."""
-    panel = _over_tasks(frame, tasks, "average accuracy, tasks so far", "after learning task")
+    panel = _over_tasks(frame, tasks, text("average accuracy, tasks so far"), text("after learning task"))
     _lines(panel, frame, "after")
     last = frame[frame["after"] == tasks - 1]
     ends = ", ".join(f"{_name(r)} {percent(r.value)}" for r in rows(last))
-    panel.alt = f"Average accuracy over the tasks learned so far; after the last: {ends or 'not known'}."
+    panel.alt = text(
+        "Average accuracy over the tasks learned so far; after the last: %(ends)s.", ends=ends or text("not known")
+    )
     return panel.drawing()
 
 
 def at_the_end(frame: pd.DataFrame, tasks: int) -> Drawing:
     """Accuracy on each task after the last one was learned."""
     end = frame[frame["after"] == tasks - 1]
-    panel = _over_tasks(end, tasks, "accuracy at the end", "on task")
+    panel = _over_tasks(end, tasks, text("accuracy at the end"), text("on task"))
     _lines(panel, end, "on")
-    panel.alt = "Accuracy on each task at the end: " + "; ".join(
+    found = "; ".join(
         f"{part['label'].iloc[0]} {', '.join(percent(v) for v in part['value'])}"
         for _, part in end.groupby(["label", "tag"], sort=False)
     )
+    panel.alt = text("Accuracy on each task at the end: %(found)s", found=found)
     return panel.drawing()
 
 
@@ -146,11 +158,16 @@ def each_task(frame: pd.DataFrame, tasks: int) -> list[Drawing]:
     made = []
     for task in range(tasks):
         of_task = frame[frame["on"] == task]
-        panel = _over_tasks(frame, tasks, f"task {task + 1}", "after task" if task == 0 else "", width=330, height=205)
+        title, below = text("task %(task)d", task=task + 1), text("after task") if task == 0 else ""
+        panel = _over_tasks(frame, tasks, title, below, width=330, height=205)
         _lines(panel, of_task, "after", size=4.2)
         last = of_task.groupby(["label", "tag"], sort=False).tail(1)
         said = ", ".join(f"{_name(r)} {percent(r.value)}" for r in rows(last))
-        panel.alt = f"Accuracy on task {task + 1} over the sequence; last known: {said or 'nothing yet'}."
+        panel.alt = text(
+            "Accuracy on task %(task)d over the sequence; last known: %(found)s.",
+            task=task + 1,
+            found=said or text("nothing yet"),
+        )
         made.append(panel.drawing())
     return made
 
@@ -186,7 +203,12 @@ def _line(panel: Panel, part: pd.DataFrame, along: str, size: float) -> None:
         panel.area(known[along] + 1, known["value"] - known["sd"], known["value"] + known["sd"], look)
     panel.line(xs, part["value"], f"{look} {palette.dash(method)}")
     for r in rows(part):
-        tip = f"{_name(r)}, {'on' if along == 'on' else 'after'} task {getattr(r, along) + 1}: {_spread(r.value, r.sd)}"
+        values = {"name": _name(r), "task": getattr(r, along) + 1, "accuracy": _spread(r.value, r.sd)}
+        tip = (
+            text("%(name)s, on task %(task)d: %(accuracy)s", **values)
+            if along == "on"
+            else text("%(name)s, after task %(task)d: %(accuracy)s", **values)
+        )
         panel.point(getattr(r, along) + 1, r.value, look, shape=palette.shape(method), tip=tip, size=size)
 
 

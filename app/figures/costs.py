@@ -5,13 +5,14 @@ from typing import Any
 
 from app.bills import PLACES, Bar
 from app.drawing import Drawing, Panel
+from app.language import marked, text
 from app.scale import Scale
 from app.wording import number, percent, size
 
 FLOPS = {
-    "train_flops": ("this run's training", "pruned"),
-    "train_flops_dense_sgd": ("the same steps by dense SGD", "dense"),
-    "train_flops_published_rule": ("as published tables count it", "dense hatched"),
+    "train_flops": (marked("this run's training"), "pruned"),
+    "train_flops_dense_sgd": (marked("the same steps by dense SGD"), "dense"),
+    "train_flops_published_rule": (marked("as published tables count it"), "dense hatched"),
 }
 LOOKS = {
     "weights": "pruned",
@@ -26,14 +27,15 @@ SMALL = {"width": 340, "left": 80, "right": 118}
 
 def flops(cost: Mapping[str, Any]) -> Drawing:
     """Counted FLOPs."""
-    entries = [(name, look, cost.get(key)) for key, (name, look) in FLOPS.items()]
-    return _bars(entries, "FLOPs, counted", "multiply-adds × 2", number)
+    entries = [(text(name), look, cost.get(key)) for key, (name, look) in FLOPS.items()]
+    return _bars(entries, text("FLOPs, counted"), text("multiply-adds × 2"), number)
 
 
 def state(cost: Mapping[str, Any]) -> Drawing:
     """Bytes by what they are for; what is needed only while training is hatched."""
     kept = cost.get("state_bytes") or {}
-    return _bars([(name, LOOKS[key], kept.get(key)) for key, name in PLACES.items()], "bytes", "bytes", size)
+    entries = [(text(name), LOOKS[key], kept.get(key)) for key, name in PLACES.items()]
+    return _bars(entries, text("bytes"), text("bytes"), size)
 
 
 def bars(
@@ -52,10 +54,13 @@ def bars(
         share = f" ({percent(value / against, 0 if value >= 0.1 * against else 1)})" if against else ""
         return form(value) + share
 
+    not_run = [text("computed, not run")]
     entries = [(bar.name, "dense hatched" if bar.computed else "pruned", bar.value) for bar in found]
-    tips = [f"\n{bar.tip}" + ("\ncomputed, not run" if bar.computed else "") if bar.tip else "" for bar in found]
+    tips = ["\n".join(["", bar.tip, *not_run * bar.computed]) if bar.tip else "" for bar in found]
     drawing = _bars(entries, title, unit, told, tips, **(SMALL if small else {"right": 150}))
-    return {**drawing, "alt": f"{drawing['alt']} In brackets: share of {against_name}."} if against else drawing
+    if not against:
+        return drawing
+    return {**drawing, "alt": text("%(alt)s In brackets: share of %(whole)s.", alt=drawing["alt"], whole=against_name)}
 
 
 def _bars(

@@ -5,17 +5,23 @@ from typing import Any
 
 import pandas as pd
 
-from app.drawing import Drawing, Panel
+from app.drawing import Drawing, Panel, wide
 from app.frames import rows
+from app.language import marked, text
 from app.scale import Scale, span
 from app.wording import number
 
 WHERE = {  # which point and which Hessian -> (as it is written, look, shape)
-    "dense": ("dense", "dense", "circle"),
-    "pruned": ("pruned", "warm", "square"),
-    "survivors": ("pruned, survivors only", "pruned", "diamond"),
+    "dense": (marked("dense"), "dense", "circle"),
+    "pruned": (marked("pruned"), "warm", "square"),
+    "survivors": (marked("pruned, survivors only"), "pruned", "diamond"),
 }
-MEASURES = {"lambda_max": "λₘₐₓ", "relative_sharpness": "λₘₐₓ · |θ|²"}
+MEASURES = {"lambda_max": "λₘₐₓ", "relative_sharpness": "λₘₐₓ · |θ|²"}  # signs, the same in every language
+
+
+def where_written(where: str) -> str:
+    """The point and the Hessian `where` stands for, as the reader knows them."""
+    return text(WHERE[where][0])
 
 
 def tops(
@@ -33,7 +39,7 @@ def tops(
     panel = Panel(
         Scale(0.6, tasks + 0.4),
         y,
-        "after task",
+        text("after task"),
         f"{MEASURES[measure]}: {title}",
         alt="",
         width=width,
@@ -44,7 +50,8 @@ def tops(
         x_format=lambda v: f"{v:.0f}",
     )
     said = []
-    for where, (written, look, shape) in WHERE.items():
+    for where, (_, look, shape) in WHERE.items():
+        written = where_written(where)
         part = (
             frame[(frame["where"] == where) & (frame["engine"] == "lanczos")].sort_values("task")
             if len(frame)
@@ -55,12 +62,13 @@ def tops(
         values = part[measure].to_numpy(dtype=float)
         panel.line(part["task"].to_numpy() + 1, values, f"{look} thin faint")
         for row, value in zip(rows(part), values):
-            tip = f"{written}, task {row.task + 1}\n{MEASURES[measure]} = {number(value)}\n" + eigenvalue_text(
-                row.eigenvalues
-            )
+            head = text("%(point)s, task %(task)d", point=written, task=row.task + 1)
+            tip = f"{head}\n{MEASURES[measure]} = {number(value)}\n{eigenvalue_text(row.eigenvalues)}"
             panel.point(row.task + 1, value, known(look, row.converged), shape=shape, tip=tip + lest(row), size=6)
         said.append(f"{written} " + ", ".join(number(v) for v in values))
-    panel.alt = f"{MEASURES[measure]} of {title} per task: " + "; ".join(said) + "."
+    panel.alt = text(
+        "%(measure)s of %(title)s per task: %(found)s.", measure=MEASURES[measure], title=title, found="; ".join(said)
+    )
     return panel.drawing()
 
 
@@ -71,7 +79,7 @@ def legend(width: float = 500) -> Drawing:
         Scale(0, 1),
         "",
         "",
-        alt="Circle: dense; square: pruned; diamond: pruned, survivors only.",
+        alt=text("Circle: dense; square: pruned; diamond: pruned, survivors only."),
         width=width,
         height=26,
         x_ticks=(),
@@ -82,10 +90,11 @@ def legend(width: float = 500) -> Drawing:
         bottom=0,
     )
     at = 0.0
-    for written, look, shape in WHERE.values():
+    for where, (_, look, shape) in WHERE.items():
+        written = where_written(where)
         panel.point(at, 0.5, look, shape=shape, size=6)
         panel.text(at, 0.5, written, f"label {look}", dx=13, dy=4)
-        at += (30 + 7.2 * len(written)) / width
+        at += (30 + wide(written)) / width
     marks = [mark for mark in panel.marks if mark["tag"] != "line"]
     return {**panel.drawing(), "marks": marks}
 
@@ -105,8 +114,8 @@ def known(look: str, converged: bool) -> str:
 
 def lest(row: Any) -> str:
     """How well a measurement is known, in a tip."""
-    words = f"\n{row.products} products, residual {number(row.residual)}"
-    return words if row.converged else f"{words}\ndid not converge: a hollow mark"
+    said = text("%(products)d products, residual %(residual)s", products=row.products, residual=number(row.residual))
+    return "\n".join(["", said, *([] if row.converged else [text("did not converge: a hollow mark")])])
 
 
 def four(
@@ -123,7 +132,7 @@ def four(
         shared_scale([part for _, part in parts], measure),
         Scale(0, 1),
         "",
-        f"{MEASURES[measure]} after task {task + 1}",
+        text("%(measure)s after task %(task)d", measure=MEASURES[measure], task=task + 1),
         alt="",
         width=width,
         height=places * step + head + 48,
@@ -147,18 +156,23 @@ def four(
             found = part[part["where"].isin((point, "survivors") if point == "pruned" else (point,))]
             if found.empty:
                 continue
-            panel.text(panel.x.low, height(), point, "tick", dx=-10, dy=4, anchor="end")
+            panel.text(panel.x.low, height(), where_written(point), "tick", dx=-10, dy=4, anchor="end")
             panel.rule(y=height())
             panel.line(found[measure].to_numpy(dtype=float), [height()] * len(found), "dense thin")
             for one in rows(found):
-                written, look, shape = WHERE[one.where]
+                written, (_, look, shape) = where_written(one.where), WHERE[one.where]
                 value = float(getattr(one, measure))
                 tip = f"{name}, {written}\n{MEASURES[measure]} = {number(value)}{lest(one)}"
                 panel.point(value, height(), known(look, one.converged), shape=shape, size=7, tip=tip)
                 said.append(f"{name} {written} {number(value)}")
                 settled &= bool(one.converged)
             row += 1
-    panel.alt = f"{MEASURES[measure]} after task {task + 1}: {'; '.join(said)}."
+    panel.alt = text(
+        "%(measure)s after task %(task)d: %(found)s.",
+        measure=MEASURES[measure],
+        task=task + 1,
+        found="; ".join(said),
+    )
     return panel.drawing(), settled
 
 
@@ -168,7 +182,7 @@ def _at_task(frame: pd.DataFrame, task: int) -> pd.DataFrame:
 
 def eigenvalue_text(values: Sequence[float]) -> str:
     """The measured eigenvalues, largest first."""
-    return "top eigenvalues " + ", ".join(number(v) for v in values)
+    return text("top eigenvalues %(values)s", values=", ".join(number(v) for v in values))
 
 
 def spectrum(frame: pd.DataFrame, task: int, *, width: float = 500, height: float = 230) -> Drawing:
@@ -178,16 +192,16 @@ def spectrum(frame: pd.DataFrame, task: int, *, width: float = 500, height: floa
     panel = Panel(
         span(values, include=(0.0,)),
         Scale(0, 3),
-        "eigenvalue",
-        f"the largest eigenvalues, task {task + 1}",
+        text("eigenvalue"),
+        text("the largest eigenvalues, task %(task)d", task=task + 1),
         alt="",
         width=width,
         height=height,
         left=150,
         y_ticks=(),
     )
-    for row, (where, (written, look, shape)) in enumerate(WHERE.items()):
-        at = 2.5 - row
+    for row, (where, (_, look, shape)) in enumerate(WHERE.items()):
+        at, written = 2.5 - row, where_written(where)
         panel.rule(y=at)
         panel.text(panel.x.low, at, written, f"label {look}", dx=-12, dy=4, anchor="end")
         for entry in rows(part[part["where"] == where]) if len(part) else ():
@@ -200,9 +214,6 @@ def spectrum(frame: pd.DataFrame, task: int, *, width: float = 500, height: floa
                     size=6 if rank == 0 else 4,
                     tip=f"{written}: λ{rank + 1} = {number(value)}{lest(entry)}",
                 )
-    panel.alt = (
-        f"Top eigenvalues of task {task + 1}: "
-        + "; ".join(f"{WHERE[e.where][0]} {', '.join(number(v) for v in e.eigenvalues)}" for e in rows(part))
-        + "."
-    )
+    found = "; ".join(f"{where_written(e.where)} {', '.join(number(v) for v in e.eigenvalues)}" for e in rows(part))
+    panel.alt = text("Top eigenvalues of task %(task)d: %(found)s.", task=task + 1, found=found)
     return panel.drawing()

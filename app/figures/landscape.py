@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from app.figures.planes import VIRIDIS, Plane, axis_title, coloured, extent, short, ticks
+from app.figures.planes import VIRIDIS, WORDS, Plane, axis_title, coloured, extent, short, ticks
+from app.language import marked, text
 
 LINES = 14  # contour lines between the ends of the colour scale
 PALE = "rgba(255,255,255,.45)"
@@ -13,7 +14,7 @@ DARK = "#15181c"
 SHADE = "rgba(21,24,28,.7)"
 GRID = "#9a9da3"  # opaque: what is clear turns white in WebGL; reads on both grounds
 INK, FONT = "@ink", "@font"  # whoever shows the figure puts the theme's own in their place
-TITLES = {"loss": "loss, nats", "accuracy": "accuracy"}
+TITLES = {"loss": marked("loss, nats"), "accuracy": marked("accuracy")}
 
 Figure = dict[str, Any]  # {"data": [...], "layout": {...}}, as JSON can hold it
 
@@ -113,7 +114,7 @@ def surface(
     }
     top = {
         **axis,
-        "title": {"text": TITLES[quantity]},
+        "title": {"text": text(TITLES[quantity])},
         "range": [low, high + 0.12 * room],
         **_few(ticks(locked, quantity)),
     }
@@ -137,11 +138,11 @@ def key(locked: tuple[float, float], quantity: str) -> dict[str, Any]:
     low, high = locked if quantity == "accuracy" else tuple(float(np.log10(v)) for v in locked)
     marks = ticks(locked, quantity)
     places = [
-        {"at": (value - low) / (high - low), "text": text}
-        for value, text in zip(marks["tickvals"], marks["ticktext"])
+        {"at": (value - low) / (high - low), "text": written}
+        for value, written in zip(marks["tickvals"], marks["ticktext"])
         if high > low
     ]
-    return {"title": TITLES[quantity], "colours": list(VIRIDIS), "ticks": places}
+    return {"title": text(TITLES[quantity]), "colours": list(VIRIDIS), "ticks": places}
 
 
 def themed(figure: Figure, ink: str, font: str) -> Figure:
@@ -219,15 +220,15 @@ def _told(plane: Plane, quantity: str) -> list[list[str]]:
     shown = plane.accuracy if quantity == "accuracy" and plane.accuracy is not None else plane.loss
     known = np.ones(plane.loss.shape, dtype=bool) if plane.evaluated is None else plane.evaluated
     return [
-        [f"{value:.4g}{'' if sure else ' (interpolated)'}" for value, sure in zip(*pair)]
+        [f"{value:.4g}" if sure else text("%(value).4g (interpolated)", value=value) for value, sure in zip(*pair)]
         for pair in zip(shown.tolist(), known.tolist())
     ]
 
 
 def _hover(quantity: str) -> str:
-    return f"x %{{x:.3g}}, y %{{y:.3g}}<br>{quantity} %{{customdata}}<extra></extra>"
+    return f"x %{{x:.3g}}, y %{{y:.3g}}<br>{text(WORDS[quantity])} %{{customdata}}<extra></extra>"
 
 
 def _colour_bar(locked: tuple[float, float], quantity: str) -> dict[str, Any]:
-    title = {"text": TITLES[quantity], "side": "right"}
+    title = {"text": text(TITLES[quantity]), "side": "right"}
     return {"title": title, "thickness": 12, "outlinewidth": 0, **ticks(locked, quantity)}

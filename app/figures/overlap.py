@@ -4,16 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.drawing import Drawing, Panel
+from app.drawing import Drawing, Panel, wide
 from app.figures.curvature import known
+from app.language import marked, text
 from app.scale import Scale
 from app.spectra import Overlap
 from app.wording import number
 
 LOOKS = {  # what -> (as it is written, look, shape)
-    "norm_share": ("of |d|²", "pruned", "circle"),
-    "curvature_share": ("of d'Hd", "warm", "diamond"),
-    "random_share": ("of a random direction", "dense", "cross"),
+    "norm_share": (marked("of |d|²"), "pruned", "circle"),
+    "curvature_share": (marked("of d'Hd"), "warm", "diamond"),
+    "random_share": (marked("of a random direction"), "dense", "cross"),
 }
 STEP = 44
 
@@ -33,7 +34,7 @@ def shares(found: Overlap, run: str, x: Scale, *, width: float = 500) -> Drawing
     panel = Panel(
         x,
         Scale(0, rows),
-        f"share in the top {k} (log)",
+        text("share in the top %(k)d (log)", k=k),
         run,
         alt="",
         width=width,
@@ -46,39 +47,46 @@ def shares(found: Overlap, run: str, x: Scale, *, width: float = 500) -> Drawing
     said = []
     for row, layer in enumerate(found.layers):
         at = rows - row - 0.78
-        name = "all weights" if layer == "all" else layer.removesuffix(".weight")
+        name = text("all weights") if layer == "all" else layer.removesuffix(".weight")
         panel.rule(y=at)
         panel.text(x.low, at, name, "title" if layer == "all" else "tick", dy=-13)
         shown = []
         settled = bool(found.converged[row])
-        for key, (written, look, shape) in LOOKS.items():
+        for key, (label, look, shape) in LOOKS.items():
+            written = text(label)
             cumulative = [float(v) for v in getattr(found, key)[row]]
             told = ", ".join(f"{number(v)}" for v in cumulative)
             if not np.isfinite(cumulative[-1]):
-                shown.append(f"{written}: d'Hd is not above zero, so it has no shares")
+                shown.append(text("%(of)s: d'Hd is not above zero, so it has no shares", of=written))
                 continue
-            tip = f"{name}, {int(found.entries[row])} entries\nshare {written} in the top 1 to {k}: {told}"
-            tip += "" if settled else "\nthe eigenvectors did not converge: hollow marks"
+            tip = [
+                text("%(layer)s, %(entries)d entries", layer=name, entries=int(found.entries[row])),
+                text("share %(of)s in the top 1 to %(k)d: %(shares)s", of=written, k=k, shares=told),
+                *([] if settled else [text("the eigenvectors did not converge: hollow marks")]),
+            ]
             value = min(cumulative[-1], 1.0)
-            panel.point(max(value, x.low), at, known(look, settled), shape=shape, size=6, tip=tip)
-            shown.append(f"{number(value)} {written}")
+            panel.point(max(value, x.low), at, known(look, settled), shape=shape, size=6, tip="\n".join(tip))
+            shown.append(text("%(value)s %(of)s", value=number(value), of=written))
         said.append(f"{name} {', '.join(shown)}")
-    panel.alt = f"Shares of the cut in the top {k} eigenvectors, {run}: {'; '.join(said)}."
+    panel.alt = text(
+        "Shares of the cut in the top %(k)d eigenvectors, %(run)s: %(found)s.", k=k, run=run, found="; ".join(said)
+    )
     panel.caption = f"|d| = {number(float(found.norm[0]))}, ½ d'Hd = {number(float(found.curvature[0]) / 2)} nats"
     if not found.converged.all():
-        panel.caption += ". Hollow: eigenvectors that did not converge."
+        panel.caption = text("%(norms)s. Hollow: eigenvectors that did not converge.", norms=panel.caption)
     return panel.drawing()
 
 
 def legend(width: float = 500) -> Drawing:
     """The key to the marks, drawn once for all runs."""
-    alt = "Circle: share of |d|²; diamond: of d'Hd; cross: of a random direction."
+    alt = text("Circle: share of |d|²; diamond: of d'Hd; cross: of a random direction.")
     panel = Panel(Scale(0, 1), Scale(0, 1), "", "", alt)
     panel.width, panel.height, panel.left, panel.right, panel.top, panel.bottom = width, 26, 6, 0, 0, 0
     panel.x_ticks = panel.y_ticks = ()
     at = 0.0
-    for written, look, shape in LOOKS.values():
+    for label, look, shape in LOOKS.values():
+        written = text(label)
         panel.point(at, 0.5, look, shape=shape, size=6)
-        panel.text(at, 0.5, f"share {written}", f"label {look}", dx=13, dy=4)
-        at += (66 + 7.8 * len(written)) / width
+        panel.text(at, 0.5, text("share %(of)s", of=written), f"label {look}", dx=13, dy=4)
+        at += (66 + wide(written, 7.8)) / width
     return {**panel.drawing(), "marks": [mark for mark in panel.marks if mark["tag"] != "line"]}

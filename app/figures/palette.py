@@ -1,6 +1,8 @@
 """One look a method, everywhere: colour, shape and dash together, so that no meaning rests on colour alone."""
 
+from app.language import text
 from esacl import printing
+from esacl.defaults import SPARSE_METHODS
 
 METHODS = {  # name -> (colour class, shape, dash)
     "esacl": ("esacl", "circle", ""),
@@ -34,7 +36,10 @@ def dash(method: str) -> str:
 
 def written(method: str, sparsity: float = 0.0, saliency: str = "") -> str:
     """A method as the reader knows it, with its pruning."""
-    return printing.method(method, sparsity, saliency)
+    name = printing.METHODS[method]
+    if method in SPARSE_METHODS or sparsity == 0:
+        return name
+    return text("%(method)s + %(kind)s pruning", method=name, kind=saliency or text("one-shot"))
 
 
 def hue(task: int, tasks: int) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from app.drawing import Drawing, png, words
+from app.language import marked, text
 from app.wording import number, percent
 from esacl.errors import RunUnreadable
 
@@ -23,10 +24,12 @@ VIRIDIS = ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#3
 
 _DIRECTION = r"pruning|eigen[1-9]|random[1-9]|task"
 _ARRAY = re.compile(rf"plane-t(\d+)-(dense|pruned)-({_DIRECTION})-({_DIRECTION})(?:-[\w-]+)?")
+WORDS = {"loss": marked("loss"), "accuracy": marked("accuracy")}  # quantities within a sentence
+AT = {"dense": marked("dense"), "pruned": marked("pruned")}
 _STATISTICS = {
-    "kept": "BatchNorm statistics: the network's own",
-    "moved": "BatchNorm statistics: moved along with the weights",
-    "recomputed": "BatchNorm statistics: computed anew at each cell",
+    "kept": marked("BatchNorm statistics: the network's own"),
+    "moved": marked("BatchNorm statistics: moved along with the weights"),
+    "recomputed": marked("BatchNorm statistics: computed anew at each cell"),
 }
 
 Slice = tuple[str, str, str]  # at, x, y
@@ -34,24 +37,34 @@ Slice = tuple[str, str, str]  # at, x, y
 
 def written(direction: str) -> str:
     """A direction as the reader chooses it."""
-    for start, text in (("eigen", "eigenvector"), ("random", "random direction")):
-        if direction.startswith(start):
-            return f"{text} {direction.removeprefix(start)}"
-    return {"pruning": "pruning displacement", "task": "next task's network"}[direction]
+    if direction.startswith("eigen"):
+        return text("eigenvector %(place)s", place=direction.removeprefix("eigen"))
+    if direction.startswith("random"):
+        return text("random direction %(place)s", place=direction.removeprefix("random"))
+    return {"pruning": text("pruning displacement"), "task": text("next task's network")}[direction]
+
+
+def point_written(at: str) -> str:
+    """A point as the reader chooses it."""
+    return text(AT[at])
 
 
 def short(direction: str) -> str:
     """A direction in a word or two, where an axis has no room for more."""
-    return {"pruning": "pruning", "task": "next task"}.get(direction) or written(direction).replace(" direction", "")
+    if direction.startswith("random"):
+        return text("random %(place)s", place=direction.removeprefix("random"))
+    return {"pruning": text("pruning"), "task": text("next task")}.get(direction) or written(direction)
 
 
 def axis_title(direction: str) -> str:
     """A direction with the unit of its axis."""
     if direction == "pruning":
-        return "pruning displacement: 0 dense, 1 pruned"
+        return text("pruning displacement: 0 dense, 1 pruned")
     if direction == "task":
-        return "towards the next task: 1 = its network"
-    return f"{written(direction)}, {'weight units' if direction.startswith('eigen') else 'filter-normalised'}"
+        return text("towards the next task: 1 = its network")
+    if direction.startswith("eigen"):
+        return text("%(direction)s, weight units", direction=written(direction))
+    return text("%(direction)s, filter-normalised", direction=written(direction))
 
 
 @dataclass(frozen=True)
@@ -80,9 +93,9 @@ class Plane:
     def points(self) -> list[tuple[str, str, float, float]]:
         """The marked points: name, marker, x, y."""
         shape = "circle" if self.at == "dense" else "diamond"
-        found = [(self.at, shape, 0.0, 0.0)]
+        found = [(point_written(self.at), shape, 0.0, 0.0)]
         for place, direction in enumerate((self.x_name, self.y_name)):
-            ends = {"pruning": ("pruned", "diamond"), "task": ("next task", "square")}
+            ends = {"pruning": (text("pruned"), "diamond"), "task": (text("next task"), "square")}
             # Inside the mask the way to the next task is cut: it does not lead to that solution.
             if direction in ends and self.at == "dense":
                 found.append((*ends[direction], float(place == 0), float(place == 1)))
@@ -92,8 +105,8 @@ class Plane:
     def title(self) -> str:
         """Where the slice lies."""
         if "pruning" in (self.x_name, self.y_name):
-            return "through the dense and the pruned point"
-        return f"around the {self.at} point"
+            return text("through the dense and the pruned point")
+        return text("around the %(point)s point", point=point_written(self.at))
 
     @property
     def holes(self) -> int:
@@ -115,26 +128,38 @@ class Plane:
 
 def facts(plane: Plane, quantity: str = "loss") -> str:
     """How the numbers of a slice were come by."""
-    size = f"{len(plane.x)} × {len(plane.y)} cells"
-    if plane.computed == plane.loss.size:
-        said = [f"{size}, each computed"]
-    else:
-        share = percent(plane.computed / plane.loss.size, 0)
-        known = f"off by at most {number(plane.error)} nats (estimated)"
-        said = [
-            f"{size}: {share} computed, the others interpolated, {known}"
-            if quantity == "loss"
-            else f"{size}: {share} computed, the others interpolated linearly, without an estimate of the error"
-        ]
-    if plane.holes:
-        said.append(f"{plane.holes} hole{'s' * (plane.holes > 1)} without a finite loss, left blank")
+    said = [_cells(plane, quantity)]
+    if plane.holes == 1:
+        said.append(text("1 hole without a finite loss, left blank"))
+    elif plane.holes:
+        said.append(text("%(holes)d holes without a finite loss, left blank", holes=plane.holes))
     if not plane.converged:
-        said.append("an eigenvector did not converge")
+        said.append(text("an eigenvector did not converge"))
     if plane.statistics in _STATISTICS:
-        said.append(_STATISTICS[plane.statistics])
+        said.append(text(_STATISTICS[plane.statistics]))
     if plane.examples:
-        said.append(f"{plane.examples:,} instances".replace(",", " "))
+        said.append(text("%(examples)s instances", examples=f"{plane.examples:,}".replace(",", " ")))
     return " · ".join(said)
+
+
+def _cells(plane: Plane, quantity: str) -> str:
+    size = {"x": len(plane.x), "y": len(plane.y)}
+    if plane.computed == plane.loss.size:
+        return text("%(x)d × %(y)d cells, each computed", **size)
+    share = percent(plane.computed / plane.loss.size, 0)
+    if quantity == "loss":
+        return text(
+            "%(x)d × %(y)d cells: %(share)s computed, the others interpolated, off by at most %(error)s nats "
+            "(estimated)",
+            share=share,
+            error=number(plane.error),
+            **size,
+        )
+    return text(
+        "%(x)d × %(y)d cells: %(share)s computed, the others interpolated linearly, without an estimate of the error",
+        share=share,
+        **size,
+    )
 
 
 def planes(arrays: Mapping[str, np.ndarray]) -> dict[str, Plane]:
@@ -248,20 +273,27 @@ def ticks(locked: tuple[float, float], quantity: str = "loss") -> dict[str, Any]
     return {"tickvals": [float(np.log10(v)) for v in inside], "ticktext": [f"{v:g}" for v in inside]}
 
 
-def picture(plane: Plane, *, width: float = 320, height: float = 210) -> Drawing:
-    """A small plane: colours only, with the marked points."""
-    values, low, high = coloured(plane, limits([plane]))
-    share = np.nan_to_num((values - low) / max(high - low, 1e-9), nan=1.0)
+def picture(
+    plane: Plane, *, width: float = 320, height: float = 210, locked: tuple[float, float] | None = None
+) -> Drawing:
+    """A small plane: colours only, with the marked points; `locked`: the scale it shares with others."""
     at = {"x": 0, "y": 0, "width": width, "height": height, "preserveAspectRatio": "none"}
-    marks: list[dict[str, Any]] = [{"tag": "image", "at": {**at, "href": png(_colours(np.clip(share, 0, 1))[::-1])}}]
+    marks: list[dict[str, Any]] = [{"tag": "image", "at": {**at, "href": pixels(plane, locked)}}]
     for name, _, x, y in plane.points:
         px = round(float((x - plane.x[0]) / (plane.x[-1] - plane.x[0]) * width), 1)
         py = round(float(height - (y - plane.y[0]) / (plane.y[-1] - plane.y[0]) * height), 1)
         marks.append({"tag": "circle", "at": {"cx": px, "cy": py, "r": 5, "fill": "#fff"}})
         marks.append(words(px + 9, py + 4, name, "on-picture"))
-    lowest = number(float(np.nanmin(plane.loss))) if plane.holes < plane.loss.size else "not finite"
-    alt = f"The loss in the plane {plane.title}; the lowest value is {lowest}."
+    lowest = number(float(np.nanmin(plane.loss))) if plane.holes < plane.loss.size else text("not finite")
+    alt = text("The loss in the plane %(where)s; the lowest value is %(lowest)s.", where=plane.title, lowest=lowest)
     return {"width": width, "height": height, "alt": alt, "caption": "", "marks": marks}
+
+
+def pixels(plane: Plane, locked: tuple[float, float] | None = None) -> str:
+    """A plane as a picture of one pixel a cell, the first row of y at the foot; `locked`: a scale that others share."""
+    values, low, high = coloured(plane, locked or limits([plane]))
+    share = np.nan_to_num((values - low) / max(high - low, 1e-9), nan=1.0)
+    return png(_colours(np.clip(share, 0, 1))[::-1])
 
 
 def _colours(share: np.ndarray) -> np.ndarray:

@@ -6,21 +6,23 @@ import numpy as np
 
 from app.drawing import Drawing, Panel
 from app.figures.planes import Plane
+from app.language import marked, text
 from app.scale import Scale, span
 from app.wording import number
 
 STARTS = {  # name in the array -> (as it is written, look, shape, dash)
-    "random_dense": ("from dense", "dense", "circle", "dash"),
-    "random_pruned": ("from pruned", "pruned", "diamond", ""),
+    "random_dense": (marked("from dense"), "dense", "circle", "dash"),
+    "random_pruned": (marked("from pruned"), "pruned", "diamond", ""),
 }
-QUANTITIES = {"loss": "loss, nats", "accuracy": "accuracy"}
+QUANTITIES = {"loss": marked("loss, nats"), "accuracy": marked("accuracy")}
+CHOICES = {"loss": marked("Loss"), "accuracy": marked("Accuracy")}
 
 
 def quantities(arrays: Mapping[str, np.ndarray], planes: Iterable[Plane] = ()) -> dict[str, str]:
-    """Which quantities the slices and planes hold: `{name: as it is written}`."""
+    """Which quantities the slices and planes hold: `{name: as it is written, marked}`."""
     found = {name for name in QUANTITIES if any(key.endswith(f"/{name}") and "plane" not in key for key in arrays)}
     found |= {name for name in QUANTITIES if any(getattr(plane, name) is not None for plane in planes)}
-    return {name: name.capitalize() for name in QUANTITIES if name in found} or {"loss": "Loss"}
+    return {name: CHOICES[name] for name in CHOICES if name in found} or {"loss": CHOICES["loss"]}
 
 
 def along_pruning(
@@ -33,21 +35,28 @@ def along_pruning(
     panel = Panel(
         span(x, pad=0.0),
         _scale(quantity, values),
-        "pruning displacement",
-        f"{QUANTITIES[quantity]}, along the cut",
+        text("pruning displacement"),
+        text("%(quantity)s, along the cut", quantity=text(QUANTITIES[quantity])),
         alt="",
         width=width,
         height=height,
     )
     panel.line(x, values, "esacl")
     said = []
-    for name, at, look, shape in (("dense", 0.0, "dense", "circle"), ("pruned", 1.0, "pruned", "diamond")):
+    for name, at, look, shape in (
+        (text("dense"), 0.0, "dense", "circle"),
+        (text("pruned"), 1.0, "pruned", "diamond"),
+    ):
         value = float(np.interp(at, x, values))
         panel.rule(x=at, look="rule")
         panel.point(at, value, look, shape=shape, size=7, tip=f"{name}: {number(value)}")
         panel.text(at, value, name, f"label {look}", dx=10, dy=-10)
         said.append(f"{name} {number(value)}")
-    panel.alt = f"{QUANTITIES[quantity]} along the pruning displacement: {', '.join(said)}."
+    panel.alt = text(
+        "%(quantity)s along the pruning displacement: %(found)s.",
+        quantity=text(QUANTITIES[quantity]),
+        found=", ".join(said),
+    )
     return panel.drawing()
 
 
@@ -63,8 +72,8 @@ def random_lines(
     panel = Panel(
         span(*(xs[name] for name in ys), pad=0.0),
         _scale(quantity, *ys.values()),
-        "step along a random direction, filter-normalised",
-        f"{QUANTITIES[quantity]}, one random direction",
+        text("step along a random direction, filter-normalised"),
+        text("%(quantity)s, one random direction", quantity=text(QUANTITIES[quantity])),
         alt="",
         width=width,
         height=height,
@@ -72,13 +81,26 @@ def random_lines(
     )
     ends = []
     for name, values in ys.items():
-        written, look, shape, dash = STARTS[name]
+        _, look, shape, dash = STARTS[name]
+        written = text(STARTS[name][0])
         panel.line(xs[name], values, f"{look} {dash}")
         here = float(np.interp(0.0, xs[name], values))
         panel.point(0.0, here, look, shape=shape, size=6, tip=f"{written}: {number(here)}")
         ends.append((float(values[-1]), written, look, None))
     panel.labels(ends)
-    panel.alt = f"{QUANTITIES[quantity]} along one random direction, {' and '.join(STARTS[name][0] for name in ys)}."
+    starts = [text(STARTS[name][0]) for name in ys]
+    panel.alt = (
+        text(
+            "%(quantity)s along one random direction, %(start)s.", quantity=text(QUANTITIES[quantity]), start=starts[0]
+        )
+        if len(starts) == 1
+        else text(
+            "%(quantity)s along one random direction, %(first)s and %(second)s.",
+            quantity=text(QUANTITIES[quantity]),
+            first=starts[0],
+            second=starts[1],
+        )
+    )
     return panel.drawing()
 
 

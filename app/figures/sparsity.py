@@ -5,21 +5,23 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from app.cuts import Exact
 from app.drawing import Drawing, Panel
 from app.figures import palette
 from app.frames import rows
+from app.language import marked, text
 from app.scale import Scale, span
 from app.wording import number, percent, points
 
 # name -> (as it is written, look, dash); over the chosen instances but for `rise`, which is over the whole pool
 RISES = {
-    "rise": ("rise, whole pool", "dense thin", ""),
-    "rise_of_chosen": ("true rise", "dense", ""),
-    "path_integral": ("path integral", "green", "dash"),
-    "taylor": ("Taylor, one HVP", "warm", "dot-dash"),
-    "curvature_term": ("½ d'Hd alone", "pruned", "dash"),
-    "output_bound": ("output bound", "pink", "dot-dash"),
-    "lambda_bound": ("λ bound", "purple", "dotted"),
+    "rise": (marked("rise, whole pool"), "dense thin", ""),
+    "rise_of_chosen": (marked("true rise"), "dense", ""),
+    "path_integral": (marked("path integral"), "green", "dash"),
+    "taylor": (marked("Taylor, one HVP"), "warm", "dot-dash"),
+    "curvature_term": (marked("½ d'Hd alone"), "pruned", "dash"),
+    "output_bound": (marked("output bound"), "pink", "dot-dash"),
+    "lambda_bound": (marked("λ bound"), "purple", "dotted"),
 }
 LEVEL_TICKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 
@@ -29,12 +31,14 @@ def squeeze(levels: Sequence[float] | np.ndarray) -> np.ndarray:
     return 1.0 / np.clip(1.0 - np.asarray(levels, dtype=float), 1e-6, None)
 
 
-def _level_axis(levels: np.ndarray) -> tuple[Scale, list[float]]:
+def level_axis(levels: np.ndarray) -> tuple[Scale, list[float]]:
+    """The scale of squeezed levels, and where its ticks are."""
     widest = float(squeeze(levels).max())
     return Scale(1.0, max(2.0, widest), log=True), [float(t) for t in squeeze(LEVEL_TICKS) if t <= widest * 1.001]
 
 
-def _level_name(value: float) -> str:
+def level_name(value: float) -> str:
+    """A squeezed level as its percentage."""
     return f"{100 * (1 - 1 / value):.3g}"
 
 
@@ -45,28 +49,30 @@ def accuracy(
     chance: Sequence[float],
     *,
     beside: tuple[str, str, pd.DataFrame] | None = None,
+    exact: Sequence[Exact] = (),
     width: float = 520,
     height: float = 310,
     small: bool = False,
 ) -> Drawing:
     """Accuracy on each task seen against the level; rows of `frame` are levels, columns tasks.
 
-    `beside`: (written, method, the same frame of another run), drawn as its mean over tasks.
+    `beside`: (written, method, the same frame of another run), drawn as its mean over tasks. `exact`: cuts that were
+    evaluated exactly, as marks of their own.
     """
     levels = frame.index.to_numpy(dtype=float)
-    scale, ticks = _level_axis(levels)
+    scale, ticks = level_axis(levels)
     low = min(float(np.nanmin(frame.to_numpy())), *(float(c) for c in chance)) if len(chance) else 0.0
     panel = Panel(
         scale,
         Scale(max(0.0, low - 0.03), 1.01),
-        "weights removed, %",
-        "accuracy, one line a task",
+        text("weights removed, %"),
+        text("accuracy, one line a task"),
         alt="",
         width=width,
         height=height,
         right=52 if small else 70,
         x_ticks=ticks[::2] if small else ticks,
-        x_format=_level_name,
+        x_format=level_name,
         y_format=lambda v: percent(v, 0),
     )
     xs, tasks = squeeze(levels), frame.shape[1]
@@ -85,54 +91,71 @@ def accuracy(
     for task in range(tasks):
         values, tone = frame.iloc[:, task].to_numpy(dtype=float), palette.hue(task, tasks)
         panel.line(xs, values, "ordered", hue=tone)
-        tips = [f"task {task + 1} at {percent(s)}: {percent(v)}" for s, v in zip(levels, values)]
+        name = text("task %(task)d", task=task + 1)
+        tips = [_at(name, s, percent(v)) for s, v in zip(levels, values)]
         panel.follow(xs, values, "ordered", index, tips=tips, hue=tone)
-        ends.append((float(values[-1]), f"task {task + 1}", "ordered", tone))
+        ends.append((float(values[-1]), name, "ordered", tone))
     panel.labels(ends)
-    panel.alt = (
-        f"Accuracy of {tasks} tasks over the sparsity; at {percent(levels[index])} it is {_row(frame.iloc[index])}."
-    )
+    _exact_marks(panel, exact)
+    panel.alt = text(
+        "Accuracy of %(tasks)d tasks over the sparsity; at %(level)s it is %(found)s.",
+        tasks=tasks, level=percent(levels[index]), found=_row(frame.iloc[index]),
+    )  # fmt: skip
     return panel.drawing()
 
 
-def rise(frame: pd.DataFrame, index: int, target: float, *, width: float = 520, height: float = 310) -> Drawing:
+def _at(name: str, level: float, value: str) -> str:
+    return text("%(name)s at %(level)s: %(value)s", name=name, level=percent(level), value=value)
+
+
+def _exact_marks(panel: Panel, exact: Sequence[Exact]) -> None:
+    for one in exact:
+        for task, (value, n) in enumerate(zip(one.accuracy, one.examples)):
+            tip = text(
+                "exactly at %(level)s, task %(task)d: %(value)s of %(n)d images",
+                level=percent(one.level, 2), task=task + 1, value=percent(float(value)), n=int(n),
+            )  # fmt: skip
+            tone = palette.hue(task, len(one.accuracy))
+            x = float(squeeze([one.level])[0])
+            panel.point(x, float(value), "open ordered", shape="diamond", hue=tone, size=4.5, tip=tip)
+
+
+def rise(
+    frame: pd.DataFrame,
+    index: int,
+    target: float,
+    *,
+    exact: Sequence[Exact] = (),
+    width: float = 520,
+    height: float = 310,
+) -> Drawing:
     """The loss rise of the cut in every way the run recorded, on a log axis; rises below zero are left out of it."""
     drawn = {name: looks for name, looks in RISES.items() if name in frame}
     levels = frame["level"].to_numpy(dtype=float)
-    scale, ticks = _level_axis(levels)
+    scale, ticks = level_axis(levels)
     smallest = 10 ** np.floor(np.log10(max(1e-7, float(np.nanmax(frame["rise"])) * 1e-6)))
     y = span(*(frame[name].where(frame[name] > smallest) for name in drawn), log=True)
     panel = Panel(
-        scale,
-        y,
-        "weights removed, %",
-        "rise of the loss by the cut, nats (log)",
-        alt="",
-        width=width,
-        height=height,
-        right=118,
-        x_ticks=ticks,
-        x_format=_level_name,
-    )
+        scale, y, text("weights removed, %"), text("rise of the loss by the cut, nats (log)"), alt="", width=width,
+        height=height, right=118, x_ticks=ticks, x_format=level_name,
+    )  # fmt: skip
     xs = squeeze(levels)
     panel.rule(x=float(squeeze([target])[0]), look="axis dotted")
     panel.rule(x=float(xs[index]), look="cursor", frames=xs)
-    ends = []
-    for name, (written, look, dash) in drawn.items():
-        values = frame[name].to_numpy(dtype=float)
+    ends, said = [], []
+    for name, (english, look, dash) in drawn.items():
+        values, written = frame[name].to_numpy(dtype=float), text(english)
         panel.line(xs, values, f"{look} {dash}")
-        panel.follow(
-            xs, values, look, index, tips=[f"{written} at {percent(s)}: {number(v)}" for s, v in zip(levels, values)]
-        )
+        panel.follow(xs, values, look, index, tips=[_at(written, s, number(v)) for s, v in zip(levels, values)])
+        said.append(f"{written} {number(values[index])}")
         shown = values[np.isfinite(values) & (values > 0)]
         ends.append((float(shown[-1]) if len(shown) else None, written, look, None))
     panel.labels(ends)
-    row = frame.iloc[index]
-    panel.alt = (
-        f"Loss rise at {percent(levels[index])}: "
-        + ", ".join(f"{w} {number(row[n])}" for n, (w, _, _) in drawn.items())
-        + "."
-    )
+    for one in exact:
+        tip = text("exactly at %(level)s: %(rise)s on %(n)d images", level=percent(one.level, 2), rise=number(one.rise),
+                   n=one.n)  # fmt: skip
+        panel.point(float(squeeze([one.level])[0]), one.rise, "open dense", shape="diamond", size=4.5, tip=tip)
+    panel.alt = text("Loss rise at %(level)s: %(said)s.", level=percent(levels[index]), said=", ".join(said))
     return panel.drawing()
 
 
@@ -143,8 +166,8 @@ def layers(frame: pd.DataFrame, index: int, *, width: float = 520, height: float
     panel = Panel(
         Scale(10 ** np.floor(np.log10(lowest)), 1.0, log=True),
         Scale(0, count),
-        "weights kept (log)",
-        "density of each layer",
+        text("weights kept (log)"),
+        text("density of each layer"),
         alt="",
         width=width,
         height=min(height, 90 + 44 * count),
@@ -161,7 +184,7 @@ def layers(frame: pd.DataFrame, index: int, *, width: float = 520, height: float
         if top is None or foot is None:
             continue
         wide = [round(end - start, 2) for end in ends]
-        tips = [f"{name}: {percent(v, 2)} kept" for v in values]
+        tips = [text("%(layer)s: %(share)s kept", layer=name, share=percent(v, 2)) for v in values]
         panel.marks.append(
             {
                 "tag": "rect",
@@ -183,7 +206,8 @@ def layers(frame: pd.DataFrame, index: int, *, width: float = 520, height: float
                 "frames": {"x": [end + 6 for end in ends], "text": texts},
             }
         )
-    panel.alt = "Density per layer: " + ", ".join(f"{n} {percent(frame[n].iloc[index])}" for n in names) + "."
+    found = ", ".join(f"{n} {percent(frame[n].iloc[index])}" for n in names)
+    panel.alt = text("Density per layer: %(found)s.", found=found)
     return panel.drawing()
 
 
@@ -194,8 +218,8 @@ def weights(frame: pd.DataFrame, target: float, *, width: float = 520, height: f
     panel = Panel(
         Scale(float(frame["left"].iloc[0]), float(frame["right"].iloc[-1])),
         Scale(0, float(root(max(1.0, tallest)))),
-        "weight",
-        "number of weights (square-root axis)",
+        text("weight"),
+        text("number of weights (square-root axis)"),
         alt="",
         width=width,
         height=height,
@@ -203,16 +227,20 @@ def weights(frame: pd.DataFrame, target: float, *, width: float = 520, height: f
     )
     for row in rows(frame):
         kept, removed = float(row.kept), float(row.removed)
-        span_text = f"weights {number(float(row.left))} to {number(float(row.right))}"
-        tip = f"{span_text}\nkept {number(kept)}, removed {number(removed)}"
+        tip = text(
+            "weights %(left)s to %(right)s\nkept %(kept)s, removed %(removed)s",
+            left=number(float(row.left)), right=number(float(row.right)), kept=number(kept), removed=number(removed),
+        )  # fmt: skip
         panel.bar(float(row.left), float(row.right), float(root(kept + removed)), "warm hatched", tip=tip)
         panel.bar(float(row.left), float(row.right), float(root(kept)), "pruned", tip=tip)
-    kept_total, removed_total = float(frame["kept"].sum()), float(frame["removed"].sum())
-    panel.text(panel.x.high, panel.y.high, f"■ kept {number(kept_total)}", "label pruned", dy=14, anchor="end")
-    panel.text(panel.x.high, panel.y.high, f"□ removed {number(removed_total)}", "label warm", dy=31, anchor="end")
-    panel.alt = (
-        f"Weights before the cut at {percent(target)}: {number(kept_total)} kept, {number(removed_total)} removed."
-    )
+    stay, go = (number(float(frame[part].sum())) for part in ("kept", "removed"))
+    corner = panel.x.high, panel.y.high
+    panel.text(*corner, "■ " + text("kept %(n)s", n=stay), "label pruned", dy=14, anchor="end")
+    panel.text(*corner, "□ " + text("removed %(n)s", n=go), "label warm", dy=31, anchor="end")
+    panel.alt = text(
+        "Weights before the cut at %(level)s: %(kept)s kept, %(removed)s removed.",
+        level=percent(target), kept=stay, removed=go,
+    )  # fmt: skip
     return panel.drawing()
 
 
@@ -222,19 +250,19 @@ def how_far(frame: pd.DataFrame, index: int, *, width: float = 520, height: floa
     panel = Panel(
         span(frame["displacement_norm"], include=(0.0,)),
         span(positive, log=True),
-        "|d|, how far the cut moves the weights",
-        "rise of the loss, whole pool, nats (log)",
+        text("|d|, how far the cut moves the weights"),
+        text("rise of the loss, whole pool, nats (log)"),
         alt="",
         width=width,
         height=height,
     )
     xs, ys = frame["displacement_norm"].to_numpy(dtype=float), frame["rise"].to_numpy(dtype=float)
     panel.line(xs, ys, "pruned thin")
-    for x, y, level in zip(xs, ys, frame["level"]):
-        panel.point(x, y, "open pruned", tip=f"{percent(level)}: |d| {number(x)}, rise {number(y)}", size=3.5)
+    found = [{"level": percent(s), "d": number(x), "rise": number(y)} for s, x, y in zip(frame["level"], xs, ys)]
+    for x, y, told in zip(xs, ys, found):
+        panel.point(x, y, "open pruned", tip=text("%(level)s: |d| %(d)s, rise %(rise)s", **told), size=3.5)
     panel.follow(xs, ys, "pruned", index)
-    here = f"|d| {number(xs[index])}, rise {number(ys[index])}"
-    panel.alt = f"Displacement against loss rise; at {percent(frame['level'].iloc[index])}: {here}."
+    panel.alt = text("Displacement against loss rise; at %(level)s: |d| %(d)s, rise %(rise)s.", **found[index])
     return panel.drawing()
 
 
@@ -247,16 +275,14 @@ def facts(frame: pd.DataFrame, accuracies: pd.DataFrame) -> list[Mapping[str, ob
     """The big numbers above the figures, one value a level."""
     mean = accuracies.mean(axis=1)
     lost = mean.iloc[0] - mean  # as every cost of a cut: a loss is positive
-    return [
-        {"label": "mean accuracy, tasks seen so far", "values": [percent(v) for v in mean]},
-        {
-            "label": "points lost to the cut",
-            "values": [points(v) for v in lost],
-        },
-        {"label": "rise of the loss, whole pool, nats", "values": [number(v) for v in frame["rise"]]},
-        {"label": "|d|, how far the weights move", "values": [number(v) for v in frame["displacement_norm"]]},
-        {"label": "share of |θ|² removed", "values": [percent(v, 2 if v < 0.1 else 1) for v in frame["removed_share"]]},
-    ]
+    found = {
+        text("mean accuracy, tasks seen so far"): [percent(v) for v in mean],
+        text("points lost to the cut"): [points(v) for v in lost],
+        text("rise of the loss, whole pool, nats"): [number(v) for v in frame["rise"]],
+        text("|d|, how far the weights move"): [number(v) for v in frame["displacement_norm"]],
+        text("share of |θ|² removed"): [percent(v, 2 if v < 0.1 else 1) for v in frame["removed_share"]],
+    }
+    return [{"label": label, "values": values} for label, values in found.items()]
 
 
 def _row(values: pd.Series) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from app.drawing import Drawing, Panel, words
-from app.figures.curvature import WHERE, known
+from app.figures.curvature import WHERE, known, where_written
+from app.language import text
 from app.scale import Scale, span
 from app.spectra import Density, Ends, Interval
 from app.wording import number, percent
@@ -35,12 +36,12 @@ def linked(found: Sequence[Ends]) -> Linked | None:
     stops = [(point, i) for point in found for i in range(len(point.top)) if point.steps.shape[1]]
     if not stops:
         return None
-    names = [f"{subscript(i + 1)} = {number(float(p.top[i]))}, {WHERE[p.where][0]}" for p, i in stops]
+    names = [f"{subscript(i + 1)} = {number(float(p.top[i]))}, {where_written(p.where)}" for p, i in stops]
     columns = {
-        "residual |Hv − λv|": [number(float(p.residuals[i])) for p, i in stops],
-        "products for all of this point": [str(p.products) for p, _ in stops],
-        "converged": ["yes" if p.converged else "no: hollow" for p, _ in stops],
-        "slope g'v at the point": [number(float(p.gradient[i])) for p, i in stops],
+        text("residual |Hv − λv|"): [number(float(p.residuals[i])) for p, i in stops],
+        text("products for all of this point"): [str(p.products) for p, _ in stops],
+        text("converged"): [text("yes") if p.converged else text("no: hollow") for p, _ in stops],
+        text("slope g'v at the point"): [number(float(p.gradient[i])) for p, i in stops],
     }
     facts = [{"label": label, "values": values} for label, values in columns.items()]
     return Linked(names, facts, [_rows(found, stops), _along(stops)])
@@ -51,8 +52,8 @@ def _rows(found: Sequence[Ends], stops: Sequence[tuple[Ends, int]], *, width: fl
     panel = Panel(
         span(values, include=(0.0,)),
         Scale(0, len(found)),
-        "eigenvalue",
-        "both ends of the spectrum",
+        text("eigenvalue"),
+        text("both ends of the spectrum"),
         alt="",
         width=width,
         height=96 + 66 * len(found),
@@ -63,15 +64,16 @@ def _rows(found: Sequence[Ends], stops: Sequence[tuple[Ends, int]], *, width: fl
     panel.rule(x=0.0)
     for row, point in enumerate(found):
         at = len(found) - row - 0.62
-        written, look, shape = WHERE[point.where]
+        written, (_, look, shape) = where_written(point.where), WHERE[point.where]
         panel.rule(y=at)
-        words = written if point.converged else f"{written}: did not converge"
+        words = written if point.converged else text("%(point)s: did not converge", point=written)
         panel.text(panel.x.low, at, words, f"label {look}", dy=-16)
         if point.bottom is not None:
-            tip = f"{written}: the smallest eigenvalue, {number(point.bottom)}"
+            tip = text("%(point)s: the smallest eigenvalue, %(value)s", point=written, value=number(point.bottom))
             panel.point(point.bottom, at, known(look, point.converged), shape="cross", size=5, tip=tip)
         for i in reversed(range(len(point.top))):
-            tip = f"{written}: {subscript(i + 1)} = {number(float(point.top[i]))}\nclick to see the slice along it"
+            tip = f"{written}: {subscript(i + 1)} = {number(float(point.top[i]))}\n"
+            tip += text("click to see the slice along it")
             panel.point(float(point.top[i]), at, known(look, point.converged), shape=shape, size=6, tip=tip)
             pick = next((n for n, (p, j) in enumerate(stops) if p is point and j == i), None)
             if pick is not None:
@@ -80,9 +82,9 @@ def _rows(found: Sequence[Ends], stops: Sequence[tuple[Ends, int]], *, width: fl
     places = {"cx": [panel.at_x(float(x)) for x, _ in ring], "cy": [panel.at_y(y) for _, y in ring]}
     first = {"cx": places["cx"][0], "cy": places["cy"][0], "r": 11, "class": "cursor"}
     panel.marks.append({"tag": "circle", "at": first, "frames": places})
-    panel.text(panel.x.high, len(found), "a cross marks the smallest", "note", dy=-4, anchor="end")
-    said = "; ".join(f"{WHERE[p.where][0]} {', '.join(number(float(v)) for v in p.top)}" for p in found)
-    panel.alt = f"Top eigenvalues: {said}."
+    panel.text(panel.x.high, len(found), text("a cross marks the smallest"), "note", dy=-4, anchor="end")
+    said = "; ".join(f"{where_written(p.where)} {', '.join(number(float(v)) for v in p.top)}" for p in found)
+    panel.alt = text("Top eigenvalues: %(found)s.", found=said)
     return panel.drawing()
 
 
@@ -93,9 +95,9 @@ def _along(stops: Sequence[tuple[Ends, int]], *, width: float = 520, height: flo
     panel = Panel(
         span(*(steps for steps, _, _ in curves), pad=0.0),
         Scale(min(0.0, lowest), ceiling),
-        "step along the unit eigenvector, weight units",
-        "loss, nats",
-        alt="The loss along the chosen eigenvector, measured and as its parabola tells it; one scale for all.",
+        text("step along the unit eigenvector, weight units"),
+        text("loss, nats"),
+        alt=text("The loss along the chosen eigenvector, measured and as its parabola tells it; one scale for all."),
         width=width,
         height=height,
         right=14,
@@ -110,9 +112,9 @@ def _along(stops: Sequence[tuple[Ends, int]], *, width: float = 520, height: flo
     here = [panel.at_y(point.value) for point, _ in stops]
     dot = {"cx": panel.at_x(0.0), "cy": here[0], "r": 5, "class": "mark"}
     panel.marks.append({"tag": "circle", "at": dot, "frames": {"cy": here}})
-    for at, look, text in ((0, "line", "measured"), (112, "line dash dense", "loss + g'v a + λa²/2")):
+    for at, look, name in ((0, "line", text("measured")), (112, "line dash dense", text("loss + g'v a + λa²/2"))):
         key = {"x1": panel.left + at, "x2": panel.left + at + 30, "y1": 34, "y2": 34, "class": look}
-        panel.marks += [{"tag": "line", "at": key}, words(panel.left + at + 38, 38, text, "note")]
+        panel.marks += [{"tag": "line", "at": key}, words(panel.left + at + 38, 38, name, "note")]
     return panel.drawing()
 
 
@@ -133,28 +135,46 @@ def _one_eigenvalue(one: Density) -> float:
 
 
 def _density(one: Density, x: Scale, y: Scale, tops: Ends | None, width: float) -> Drawing:
-    written, look, shape = WHERE[one.where]
-    panel = Panel(x, y, "eigenvalue", f"density of the spectrum (log): {written}", "", width, 290, left=50, right=14)
+    written, (_, look, shape) = where_written(one.where), WHERE[one.where]
+    title = text("density of the spectrum (log): %(point)s", point=written)
+    panel = Panel(x, y, text("eigenvalue"), title, "", width, 290, left=50, right=14)
     low, high = (np.maximum(one.density + sign * 2 * one.error, y.low) for sign in (-1, 1))
     panel.area(one.grid, low, high, look)
     panel.line(one.grid, np.where(one.density >= y.low, one.density, np.nan), look)
     said = ""
     for i, value in enumerate(tops.top if tops else ()):
         settled = tops is not None and tops.converged
-        tip = f"{subscript(i + 1)} = {number(float(value))}" + ("" if settled else ", did not converge")
+        tip = f"{subscript(i + 1)} = {number(float(value))}"
+        tip = tip if settled else text("%(value)s, did not converge", value=tip)
         panel.point(float(value), y.low * 1.6, known(look, settled), shape=shape, size=5, tip=tip)
         said += f" {number(float(value))}"
-    error = f"± {number(one.trace_error)}" if one.trace_error > 0 else "to rounding"  # a ReLU network's is no sample
-    trace = f"Trace {number(one.trace)} {error}" if np.isfinite(one.trace) else ""
-    loose = "" if one.converged else " Its quadrature did not converge."
-    panel.caption = (
-        f"{one.entries:,}".replace(",", " ")
-        + f" eigenvalues, smoothed by {number(one.width)}; {one.products} products."
-        + (f" {trace} ({one.trace_products} products)." if trace else "")
-        + loose
+    panel.caption = _density_told(one)
+    panel.alt = text(
+        "Density of the eigenvalues, %(point)s. %(caption)s Top eigenvalues marked: %(found)s.",
+        point=written,
+        caption=panel.caption,
+        found=said.strip() or text("none"),
     )
-    panel.alt = f"Density of the eigenvalues, {written}. {panel.caption} Top eigenvalues marked:{said or ' none'}."
     return panel.drawing()
+
+
+def _density_told(one: Density) -> str:
+    said = [
+        text(
+            "%(entries)s eigenvalues, smoothed by %(width)s; %(products)d products.",
+            entries=f"{one.entries:,}".replace(",", " "),
+            width=number(one.width),
+            products=one.products,
+        )
+    ]
+    # A ReLU network's trace is no sample.
+    error = f"± {number(one.trace_error)}" if one.trace_error > 0 else text("to rounding")
+    if np.isfinite(one.trace):
+        values = {"trace": number(one.trace), "error": error, "products": one.trace_products}
+        said.append(text("Trace %(trace)s %(error)s (%(products)d products).", **values))
+    if not one.converged:
+        said.append(text("Its quadrature did not converge."))
+    return " ".join(said)
 
 
 def interval(found: Interval, *, width: float = 500) -> Drawing:
@@ -164,8 +184,8 @@ def interval(found: Interval, *, width: float = 500) -> Drawing:
     panel = Panel(
         Scale(min(0.0, float(np.nanmin([found.low, found.full]))), scale.high),
         Scale(0, k),
-        "eigenvalue at the dense point",
-        f"from {found.examples} instances, and from all",
+        text("eigenvalue at the dense point"),
+        text("from %(examples)d instances, and from all", examples=found.examples),
         alt="",
         width=width,
         height=84 + 50 * k,
@@ -180,13 +200,17 @@ def interval(found: Interval, *, width: float = 500) -> Drawing:
         panel.rule(y=at)
         value, low, high, full = (float(v[i]) for v in (found.value, found.low, found.high, found.full))
         panel.line([low, high], [at + 0.14] * 2, "pruned")
-        tip = f"IDS: {number(value)}, {percent(found.level, 0)} interval {number(low)} to {number(high)}"
-        tip += f"\nestimated upward bias {number(float(found.bias[i]))}"
+        values = {"value": number(value), "low": number(low), "high": number(high), "whole": number(full)}
+        tip = text("IDS: %(value)s, %(level)s interval %(low)s to %(high)s", level=percent(found.level, 0), **values)
+        tip += "\n" + text("estimated upward bias %(bias)s", bias=number(float(found.bias[i])))
         panel.point(value, at + 0.14, known("pruned", found.converged), tip=tip)
         look = known("dense", found.full_converged)
-        panel.point(full, at - 0.14, look, shape="diamond", tip=f"whole pool: {number(full)}")
-        said.append(f"{subscript(i + 1)} {number(value)} ({number(low)} to {number(high)}), whole pool {number(full)}")
+        panel.point(full, at - 0.14, look, shape="diamond", tip=text("whole pool: %(whole)s", **values))
+        place = subscript(i + 1)
+        said.append(text("%(place)s %(value)s (%(low)s to %(high)s), whole pool %(whole)s", place=place, **values))
     if not (found.converged and found.full_converged):
-        panel.caption = "Hollow: did not converge."
-    panel.alt = f"Top eigenvalues from the chosen instances with their intervals: {'; '.join(said)}."
+        panel.caption = text("Hollow: did not converge.")
+    panel.alt = text(
+        "Top eigenvalues from the chosen instances with their intervals: %(found)s.", found="; ".join(said)
+    )
     return panel.drawing()

@@ -4,6 +4,7 @@ import pandas as pd
 
 from app.drawing import Drawing, Panel
 from app.figures import palette
+from app.language import text
 from app.scale import Scale, span
 from app.wording import number, percent
 
@@ -16,16 +17,18 @@ def loss(
     panel = Panel(
         Scale(0, highest),
         span(frame["loss"], log=True),
-        "optimiser step",
-        "training loss, mean since the point before (log)",
+        text("optimiser step"),
+        text("training loss, mean since the point before (log)"),
         alt="",
         basis=640,
         width=width,
         height=height,
     )
     _tasks(panel, frame, "loss", tasks)
-    last = number(float(frame["loss"].iloc[-1])) if len(frame) else "not known yet"
-    panel.alt = f"Training loss over {number(highest)} steps; the last value is {last}."
+    last = number(float(frame["loss"].iloc[-1])) if len(frame) else text("not known yet")
+    panel.alt = text(
+        "Training loss over %(steps)s steps; the last value is %(last)s.", steps=number(highest), last=last
+    )
     return panel.drawing()
 
 
@@ -39,19 +42,24 @@ def doomed(
     panel = Panel(
         Scale(0, total_steps or _last_step(frame)),
         Scale(span(frame["doomed_share"].clip(lower=1e-6), log=True).low, 1.0, log=True),
-        "optimiser step",
-        "share of |θ|² that the cut would take (log)",
+        text("optimiser step"),
+        text("share of |θ|² that the cut would take (log)"),
         alt="",
         basis=640,
         width=width,
         height=height,
         y_format=lambda value: percent(value, 0 if value >= 0.01 else 2 if value >= 1e-4 else 4),
-        caption="What makes a one-shot cut cheap: by the time it comes, the weights it takes hold almost nothing.",
+        caption=text(
+            "What makes a one-shot cut cheap: by the time it comes, the weights it takes hold almost nothing."
+        ),
     )
     _tasks(panel, frame, "doomed_share", tasks)
     ends = frame.groupby("task")["doomed_share"].last()
     said = ", ".join(percent(float(value), 2) for value in ends)
-    panel.alt = f"Share of the squared weights that the cut would take, right before the cut of each task: {said}."
+    panel.alt = text(
+        "Share of the squared weights that the cut would take, right before the cut of each task: %(found)s.",
+        found=said,
+    )
     return panel.drawing()
 
 
@@ -63,8 +71,8 @@ def gate(frame: pd.DataFrame, tasks: int, *, width: float = 580, height: float =
     panel = Panel(
         Scale(0, _last_step(frame)),
         span(known["selection_ratio"], include=(0.0, 1.0)),
-        "optimiser step",
-        "variance of IDS over variance of random choice",
+        text("optimiser step"),
+        text("variance of IDS over variance of random choice"),
         alt="",
         basis=640,
         width=width,
@@ -73,7 +81,7 @@ def gate(frame: pd.DataFrame, tasks: int, *, width: float = 580, height: float =
     panel.rule(y=1.0, look="axis dotted")
     _tasks(panel, known, "selection_ratio", tasks)
     mean = number(float(known["selection_ratio"].mean()))
-    panel.alt = f"Variance ratio of IDS against random choice while training; its mean is {mean}."
+    panel.alt = text("Variance ratio of IDS against random choice while training; its mean is %(mean)s.", mean=mean)
     return panel.drawing()
 
 
@@ -85,7 +93,7 @@ def _tasks(panel: Panel, frame: pd.DataFrame, column: str, tasks: int) -> None:
         if task > 0:
             panel.rule(x=start)
         if tasks <= 10:
-            panel.text(start, panel.y.high, f"task {int(task) + 1}", dx=4, dy=12)
+            panel.text(start, panel.y.high, text("task %(task)d", task=int(task) + 1), dx=4, dy=12)
 
 
 def _last_step(frame: pd.DataFrame) -> float:

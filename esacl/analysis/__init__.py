@@ -32,7 +32,7 @@ def measure(scene: Scene) -> Generator[Event, None, dict[str, Any] | None]:
     pruned = yield from _pruned(scene)
     yield from selection(scene)
     found = yield from spectrum(scene, Look())
-    yield from sparsity(scene)
+    yield from sparsity(scene, found)
     yield from slices(scene, found)
     return pruned
 

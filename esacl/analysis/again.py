@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from esacl import networks
+from esacl.analysis.comparison import comparison
 from esacl.analysis.density import density
+from esacl.analysis.exact import exact
 from esacl.analysis.instances import selection
 from esacl.analysis.points import Found, ends_at, points
 from esacl.analysis.scene import Scene, scene
@@ -54,7 +56,8 @@ def analyse(
         task: 0-based.
         weights: the arrays of `weights-t{task}`.
         data: where the data sets lie.
-        look: what to look at beyond what every run measures; a plane by name stands instead of the usual slices.
+        look: what to look at beyond what every run measures; a plane by name stands instead of the usual slices, a
+            comparison or one exact cut instead of the sparsity curve.
         following: the arrays of `weights-t{task + 1}`, for the axis `task`.
 
     Raises:
@@ -67,7 +70,7 @@ def analyse(
         raise InputError(f"task {task} is not in the run; choose 0 to {config.tasks - 1}")
     wanted = look or Look()
     sizes = {"landscape": "grid", "spectrum": "top", "sparsity": "levels"}
-    if kind in sizes and getattr(config.curvature, sizes[kind]) == 0:
+    if kind in sizes and getattr(config.curvature, sizes[kind]) == 0 and wanted.exact is None:
         raise InputError(f"curvature.{sizes[kind]} is 0, so there is nothing to look at; give --points")
     seen = _scene(config, task, weights, data)
     match kind:
@@ -78,14 +81,18 @@ def analyse(
         case "spectrum":
             yield from spectrum(seen, wanted)
             yield from density(seen, wanted)
+        case "sparsity" if wanted.exact is not None:
+            yield from exact(seen, wanted.exact)
+        case "sparsity" if wanted.compare:
+            yield from comparison(seen)
         case "sparsity":
-            yield from sparsity(seen)
+            yield from sparsity(seen, (yield from _first_eigenvectors(seen)))
         case "selection":
             yield from selection(seen)
 
 
 def _first_eigenvectors(scene: Scene) -> Generator[Event, None, dict[str, Found]]:
-    """What the usual slices need where no spectrum was taken before them."""
+    """What the usual slices and places on them need where no spectrum was taken before them."""
     if scene.mask is None or not (scene.config.curvature.top and scene.config.curvature.grid):
         return {}
     dense = points(scene)[0]

@@ -1,18 +1,19 @@
 """The sparsity curve: everything that depends on how much is cut, at about 25 levels."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
 from esacl.analysis.bound import bound_of
+from esacl.analysis.cuts import cuts
 from esacl.analysis.driving import driven
+from esacl.analysis.judged import accuracies, pool_loss
+from esacl.analysis.points import Found
 from esacl.analysis.scene import Scene, as_numpy, at_cut, bill_rise, norm_of
 from esacl.curvature.rise import rise_steps
 from esacl.events import Analysing, ArrayRecorded, Event
 from esacl.pruning import keep_top
-from esacl.tasks import Examples
 
 HISTOGRAM_BINS = 61
 LANDMARKS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)  # what people ask for
@@ -28,13 +29,16 @@ def levels(count: int, target: float) -> list[float]:
     return sorted({0.0, *ladder.tolist(), target})
 
 
-def sparsity(scene: Scene) -> Iterator[Event]:
-    """The sparsity curve: cut the dense point at every level, by one ranking, and see everything that depends on it."""
+def sparsity(scene: Scene, found: Mapping[str, Found]) -> Iterator[Event]:
+    """The sparsity curve: cut the dense point at every level, by one ranking, and see everything that depends on it.
+
+    `found`: the eigenvectors by the name of the point, for the place of each cut on the plane that is sliced.
+    """
     if scene.config.curvature.levels == 0:
         return
     steps = levels(scene.config.curvature.levels, scene.config.sparsity)
     rows: dict[str, list[Any]] = {}
-    dense_loss = _dense_loss(scene)
+    dense_loss = pool_loss(scene)
     for done, level in enumerate(steps):
         yield Analysing(task=scene.task, stage="sparsity", done=done, total=len(steps))
         at = yield from _at_level(scene, level, dense_loss)
@@ -48,7 +52,9 @@ def sparsity(scene: Scene) -> Iterator[Event]:
         | {"chance": _chance(scene)}
         | arrays,
     )
-    yield ArrayRecorded(name=f"histogram-t{scene.task}", arrays=_histogram(scene))
+    histogram = _histogram(scene)
+    yield ArrayRecorded(name=f"histogram-t{scene.task}", arrays=histogram)
+    yield from cuts(scene, steps, histogram["edges"], found)
 
 
 def _at_level(scene: Scene, level: float, dense_loss: float) -> Generator[Event, None, dict[str, Any]]:
@@ -58,10 +64,8 @@ def _at_level(scene: Scene, level: float, dense_loss: float) -> Generator[Event,
     rise = yield from driven(rise_steps(scene.network, scene.criterion, scene.sample, d, lambda_nodes=nodes))
     bound = yield from bound_of(scene, scene.sample, d)
     bill_rise(scene, rise, len(scene.chosen))
-    scene.ledger.analysis(forward_examples=len(scene.pool) + sum(len(examples) for examples in scene.evaluation))
-    with at_cut(scene.network, mask), torch.no_grad():
-        loss = scene.criterion.mean(scene.network(scene.pool.inputs), scene.pool.targets)
-        accuracy = [_accuracy(scene, task, examples) for task, examples in enumerate(scene.evaluation)]
+    with at_cut(scene.network, mask):
+        loss, accuracy = pool_loss(scene), accuracies(scene)
     norm = norm_of(scene.network, tuple(mask))
     return {
         "accuracy": accuracy,
@@ -78,18 +82,6 @@ def _at_level(scene: Scene, level: float, dense_loss: float) -> Generator[Event,
         "removed_share": (rise.displacement_norm / norm) ** 2 if norm else 0.0,
         "layer_density": list(mask.layer_densities().values()),
     }
-
-
-@torch.no_grad()
-def _dense_loss(scene: Scene) -> float:
-    scene.ledger.analysis(forward_examples=len(scene.pool))
-    return scene.criterion.mean(scene.network(scene.pool.inputs), scene.pool.targets)
-
-
-def _accuracy(scene: Scene, task: int, examples: Examples) -> float:
-    with scene.statistics.of(task):
-        outputs = torch.cat([scene.network(part) for part in examples.inputs.split(2000)])
-    return float(scene.criterion.correct(outputs, examples.targets).cpu().double().mean())
 
 
 def _chance(scene: Scene) -> np.ndarray:

@@ -3,7 +3,14 @@
 import pytest
 from synthetic_run import synthetic_config, synthetic_events
 
+from app import session
 from esacl.events import ArrayRecorded
+
+
+@pytest.fixture(autouse=True)
+def _speaks_english():
+    """What an earlier test chose is forgotten: all sessions of AppTest bear one name."""
+    session._chosen.clear()
 
 
 @pytest.fixture(scope="session")

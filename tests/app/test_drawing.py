@@ -143,3 +143,14 @@ def test_methods_differ_in_more_than_colour():
     from app.figures.palette import METHODS
 
     assert len({(shape, dash) for _, shape, dash in METHODS.values()}) == len(METHODS)
+
+
+def test_the_scripts_of_the_component_share_no_name():
+    names = []
+    for part in ("linked", "mask", "slider", "drawing"):
+        script = (COMPONENT / f"{part}.js").read_text()
+        outside = re.sub(r"\(\(\) => \{.*?\n\}\)\(\);", "", script, flags=re.S)
+        names += re.findall(r"^(?:async )?(?:function|const|let) (\w+)", outside, re.M)
+        names += [n for group in re.findall(r"^const \{ ([\w, ]+) \}", outside, re.M) for n in group.split(", ")]
+    assert {"link", "buttons", "show", "NS"} <= set(names)
+    assert len(names) == len(set(names))

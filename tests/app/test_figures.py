@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 
-from app import frames
-from app.figures import accuracy, costs, curvature, planes, selection, slices, sparsity, training
+from app import frames, ways
+from app.figures import accuracy, costs, curvature, maps, planes, selection, slices, sparsity, training
 from app.figures.palette import hue
 from app.wording import number
 
@@ -25,7 +25,6 @@ def every_drawing(events, arrays):
     yield training.gate(frames.losses(events).assign(selection_ratio=0.3), 3)
     yield costs.flops({"train_flops": 4e8, "train_flops_dense_sgd": None})
     yield costs.state({"state_bytes": {"weights": 720, "masks": 225, "buffer": 0}})
-    yield accuracy.compared([("EsaCL", "esacl", 0.98), ("EWC", "ewc", None)])
     yield curvature.tops(measured, 3, "this run")
     yield curvature.legend()
     yield curvature.spectrum(measured, 1)
@@ -39,7 +38,7 @@ def every_drawing(events, arrays):
     yield selection.scores(pool)
     yield selection.balance(frames.balance(pool))
     yield selection.estimates(frames.estimates(arrays["selection-t2"]))
-    yield selection.embedding(pool, ["4", "5"])
+    yield from (maps.scatter(pool, where, ["4", "5"]) for where in ways.maps(arrays["selection-t2"]))
     yield slices.along_pruning(cuts, "loss")
     yield slices.random_lines(cuts, "accuracy")
     for plane in planes.planes(cuts).values():

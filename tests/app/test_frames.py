@@ -127,7 +127,7 @@ def test_the_bias_of_an_estimate_is_signed_and_relative(arrays):
     estimates = frames.estimates(arrays["selection-t0"]).set_index("name")
     assert estimates.loc["whole pool", "bias"] == 0
     assert estimates.loc["top-k", "bias"] == pytest.approx(24 / 6.6 - 1)
-    below = {**arrays["selection-t0"], "estimate_lambda_max": np.array([2.0, 1.0, 3.0, 4.0])}
+    below = {**arrays["selection-t0"], "estimate_lambda_max": np.array([2.0, 1.0, 3.0, 4.0, 5.0])}
     assert frames.estimates(below).set_index("name").loc["IDS", "bias"] == pytest.approx(-0.5)
 
 

@@ -51,7 +51,7 @@ def test_controls_reach_the_config(form, monkeypatch):
     form.slider(key="new-sparsity-False").set_value(95.0).run()
     form.slider(key="new-ids").set_value(10).run()
     form.number_input(key="new-anchor-3.0").set_value(2.5).run()
-    form.number_input(key="new-epochs-split-mnist").set_value(2).run()
+    form.number_input(key="new-epochs-split-mnist-small").set_value(2).run()
     form.number_input(key="new-seed").set_value(11).run()
     form.selectbox(key="new-device").select("cpu").run()
     form.button(key="start").click().run()
@@ -60,6 +60,31 @@ def test_controls_reach_the_config(form, monkeypatch):
     assert (config.benchmark, config.method, config.sparsity) == ("split-mnist", "ewc", 0.95)
     assert (config.ids.fraction, config.anchor.strength, config.epochs) == (0.1, 2.5, 2)
     assert (config.seed, config.device) == (11, "cpu")
+
+
+@pytest.mark.parametrize("method", ["esacl", "ewc", "joint"])
+def test_a_protocol_brings_its_own_size_and_rates(form, monkeypatch, method):
+    started = []
+    monkeypatch.setattr(starting.jobs, "start", lambda config, store: started.append(config) or "a-run")
+    form.selectbox(key="new-benchmark").select("split-cifar10").run()
+    form.selectbox(key="new-method").select(method).run()
+    form.selectbox(key="new-protocol-2").select("der").run()
+    form.button(key="start").click().run()
+    assert not form.exception
+    assert started == [read_config(None, {"benchmark": "split-cifar10", "method": method, "protocol": "der"})]
+    assert (started[0].epochs, started[0].network) == (50, "resnet18")
+
+
+def test_a_benchmark_with_one_protocol_has_none_to_choose(form):
+    assert not any(box.key.startswith("new-protocol") for box in form.selectbox)
+
+
+def test_a_method_that_a_scenario_lacks_leaves_the_size_of_the_benchmark(form):
+    form.selectbox(key="new-benchmark").select("split-cifar10").run()
+    form.selectbox(key="new-method").select("packnet").run()
+    form.selectbox(key="new-scenario-2").select("class").run()
+    assert form.error
+    assert form.number_input(key="new-epochs-split-cifar10-small").value == 4
 
 
 def test_only_what_fits_the_benchmark_is_offered(form):

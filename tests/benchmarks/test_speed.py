@@ -35,6 +35,7 @@ def without_peers(monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
 
 
+@pytest.mark.slow
 def test_it_proves_itself_without_the_peers_and_says_which_are_missing(without_peers, tmp_path, capsys):
     assert speed.main(["--quick", "--only", "density", "planes", "refined", "memory", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr()

@@ -33,8 +33,9 @@ class Visit:
     foreign: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
-    def open(self, path: str = "") -> None:
-        self.page.goto(f"{self.root}/{path}")
+    def open(self, path: str = "", **query: object) -> None:
+        told = "&".join(f"{name}={value}" for name, value in query.items())
+        self.page.goto(f"{self.root}/{path}{'?' if told else ''}{told}")
         self.page.wait_for_selector("h1")
         self.page.wait_for_selector(IDLE)
 
@@ -64,6 +65,18 @@ def store(tmp_path_factory):
         pid = store.workers.about(run_id).get("pid")
         if pid and store.workers.alive(run_id):
             psutil.Process(pid).kill()
+
+
+@pytest.fixture(scope="session")
+def esacl_run(store):
+    """The id of the synthetic EsaCL run; a page opened without a run shows the newest, which another test may start."""
+    return next(run_id for run_id in store.ids() if store.config(run_id).name == "esacl run")
+
+
+@pytest.fixture(scope="session")
+def recorded_run():
+    """The id of the EsaCL run that comes with the project: everything was recorded of it."""
+    return next(path.name for path in (ROOT / "assets").glob("*-esacl-*"))
 
 
 @pytest.fixture(scope="session")

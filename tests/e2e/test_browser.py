@@ -10,7 +10,10 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 pytestmark = pytest.mark.browser
 
-PAGES = ("", "run", "forgetting", "sparsity", "curvature", "landscape", "selection", "cost", "compare")
+PAGES = (
+    "", "runs", "run", "forgetting", "training", "sparsity", "curvature", "landscape", "theory", "selection", "cost",
+    "compare", "experiments",
+)  # fmt: skip
 BAR = "[data-testid=stProgress]"
 
 
@@ -61,24 +64,33 @@ def test_the_first_page_shows_real_results(visit):
     assert "/sparsity" in here.page.url
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1400, False), (1400, True), (480, False)])
-def test_every_page_fits_and_shows_no_fault(visit, width, dark):
-    here = visit(width, dark)
-    for path in PAGES:
-        here.open(path)
+WIDTHS = (1400, 480)
+SIDEWAYS = "element => element.scrollWidth > element.clientWidth"
+FIGURES = """figures => figures.map(one => ({said: one.getAttribute('aria-label'),
+    edge: one.getBoundingClientRect().right}))"""
+
+
+def test_every_page_fits_and_shows_no_fault(visit, recorded_run):
+    here = visit()
+    for place, path in enumerate(PAGES):
+        here.page.set_viewport_size({"width": WIDTHS[0], "height": 1000})
+        here.page.emulate_media(color_scheme="dark" if place % 2 else "light")
+        here.open(path, run=recorded_run)
         expect(here.page.locator("[data-testid=stException]")).to_have_count(0)
         expect(here.page.locator("[data-testid=stAlertContentError]")).to_have_count(0)
-        here.page.wait_for_selector(".drawings svg")
-        main = here.page.locator("[data-testid=stMain]")
-        assert main.evaluate("element => element.scrollWidth <= element.clientWidth"), f"/{path} scrolls sideways"
-        for figure in here.page.locator(".drawings svg[role=img]").all():
-            assert len(figure.get_attribute("aria-label")) > 10
-            assert figure.bounding_box()["x"] + figure.bounding_box()["width"] <= width
+        here.page.locator(".drawings svg, .gallery .row").first.wait_for()
+        for width in WIDTHS:
+            here.page.set_viewport_size({"width": width, "height": 1000})
+            here.page.wait_for_timeout(250)
+            assert not here.page.locator("[data-testid=stMain]").evaluate(SIDEWAYS), f"/{path} scrolls at {width}"
+            for figure in here.page.locator(".drawings svg[role=img]").evaluate_all(FIGURES):
+                assert len(figure["said"]) > 10
+                assert figure["edge"] <= width, (path, figure)
 
 
-def test_a_figure_is_saved_as_a_picture_of_twice_its_size(visit):
+def test_a_figure_is_saved_as_a_picture_of_twice_its_size(visit, esacl_run):
     here = visit()
-    here.open("compare")
+    here.open("compare", run=esacl_run)
     figure = here.page.locator(".drawings figure", has=here.page.locator("button.save")).first
     view = [float(part) for part in figure.locator("svg").get_attribute("viewBox").split()]
     with here.page.expect_download() as saved:
@@ -89,20 +101,20 @@ def test_a_figure_is_saved_as_a_picture_of_twice_its_size(visit):
     assert struct.unpack(">II", head[16:]) == (2 * (view[2] + 28), 2 * (view[3] + 28))
 
 
-def test_figures_follow_the_theme(visit):
+def test_figures_follow_the_theme(visit, esacl_run):
     colours = []
     for dark in (False, True):
         here = visit(dark=dark)
-        here.open("forgetting")
+        here.open("forgetting", run=esacl_run)
         text = here.page.locator(".drawings svg text").first
         colours.append(text.evaluate("element => getComputedStyle(element).fill"))
     assert colours[0] != colours[1]
 
 
-def test_scrubbing_answers_in_the_browser_and_the_level_goes_along(visit):
+def test_scrubbing_answers_in_the_browser_and_the_level_goes_along(visit, esacl_run):
     here = visit()
     runs_of_page = script_runs(here.page)
-    here.open("sparsity")
+    here.open("sparsity", run=esacl_run)
     slider = here.page.locator(".drawings input[type=range]")
     slider.wait_for()
     here.page.wait_for_timeout(500)
@@ -133,9 +145,9 @@ CAMERAS = """[...document.querySelectorAll('.esacl-plots .plot')].map(plot =>
     plot._fullLayout.scene._scene.getCamera().eye.x.toFixed(3))"""
 
 
-def test_the_camera_outlives_data_and_page_and_is_shared_by_the_panels(visit):
+def test_the_camera_outlives_data_and_page_and_is_shared_by_the_panels(visit, recorded_run):
     here = visit()
-    here.open("landscape")
+    here.open("landscape", run=recorded_run)
     here.page.get_by_text("In 3-D").click()
     first = here.page.locator(".esacl-plots .plot canvas").first
     first.wait_for(state="attached")
@@ -152,9 +164,9 @@ def test_the_camera_outlives_data_and_page_and_is_shared_by_the_panels(visit):
     turned = here.page.evaluate(CAMERAS)
     assert turned[0] == turned[1]
     node = here.page.locator(".esacl-plots .plot").first.element_handle()
-    before = here.page.evaluate("plot => plot.data[0].z[0][0]", node)
+    before = here.page.evaluate("plot => plot.data[0].z.join()", node)
     here.page.locator("[data-testid=stButtonGroup] button", has_text="1").first.click()  # another task
-    here.page.wait_for_function("([plot, old]) => plot.data[0].z[0][0] !== old", arg=[node, before])
+    here.page.wait_for_function("([plot, old]) => plot.data[0].z.join() !== old", arg=[node, before])
     assert here.page.evaluate(CAMERAS) == turned
     assert node.evaluate("plot => plot.isConnected"), "the figure was mounted anew"
     here.page.locator("[data-testid=stTopNavLink]", has_text="Sparsity").click()
@@ -164,10 +176,10 @@ def test_the_camera_outlives_data_and_page_and_is_shared_by_the_panels(visit):
     assert here.page.evaluate(CAMERAS) == turned
 
 
-def test_an_eigenvalue_is_stepped_and_clicked_in_the_browser_alone(visit):
+def test_an_eigenvalue_is_stepped_and_clicked_in_the_browser_alone(visit, esacl_run):
     here = visit()
     runs_of_page = script_runs(here.page)
-    here.open("curvature")
+    here.open("curvature", run=esacl_run)
     drawing = here.page.locator(".drawings", has=here.page.locator("input[type=range]"))
     slice_path = drawing.locator("path.line").last
     drawing.locator("[data-pick]").first.wait_for()
@@ -218,7 +230,7 @@ def test_a_run_is_started_followed_left_found_again_and_finished(visit, store):
 def test_a_run_is_cancelled_and_resumed(visit, store):
     here = visit()
     here.open("run")
-    run_id = start_run(here.page, epochs=200)
+    run_id = start_run(here.page, epochs=5000)
     wait_until(here.page, store, run_id, "running")
     here.page.get_by_role("button", name="Cancel").click()
     wait_until(here.page, store, run_id, "cancelled")
@@ -233,7 +245,7 @@ def test_a_run_is_cancelled_and_resumed(visit, store):
 def test_a_second_run_waits_for_its_turn(visit, store):
     here = visit()
     here.open("run")
-    first = start_run(here.page, epochs=200)
+    first = start_run(here.page, epochs=5000)
     here.page.get_by_role("button", name="Start the run").click()
     expect(here.page.locator(BAR)).to_contain_text("Queued, position 1")
     second = re.search(r"run=([\w-]+)", here.page.url).group(1)
@@ -248,7 +260,7 @@ def test_a_second_run_waits_for_its_turn(visit, store):
 def test_two_tabs_follow_one_run(visit, store):
     first = visit()
     first.open("run")
-    run_id = start_run(first.page, epochs=200)
+    run_id = start_run(first.page, epochs=5000)
     second = visit()
     second.open(f"run?run={run_id}")
     second.page.wait_for_selector(BAR)

@@ -72,12 +72,11 @@ def test_what_is_no_array_file_is_refused_and_named(tmp_path, content):
         read_arrays(path)
 
 
-def test_a_file_that_inflates_beyond_the_limit_is_refused_before_it_does(tmp_path, monkeypatch):
-    monkeypatch.setattr("esacl.arrays.MOST_BYTES", 10_000)
+def test_a_file_that_inflates_beyond_the_limit_is_refused_before_it_does(tmp_path):
     write_arrays(tmp_path / "a.npz", {"x": np.zeros(100_000)})
     assert (tmp_path / "a.npz").stat().st_size < 10_000
     with pytest.raises(RunUnreadable, match="unpacks to more than"):
-        read_arrays(tmp_path / "a.npz")
+        read_arrays(tmp_path / "a.npz", most=10_000)
 
 
 @pytest.mark.parametrize("place", [30, 60, 200])

@@ -354,7 +354,7 @@ def test_an_analysis_afterwards_finds_what_the_run_found():
     weights = [array(events, f"weights-t{task}") for task in (0, 1)]
     again = of_kind(list(analyse("sparsity", config, 1, weights[1])), ArrayRecorded)
     found = {event.name: event.digest for event in of_kind(events, ArrayRecorded)}
-    assert [event.digest for event in again] == [found[name] for name in ("sparsity-t1", "histogram-t1")]
+    assert [event.digest for event in again] == [found[name] for name in ("sparsity-t1", "histogram-t1", "cuts-t1")]
     scene = _scene(config, 1, weights[1], None)
     with scene.statistics.of(0):
         first = buffers(scene.network)

@@ -258,7 +258,7 @@ def test_show_takes_a_prefix_and_tells_what_run_told(kept, esacl):
     assert "first" in outcome.out
 
 
-@pytest.mark.parametrize("command", ["show", "delete", "resume", "compare"])
+@pytest.mark.parametrize("command", ["show", "delete", "restore", "resume", "compare"])
 @pytest.mark.parametrize("text", ["nothing", "../x", "latest", "x\x1b[31m"])
 def test_a_run_that_is_not_there_is_one_line(esacl, command, text):
     outcome = esacl(command, text)
@@ -391,6 +391,14 @@ def test_a_plane_by_name_is_recorded_under_its_names(kept, esacl):
     assert "task 1 has no next task" in refused.err
 
 
+def test_the_comparison_and_the_exact_cut_are_options_of_the_sparsity(kept, esacl):
+    run_id = kept.ids()[0]
+    for option, name in ((("--compare",), "comparison-t0"), (("--exact", "0.5"), "exact-t0-50000")):
+        outcome = esacl("analyse", run_id, "sparsity", *option, "--task", 0, "--runs", kept.root, "--json")
+        assert outcome.json["arrays"] == [name]
+        assert name in kept.array_names(run_id)
+
+
 def test_the_density_and_the_check_are_options_of_the_spectrum(kept, esacl):
     run_id = kept.ids()[0]
     arguments = ("spectrum", "--task", 0, "--probes", 2, "--check", "--set", "curvature.top=1")
@@ -450,6 +458,9 @@ def test_each_view_has_a_name_of_its_own():
         (["landscape", "--at", "pruned"], "give --x and --y too"),
         (["landscape", "--x", "up", "--y", "task"], "unknown axis 'up'; choose from pruning, eigen1..eigen9"),
         (["spectrum", "--probes", "1"], "probes 1 is out of range"),
+        (["spectrum", "--compare"], "--compare has no meaning for spectrum; it belongs to sparsity"),
+        (["sparsity", "--compare", "--exact", "0.9"], "choose one of them"),
+        (["sparsity", "--exact", "1"], "--exact 1.0 is no sparsity"),
         (["landscape", "--set", "ids.fraction=7"], "ids.fraction"),
         (["landscape", "--set", "scenario=class"], "cannot change 'scenario'; choose from curvature.grid"),
     ],
@@ -557,6 +568,7 @@ def test_a_command_line_that_makes_no_sense_is_one_line(esacl, arguments):
 def test_every_command_has_a_help(esacl):
     names = list(cli.parser()._subparsers._group_actions[0].choices)
     assert set(names) >= {"run", "analyse", "list", "show", "delete", "resume", "compare", "doctor", "app"}
+    assert set(names) >= {"restore", "rename", "export", "import", "report"}
     for name in names:
         outcome = esacl(name, "--help")
         assert outcome.code == 0

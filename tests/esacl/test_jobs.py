@@ -10,7 +10,7 @@ import psutil
 import pytest
 from small_stream import CONFIG, SmallStream
 
-from esacl import computing, jobs, locks
+from esacl import computing, jobs, locks, stopping
 from esacl.config import RunConfig
 from esacl.durable import replace_json
 from esacl.errors import InputError
@@ -42,7 +42,7 @@ def busy(store: RunStore) -> Iterator[int]:
     os.close(descriptor)
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -85,12 +85,32 @@ def test_a_step_that_takes_long_is_interrupted_by_the_flag(store):
     store.cancel(run_id)
 
     def step() -> None:
-        with computing._stopping(store, run_id):
+        with stopping.on_request(store, run_id):
             time.sleep(300)
 
     with pytest.raises(KeyboardInterrupt):
         step()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_request_from_before_interrupts_nothing_that_has_only_begun(store):
+    run_id = store.create(CONFIG)
+    store.cancel(run_id)
+    os.utime(store.folder(run_id) / "CANCEL", (1, 1))
+    with stopping.on_request(store, run_id):
+        time.sleep(stopping.PATIENCE / 2)  # an interruption would end this test
+
+
+def test_who_stops_a_run_before_it_is_recorded_has_cancelled_it(store, monkeypatch):
+    run_id = store.create(CONFIG)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(RunStore, "record", interrupted)
+    assert computing.run_job(store, run_id, None, as_json=True) == computing.CANCELLED
+    assert store.status(run_id).state == "cancelled"
 
 
 def test_jobs_wait_for_their_device_in_order(store, busy):

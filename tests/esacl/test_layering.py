@@ -25,14 +25,22 @@ RECORD = {
     "esacl.metrics": (),
     "esacl.durable": (),
     "esacl.strict_json": (),
+    "esacl.labels": (),
     "esacl.locks": (),
+    "esacl.logs": (),
+    "esacl.formats": (),
+    "esacl.tickets": (),
     "esacl.machine": (),
     "esacl.arrays": (),
     "esacl.checkpoints": ("safetensors",),
     "esacl.records": (),
     "esacl.workers": (),
     "esacl.recording": (),
+    "esacl.reproducing": (),
     "esacl.store": (),
+    "esacl.trash": (),
+    "esacl.bundles": (),
+    "esacl.unpacking": (),
     "esacl.summary": (),
     "esacl.outcomes": (),
     "esacl.printing": (),
@@ -45,9 +53,14 @@ COMMANDS = {
     "esacl.cli": (),
     "esacl.computing": ("torch",),  # inside a function
     "esacl.progress": ("tqdm",),
+    "esacl.keeping": (),
     "esacl.viewing": (),
+    "esacl.stopping": (),
+    "esacl.resuming": (),
     "esacl.serving": (),
     "esacl.doctor": ("torch",),  # inside a function
+    "esacl.checkup": (),
+    "esacl.bundle": (),
 }
 STORE = {"esacl.store", "esacl.recording", "esacl.records", "esacl.durable", "esacl.arrays", "esacl.checkpoints"}
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "types", "base"}
@@ -188,13 +201,11 @@ def test_frames_and_figures_know_no_streamlit():
         assert "streamlit" not in outside(imports(path)), name
 
 
-def test_state_and_caches_of_streamlit_are_in_one_place():
+def test_state_and_caches_of_streamlit_are_in_one_place_each():
     for name, path in PAGES.items():
-        if name == "app.reading":
-            continue
         text = path.read_text(encoding="utf-8")
-        assert "st.session_state" not in text, name
-        assert "st.cache_" not in text, name
+        assert ("st.session_state" in text) <= (name == "app.session"), name
+        assert ("st.cache_" in text) <= (name == "app.reading"), name
 
 
 def test_files_are_named_by_their_subject_and_stay_readable():

@@ -23,7 +23,16 @@ def agree(one: list[Event], other: list[Event]) -> None:
             np.testing.assert_array_equal(a.tensors[name], b.tensors[name], err_msg=name)
 
 
-@pytest.mark.parametrize("settings", distinct(STATEFUL), ids=label)
+WHOLE = ({}, {"method": "derpp"}, {"method": "sparcl", "sparcl.base": "co2l", "scenario": "class"})  # at every place
+
+
+def every(variants):
+    """The variants, those beside `WHOLE` among the longer proofs: from the middle of a task they go on by default."""
+    whole = {tiny(settings).digest for settings in WHOLE}
+    return [v if tiny(v).digest in whole else pytest.param(v, marks=pytest.mark.slow) for v in variants]
+
+
+@pytest.mark.parametrize("settings", every(distinct(STATEFUL)), ids=label)
 def test_the_same_run_again_and_the_same_rest_from_every_checkpoint(settings):
     config = tiny(settings)
     events = events_of(config)
@@ -35,7 +44,7 @@ def test_the_same_run_again_and_the_same_rest_from_every_checkpoint(settings):
         agree(events[place + 1 :], events_of(config, events[place]))
 
 
-@pytest.mark.parametrize("settings", distinct(OTHERS, beside=STATEFUL), ids=label)
+@pytest.mark.parametrize("settings", distinct([*STATEFUL, *OTHERS], beside=WHOLE), ids=label)
 def test_the_same_rest_from_the_middle_of_a_task(settings, data):
     config = tiny(settings)
     events = events_of(config, data=data)

@@ -192,6 +192,27 @@ def test_ctrl_c_in_the_stream_is_kept_as_cancelled(store):
     assert store.status(store.resolve("latest")).state == "cancelled"
 
 
+@pytest.mark.parametrize(("last", "state"), [(Stepped, "cancelled"), (RunFinished, "finished")])
+def test_who_asks_again_while_the_end_is_written_gets_that_end(store, monkeypatch, last, state):
+    write, asked = recording.replace_json, []
+
+    def disturbed(path, content):
+        if path.name == "done.json" and not asked:
+            asked.append(path)
+            raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(recording, "replace_json", disturbed)
+    run_id = store.create(CONFIG)
+    for event in store.record(SmallStream(), run_id):
+        if isinstance(event, last) and last is Stepped:
+            store.cancel(run_id)
+    assert asked
+    record = store.read(run_id)
+    assert record.status.state == state
+    assert sum(isinstance(event, Cancelled) for event in record.events) == (state == "cancelled")
+
+
 class OutOfMemoryError(RuntimeError):
     """As torch names it."""
 

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
+from sklearn.manifold import trustworthiness
+from threadpoolctl import threadpool_limits
 from tiny_runs import array, events_of, of_kind, tiny
 
+from esacl.analysis import instances, maps
 from esacl.curvature import hessian
 from esacl.events import CheckpointReady, CurvatureMeasured, Selected
 
@@ -52,9 +55,11 @@ def test_the_embedding_is_the_principal_components_of_the_features(looked):
 
 def test_each_rule_estimates_lambda_max_from_as_many_instances(looked):
     kept = looked.array("selection")
-    assert kept["estimate_names"].tolist() == ["whole pool", "IDS", "random", "top-k"]
-    assert kept["estimate_draws"].tolist() == [1, 5, 5, 1]
-    assert (kept["estimate_sd"] > 0).tolist() == [False, True, True, False]
+    assert kept["estimate_names"].tolist() == ["whole pool", "IDS", "random", "EL2N", "top-k"]
+    assert kept["estimate_draws"].tolist() == [1, 5, 5, 1, 1]
+    assert (kept["estimate_sd"] > 0).tolist() == [False, True, True, False, False]
+    assert np.isfinite(kept["estimate_each"]).sum(1).tolist() == [1, 5, 5, 1, 1]
+    assert np.nanmean(kept["estimate_each"], 1) == pytest.approx(kept["estimate_lambda_max"])
     dense = next(e for e in of_kind(looked.events, CurvatureMeasured) if e.task == 1)
     assert kept["estimate_lambda_max"][0] == pytest.approx(dense.top_eigenvalues[0], rel=1e-2)
     top = kept["score"].argsort()[-12:]
@@ -64,7 +69,66 @@ def test_each_rule_estimates_lambda_max_from_as_many_instances(looked):
     for _ in range(60):
         v = v / v.norm()
         v = operator @ v
-    assert kept["estimate_lambda_max"][3] == pytest.approx(float(v.norm()), rel=2e-2)
+    assert kept["estimate_lambda_max"][4] == pytest.approx(float(v.norm()), rel=2e-2)
+
+
+def test_each_way_takes_as_many_instances_and_ids_those_of_the_run(looked):
+    kept = looked.array("selection")
+    assert kept["way_names"].tolist() == ["IDS", "random", "EL2N", "top-k"]
+    assert kept["way_chosen"].shape == kept["way_weight"].shape == (4, 12)
+    ids, even, hard, top = map(set, kept["way_chosen"].tolist())
+    assert ids == set(kept["chosen"].tolist())
+    assert kept["way_weight"][0].tolist() == kept["weight"].tolist()
+    assert even != ids
+    assert top == set(kept["score"].argsort()[-12:].tolist())
+    assert hard == set(kept["el2n"].argsort()[-12:].tolist())
+    assert (kept["way_weight"][1:] == 1).all()
+
+
+def test_el2n_is_the_norm_of_the_last_layers_gradient(looked):
+    looked.at(looked.weights("dense"))
+    head = [name for name, _ in looked.network.named_parameters() if name.startswith("head.")]
+    for row in (0, 7):
+        data = looked.train.inputs[row : row + 1], looked.train.targets[row : row + 1]
+        loss = looked.loss(looked.network(data[0]), data[1])
+        found = torch.autograd.grad(loss, [dict(looked.network.named_parameters())[name] for name in head])
+        norm = float(sum(g.square().sum() for g in found)) ** 0.5
+        assert looked.array("selection")["el2n"][row] == pytest.approx(norm, rel=1e-3)
+
+
+def test_the_map_keeps_neighbours_together_and_is_the_same_twice(looked):
+    kept = looked.array("selection")
+    looked.at(looked.weights("dense"))
+    with torch.no_grad():
+        seen = looked.network.features(looked.train.inputs).double().numpy()
+    assert kept["map_name"] == "t-SNE"
+    assert kept["map"].shape == (48, 2)
+    with threadpool_limits(2):
+        again = maps.neighbourly(seen, kept["embedding"], looked.config.seed)
+    assert again.tolist() == kept["map"].tolist()
+    assert kept["map_trust"] == pytest.approx(
+        [trustworthiness(seen, kept[name], n_neighbors=10) for name in ("embedding", "map")]
+    )
+    assert kept["map_trust"].min() > 0.8
+
+
+def test_what_cannot_be_mapped_has_no_map():
+    few = np.random.default_rng(0).normal(size=(maps.FEWEST - 1, 5))
+    same = np.ones((20, 5))
+    for features in (few, same):
+        start = maps.principal(features)
+        assert np.isfinite(start).all()
+        assert maps.neighbourly(features, start, 0) is None
+    assert maps.principal(np.arange(5.0)[:, None]).shape == (5, 2)
+
+
+def test_a_cap_on_images_cuts_into_what_nobody_took(looked, monkeypatch):
+    monkeypatch.setattr(instances, "THUMBNAILS", (20, 20))
+    kept = array(events_of(looked.config), "selection-t1")
+    taken = set(kept["way_chosen"].ravel().tolist())
+    assert len(kept["thumbnails"]) == 20
+    assert kept["thumbnail_of"][:12].tolist() == kept["chosen"].tolist()
+    assert len(set(kept["thumbnail_of"].tolist()) & taken) == min(20, len(taken))
 
 
 def test_weights_hold_the_dense_point_its_cut_and_its_curvature(looked):

@@ -58,7 +58,7 @@ def analyses(network, data):
     }
 
 
-@pytest.mark.parametrize("build", [mlp, cnn])
+@pytest.mark.parametrize("build", [mlp, pytest.param(cnn, marks=pytest.mark.slow)])
 def test_peak_memory_is_below_three_training_steps(build):
     torch.manual_seed(0)
     network, shape = build()

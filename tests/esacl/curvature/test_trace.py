@@ -96,7 +96,7 @@ def test_a_loss_that_bends_downwards_has_a_negative_part():
     assert found.value == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("activation", [nn.Softplus(), nn.Tanh()])
+@pytest.mark.parametrize("activation", [nn.Softplus(), pytest.param(nn.Tanh(), marks=pytest.mark.slow)])
 def test_of_a_smooth_network_the_rest_is_sampled_without_bias(activation):
     network, data = made(Normed, activation), small_data()
     expected = float(exact_hessian(network, F.cross_entropy, data).trace())

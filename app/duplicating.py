@@ -1,0 +1,71 @@
+"""A new run made from an old one: the form filled as that one was, and what is different said beside it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from app import results, session, widgets
+from app.language import text
+from app.reading import Entry
+from esacl.config import RunConfig
+from esacl.reproducing import settings
+
+
+def begin(entry: Entry, fill: Callable[[RunConfig], set[str]]) -> None:
+    """Fill the form of the Run page with a run's settings; those that it has no control for are carried along.
+
+    Args:
+        entry: the run.
+        fill: sets the form, and returns which settings it has a control for.
+    """
+    config = entry.config
+    if config is None:
+        return
+    reached = fill(config)
+    rest = {key: value for key, value in settings(config).items() if key not in reached}
+    session.remember("_source", (entry.run_id, results.named(entry), config, rest))
+
+
+def carried() -> dict[str, Any]:
+    """The settings that come from the run that is duplicated, and that the form has no control for."""
+    source = session.remembered("_source")
+    return dict(source[3]) if source else {}
+
+
+def compared(config: RunConfig | None) -> None:
+    """What is different from the run that is duplicated, while one is."""
+    source = session.remembered("_source")
+    if source is None:
+        return
+    run_id, name, before, rest = source
+    with st.container(key="source"):
+        if config is not None:
+            changes = "; ".join(differences(before, config)[:6])
+            said = text("but for: %(changes)s", changes=changes) if changes else text("nothing is changed yet")
+            st.caption(widgets.plain(text("As %(name)s (%(run)s), %(said)s.", name=name, run=run_id, said=said)))
+        if rest:
+            kept = ", ".join(f"{key} = {value}" for key, value in rest.items())
+            st.caption(widgets.plain(text("Taken over from it, without a control here: %(settings)s.", settings=kept)))
+        forget = ("_source", None)
+        st.button(text("Let go of that run"), key="let-go", on_click=session.remember, args=forget, type="tertiary")
+
+
+def differences(before: RunConfig, after: RunConfig) -> list[str]:
+    """What of `after` is not as `before` has it: "seed 0 → 1"."""
+    old, new = leaves(before), leaves(after)
+    return [f"{key} {_shown(old[key])} → {_shown(new[key])}" for key in old if old[key] != new[key]]
+
+
+def leaves(config: RunConfig) -> dict[str, Any]:
+    """Every setting under its dotted name."""
+    found: dict[str, Any] = {}
+    for key, value in config.to_dict().items():
+        found |= {f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {key: value}
+    return found
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return text("none")
+    return f"{value:.6g}" if isinstance(value, float) else (str(value)[:40] or text("none"))

@@ -1,0 +1,62 @@
+"""How long a step of training took by the clock, from what a run has measured about once a second.
+
+Only stretches count in which nothing but training was going on: a stretch with an analysis in it tells nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from esacl.events import CostCounted, Evaluated, Event, Pruned, Stepped, TaskFinished, TaskStarted
+
+TRAINING = (Stepped, TaskStarted, TaskFinished, Evaluated, CostCounted)
+LEAST = 50  # steps: of fewer no pace is told
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Steps and seconds of the stretches that were training alone."""
+
+    steps: int
+    seconds: float
+
+    @property
+    def milliseconds(self) -> float | None:
+        """Of one step; None where too few were measured."""
+        return 1000 * self.seconds / self.steps if self.steps >= LEAST else None
+
+
+def paces(events: Sequence[Event], measured: Sequence[Mapping[str, Any]], *, sparse_at_once: bool) -> tuple[Pace, Pace]:
+    """(at dense weights, at sparse weights).
+
+    `sparse_at_once`: the run trains sparse from its first step; otherwise a task is sparse once it was cut, and the
+    next begins dense again. A stretch that holds steps of both kinds is left out.
+    """
+    phases = _phases(events, sparse_at_once)
+    found = [[0, 0.0], [0, 0.0]]
+    start, clock = 0, 0.0
+    for entry in measured:
+        end, now = int(entry["events"]), float(entry["seconds"])
+        steps = {sparse: sum(done for kind, done in phases[start:end] if kind is sparse) for sparse in (False, True)}
+        kinds = [sparse for sparse, done in steps.items() if done]
+        if len(kinds) == 1 and all(isinstance(event, TRAINING) for event in events[start:end]):
+            found[kinds[0]][0] += steps[kinds[0]]
+            found[kinds[0]][1] += now - clock
+        start, clock = end, now
+    return tuple(Pace(int(steps), seconds) for steps, seconds in found)  # type: ignore[return-value]
+
+
+def _phases(events: Sequence[Event], sparse_at_once: bool) -> list[tuple[bool, int]]:
+    """Of each event: whether the weights were sparse, and how many steps it reports since the one before."""
+    found, sparse, task, step = [], sparse_at_once, -1, 0
+    for event in events:
+        done = 0
+        if isinstance(event, TaskStarted):
+            sparse = sparse_at_once
+        elif isinstance(event, Pruned):
+            sparse = True
+        elif isinstance(event, Stepped):
+            done = max(0, event.step - (step if event.task == task else 0))
+            task, step = event.task, event.step
+        found.append((sparse, done))
+    return found

@@ -1,0 +1,108 @@
+"""`esacl doctor --bundle`: what a report about a fault needs, in one zip, and nothing of data or networks.
+
+In it are settings, states, events and logs; not in it are arrays, checkpoints, data sets, names given to runs, and
+where the user's home is.
+"""
+
+import contextlib
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from esacl import logs
+from esacl.errors import InputError, RunUnreadable
+from esacl.store import RunStore
+
+MOST_RUNS = 20  # the newest
+MOST_BYTES = 256 * 2**10  # of one file: its end
+_OF_RUN = (
+    "config.json",
+    "machine.json",
+    "worker.json",
+    "done.json",
+    "events.jsonl",
+    "analyses.jsonl",
+    "measured.jsonl",
+)
+_LOGS = ("log.jsonl", "log.txt")
+
+
+def write_bundle(store: RunStore, found: dict[str, Any], path: Path) -> tuple[str, ...]:
+    """Write the zip and return the names of what is in it. `found` is what the doctor says.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    members = dict(_members(store, found))
+    try:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.zip")
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, text in members.items():
+                archive.writestr(name, text)
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); name another file") from None
+    return tuple(members)
+
+
+def _members(store: RunStore, found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "doctor.json", _anonymous(json.dumps(found, indent=1))
+    ids = store.ids()
+    yield "runs.json", _anonymous(json.dumps([_state(store, run_id) for run_id in ids], indent=1))
+    queue = [ticket.path.name for ticket in store.workers.queue.tickets()]
+    yield "queue.json", json.dumps(queue, indent=1)
+    server = logs.server_log(store.root)
+    for path in sorted(server.parent.glob(f"{server.name}*")):
+        yield f"server/{path.name}", _anonymous(_end_of(path))
+    for run_id in ids[:MOST_RUNS]:
+        folder = store.root / run_id
+        for name in (*_OF_RUN, *_LOGS):
+            path = folder / name
+            if path.is_file() and not path.is_symlink():
+                yield f"runs/{run_id}/{name}", _nameless(name, _anonymous(_end_of(path)))
+        yield f"runs/{run_id}/files.json", json.dumps(_sizes(folder), indent=1)
+
+
+def _state(store: RunStore, run_id: str) -> dict[str, Any]:
+    with contextlib.suppress(InputError, RunUnreadable):
+        status = store.status(run_id)
+        return {"run": run_id, "state": status.state, "detail": status.detail}
+    return {"run": run_id, "state": "gone"}
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {str(p.relative_to(folder)): p.lstat().st_size for p in sorted(folder.rglob("*")) if not p.is_dir()}
+
+
+def _end_of(path: Path) -> str:
+    """The last whole lines of a file."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - MOST_BYTES))
+            data = file.read(MOST_BYTES)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    whole = data[data.find(b"\n") + 1 :] if size > MOST_BYTES else data
+    return whole.decode(errors="replace")
+
+
+def _anonymous(text: str) -> str:
+    home = str(Path.home())
+    return text if home == "/" else text.replace(home, "~")
+
+
+def _nameless(file: str, text: str) -> str:
+    """A config without the name that its run was given."""
+    if file != "config.json":
+        return text
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if isinstance(fields, dict) and fields.get("name"):
+        fields["name"] = "(named)"
+    return json.dumps(fields, indent=1)

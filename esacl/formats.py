@@ -1,0 +1,47 @@
+"""The format of a run's folder: its number stands in `config.json`, and what an older one says is still read."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from esacl.errors import RunUnreadable
+from esacl.protocols import BENCHMARKS
+
+FORMAT = 2
+_BEFORE_NUMBERS = 1
+
+
+def numbered(settings: dict[str, Any]) -> dict[str, Any]:
+    """What `config.json` holds: the settings of a run and the format of its folder."""
+    return {"format": FORMAT, **settings}
+
+
+def settings_of(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The settings in the content of a `config.json`; those of an older format as they were meant then.
+
+    Raises:
+        RunUnreadable: no format that there ever was, or one from a newer version.
+    """
+    settings = dict(content)
+    number = settings.pop("format", _BEFORE_NUMBERS)
+    if type(number) is not int or number < 1:
+        raise RunUnreadable(f"{path} has format {number!r:.40}, which is none; restore it or delete the run")
+    if number > FORMAT:
+        raise RunUnreadable(
+            f"{path} has format {number} and this version reads up to {FORMAT}; update EsaCL to read it"
+        )
+    for step in range(number, FORMAT):
+        settings = _NEXT[step](settings)
+    return settings
+
+
+def _numbers(settings: dict[str, Any]) -> dict[str, Any]:
+    """A run from before folders had a number: settings that were not there yet are what it did without."""
+    without = {"sdp": {"cut": 1.0}, "anchor": {"distillation": 0.0}}
+    told = {name: settings[name] for name in without if isinstance(settings.get(name), dict)}
+    facts = BENCHMARKS.get(str(settings.get("benchmark")), {})
+    published = {"resolution": facts["side"]} if facts else {}
+    return published | settings | {name: without[name] | section for name, section in told.items()}
+
+
+_NEXT: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _numbers}

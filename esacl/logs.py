@@ -1,0 +1,54 @@
+"""What happened to a job and on the server, for whoever looks into it later: one JSON object a line, bounded.
+
+    RUN/log.jsonl        one job after another on this run: started, its turn, gone on from where, ended how
+    .logs/server.jsonl   what the app and its jobs were asked for
+
+A log never stops what it tells about: where it cannot be written, nothing is.
+"""
+
+import contextlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+MOST_BYTES = 2**20
+KEPT = 3  # older files beside the one that is written
+_MOST_TEXT = 8_000
+
+
+def job_log(folder: Path) -> Path:
+    """The log of the jobs on the run in `folder`."""
+    return folder / "log.jsonl"
+
+
+def server_log(root: Path) -> Path:
+    """The log of the server over the runs below `root`."""
+    return root / ".logs" / "server.jsonl"
+
+
+def note(path: Path, what: str, **facts: Any) -> None:
+    """Add a line: when, what, by which process, and the facts; texts are cut where they are long."""
+    short = {name: value[-_MOST_TEXT:] if isinstance(value, str) else value for name, value in facts.items()}
+    now = time.time()
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+    line = json.dumps({"time": stamp, "what": what, "pid": os.getpid(), **short}, default=str) + "\n"
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        _rotate(path)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        try:
+            os.write(descriptor, line.encode())
+        finally:
+            os.close(descriptor)
+
+
+def _rotate(path: Path) -> None:
+    if not path.exists() or path.stat().st_size < MOST_BYTES:
+        return
+    for number in range(KEPT, 0, -1):
+        older = path.with_name(f"{path.name}.{number}")
+        newer = path if number == 1 else path.with_name(f"{path.name}.{number - 1}")
+        if newer.exists():
+            newer.replace(older)

@@ -1,0 +1,81 @@
+"""The gallery's own reading of runs: what a row shows, and a list that is read again only where it has changed."""
+
+import os
+
+import pytest
+from pages_runs import lost, record
+from synthetic_run import accuracy
+
+from app.glance import Glance, glance, so_far
+from app.listing import Listing
+from esacl.store import RunStore
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> RunStore:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    return RunStore(tmp_path / "runs")
+
+
+def test_the_line_is_the_average_over_the_tasks_learned():
+    assert so_far([[0.9, None], [0.7, 0.8]]) == (0.9, 0.75)
+    assert so_far([[0.9, 0.1], [0.7, 0.8]]) == (0.9, 0.75)  # a task before its turn is not counted
+    assert so_far([[None, None], [0.7, 0.8]]) == (0.75,)
+    assert so_far([]) == ()
+
+
+def test_a_glance_says_what_the_summary_says(store):
+    run_id = record(store)
+    config = store.config(run_id)
+    seen = glance(store, run_id, config)
+    last = sum(accuracy(config, 2, on) for on in range(3)) / 3
+    assert seen.accuracy == pytest.approx(last)
+    assert seen.so_far[-1] == seen.accuracy
+    assert len(seen.so_far) == 3
+    assert seen.flops
+    assert not seen.imported
+
+
+def test_a_glance_at_what_is_half_or_damaged(store):
+    half = lost(store, record(store))
+    seen = glance(store, half, store.config(half))
+    assert seen.accuracy is None
+    assert 0 < len(seen.so_far) < 3
+    (store.folder(half) / "events.jsonl").write_text('{"event":"Evaluated","after":"x"}\n')
+    assert glance(store, half, store.config(half)) == Glance()
+    assert glance(store, half, None) == Glance()
+    assert glance(store, "gone", store.config(half)) == Glance()
+
+
+def test_a_run_is_read_again_only_where_it_has_changed(store, monkeypatch):
+    first, second = record(store), record(store, seed=8)
+    listing = Listing(store)
+    looked = []
+    look = store.look
+    monkeypatch.setattr(store, "look", lambda run_id: (looked.append(run_id), look(run_id))[1])
+    assert {known[0] for known in listing.read()} == {first, second}
+    assert len(looked) == 2
+    listing.read()
+    assert len(looked) == 2
+    store.rename(second, "another name")
+    assert {known[1].name for known in listing.read()} == {"", "another name"}
+    assert looked[2:] == [second]
+    store.delete(first)
+    third = record(store, seed=9)
+    assert {known[0] for known in listing.read()} == {second, third}
+
+
+def test_a_run_at_work_is_looked_at_every_time(store):
+    run_id = record(store)
+    (store.folder(run_id) / "done.json").unlink()
+    listing = Listing(store)
+    assert listing.read()[0][2].state == "lost"
+    with RunStore(store.root).workers.hold(run_id):
+        assert listing.read()[0][2].state == "running"
+    assert listing.read()[0][2].state == "lost"
+    store.finish(run_id, "cancelled")
+    assert listing.read()[0][2].state == "cancelled"
+
+
+def test_no_folder_is_no_runs(tmp_path):
+    assert Listing(RunStore(tmp_path / "none")).read() == []

@@ -1,0 +1,86 @@
+"""Which estimate of the rise may be trusted: counted level by level."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from app import trust
+from app.experiments import bounds
+from app.figures.trust import facts, over_truth
+
+RISE = np.array([0.0, 0.1, 0.2, 0.4])
+
+
+def curve(**columns) -> pd.DataFrame:
+    given = {
+        "level": [0.0, 0.5, 0.8, 0.9],
+        "displacement_norm": [0.0, 1.0, 2.0, 3.0],
+        "rise": RISE,
+        "rise_of_chosen": RISE,
+        "lambda_bound": RISE * 100,
+        "taylor": RISE * 0.5,
+        "curvature_term": RISE * 0.25,
+        "path_integral": RISE * [1, 0.99, 1.02, 1.0],
+    }
+    return pd.DataFrame({**given, **columns})
+
+
+def test_a_bound_is_never_below_and_an_estimate_is_told_by_its_ratio():
+    found = trust.records(curve())
+    assert found["lambda_bound"].bounds
+    assert found["lambda_bound"].median == pytest.approx(100)
+    assert (found["taylor"].above, found["taylor"].levels) == (0, 3)
+    assert found["path_integral"].off == pytest.approx(0.02)
+    assert "output_bound" not in found
+
+
+def test_one_level_below_is_no_bound():
+    found = trust.records(curve(lambda_bound=[0.0, 10.0, 0.1, 40.0]))
+    assert (found["lambda_bound"].above, found["lambda_bound"].bounds) == (2, False)
+
+
+def test_the_truth_is_over_the_images_of_the_estimates():
+    found = trust.records(curve(rise=RISE * 10))
+    assert found["path_integral"].median == pytest.approx(1.0)
+
+
+def test_what_is_lost_in_rounding_is_not_held_against_a_bound():
+    found = trust.records(curve(lambda_bound=RISE - 0.5 * trust.TOLERANCE))
+    assert found["lambda_bound"].bounds
+    assert not trust.records(curve(lambda_bound=RISE - 2 * trust.TOLERANCE))["lambda_bound"].bounds
+
+
+def test_no_ratio_of_a_rise_that_is_none():
+    found = trust.records(curve(rise_of_chosen=[0.0, -0.1, 1e-5, 0.4]))
+    assert found["taylor"].compared == 1
+    assert np.isnan(trust.ratios(curve(rise_of_chosen=[0.0, -0.1, 1e-5, 0.4]))["taylor"][:3]).all()
+
+
+def test_the_answer_names_the_numbers_and_the_curve_that_held():
+    finding = bounds.finding(curve(), "relu")
+    assert finding.true == {"lambda_bound"}
+    assert "3 of 3 levels" in finding.said[0]
+    assert "100 times the rise in the median" in finding.said[0]
+    assert any("observation and not the theorem" in sentence for sentence in finding.said)
+    assert finding.against == ""
+    assert not any("observation" in sentence for sentence in bounds.finding(curve(), "softplus").said)
+
+
+def test_what_contradicts_the_theory_is_said():
+    broken = bounds.finding(curve(lambda_bound=RISE * 0.9), "relu")
+    assert broken.true == {"none"}
+    assert "here it does" in broken.against
+    assert "off by up to 50 %" in bounds.finding(curve(path_integral=RISE * 1.5), "relu").against
+    lucky = bounds.finding(curve(taylor=RISE * 2), "relu")
+    assert lucky.true == {"lambda_bound", "taylor"}
+    assert "Taylor is no bound by any theorem" in lucky.against
+
+
+def test_nothing_cut_is_nothing_to_compare():
+    assert bounds.finding(curve(displacement_norm=[0.0] * 4), "relu").true == frozenset()
+
+
+def test_the_figure_has_a_line_an_estimate_and_a_value_a_level():
+    drawing = over_truth(curve(), 3)
+    assert "Taylor, one HVP × 0.5" in drawing["alt"]
+    assert all(len(fact["values"]) == 4 for fact in facts(curve()))

@@ -1,0 +1,101 @@
+"""Saliencies and allocations beside each other, and one cut at exactly the level that was asked for."""
+
+import numpy as np
+import pytest
+import torch
+from looked_run import LOOK
+from tiny_runs import array, tiny
+
+from esacl.analysis import analyse
+from esacl.analysis.exact import exact_name
+from esacl.criterion import criterion
+from esacl.errors import InputError
+from esacl.look import Look
+from esacl.pruning import ALLOCATIONS, SALIENCIES, keep_top
+
+CONFIG = tiny(LOOK, method="ewc", epochs=4)
+
+
+@pytest.fixture(scope="module")
+def compared(looked):
+    return array(list(analyse("sparsity", CONFIG, 1, looked.recorded, look=Look(compare=True))), "comparison-t1")
+
+
+def test_every_saliency_meets_every_allocation(compared):
+    assert list(compared["saliencies"]) == list(SALIENCIES)
+    assert list(compared["allocations"]) == list(ALLOCATIONS)
+    assert compared["accuracy"].shape == (4, 3, len(compared["levels"]), 2)
+    assert compared["rise"].shape == (4, 3, len(compared["levels"]))
+    assert compared["draws"].tolist() == [1, 1, 1, 3]
+    assert (compared["rise"][:, :, 0] == 0).all()  # nothing is cut at 0
+
+
+def test_the_runs_own_pair_is_its_curve(compared, looked):
+    curve = looked.array("sparsity")
+    row, column = list(SALIENCIES).index("magnitude"), list(ALLOCATIONS).index("global")
+    assert (compared["levels"] == curve["levels"]).all()
+    assert (compared["accuracy"][row, column] == curve["accuracy"]).all()
+    assert compared["rise"][row, column] == pytest.approx(curve["rise"])
+
+
+def test_another_pair_is_the_cut_that_its_name_says(compared, looked):
+    weights, mask = looked.weights("dense"), looked.weights("mask")
+    curvature = looked.weights("curvature")
+    ranked = {name: 0.5 * (curvature[name] + 1) * weights[name] ** 2 for name in mask}
+    row, column = list(SALIENCIES).index("second-order"), list(ALLOCATIONS).index("uniform")
+    for place, level in enumerate(compared["levels"]):
+        kept = keep_top(ranked, float(level), "uniform")
+        cut = {name: w * kept[name] if name in kept else w for name, w in weights.items()}
+        rise = looked.loss_at(cut) - looked.loss_at(weights)
+        assert compared["rise"][row, column, place] == pytest.approx(rise, rel=1e-4, abs=1e-6)
+
+
+def by_hand(looked, weights) -> tuple[list[float], list[float]]:
+    """Accuracy and loss of each task on its evaluation data."""
+    tasks = looked.stream[:2]
+    loss = criterion(looked.config.scenario, [t.classes for t in tasks], looked.stream.outputs, torch.device("cpu"))
+    looked.at(weights)
+    accuracy, losses = [], []
+    for task in tasks:
+        with torch.no_grad():
+            outputs = looked.network(task.evaluation.inputs)
+        columns = list(task.classes)
+        best = outputs[:, columns].argmax(1) + columns[0]
+        accuracy.append(float((best == task.evaluation.targets).double().mean()))
+        losses.append(loss.mean(outputs, task.evaluation.targets))
+    return accuracy, losses
+
+
+def test_one_cut_is_judged_exactly(looked):
+    level = 0.873  # between the levels of the curve
+    found = array(list(analyse("sparsity", CONFIG, 1, looked.recorded, look=Look(exact=level))), "exact-t1-87300")
+    assert exact_name(1, level) == "exact-t1-87300"
+    weights = looked.weights("dense")
+    kept = keep_top({name: weights[name].abs() for name in looked.weights("mask")}, level)
+    cut = {name: w * kept[name] if name in kept else w for name, w in weights.items()}
+    for group, expected in (("dense_", by_hand(looked, weights)), ("", by_hand(looked, cut))):
+        assert found[f"{group}accuracy"].tolist() == expected[0]
+        assert found[f"{group}loss"] == pytest.approx(expected[1], rel=1e-5)
+    assert float(found["level"]) == level
+    assert float(found["removed"]) == pytest.approx(1 - kept.density)
+    assert found["examples"].tolist() == [len(t.evaluation) for t in looked.stream[:2]]
+    assert (found["dense_accuracy"] != found["accuracy"]).any()
+
+
+def test_one_cut_is_judged_where_a_run_records_no_curve(looked):
+    config = tiny(LOOK | {"curvature.levels": 0}, method="ewc", epochs=4)
+    found = list(analyse("sparsity", config, 1, looked.recorded, look=Look(exact=0.5)))
+    assert np.isfinite(array(found, "exact-t1-50000")["loss"]).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"compare": True, "exact": 0.5}, "choose one"),
+        ({"exact": 1.0}, "no sparsity"),
+        ({"exact": -0.1}, "no sparsity"),
+    ],
+)
+def test_a_look_that_will_not_do_is_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        Look(**given)

@@ -1,0 +1,229 @@
+"""`esacl doctor`: what is wrong in a runs folder, what of it is mended, and the report that leaves data out."""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_stream import CONFIG, SmallStream
+
+from esacl import cli, logs
+from esacl.arrays import write_arrays
+from esacl.bundle import write_bundle
+from esacl.checkup import check
+from esacl.config import RunConfig
+from esacl.errors import InputError, RunUnreadable
+from esacl.events import RunStarted, TaskFinished
+from esacl.formats import FORMAT
+from esacl.store import RunStore
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> RunStore:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    return RunStore(tmp_path / "runs")
+
+
+def recorded(store: RunStore, config: RunConfig = CONFIG) -> Path:
+    run_id = store.create(config)
+    list(store.record(SmallStream(), run_id))
+    return store.folder(run_id)
+
+
+def everything(root: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def leave_rest(folder: Path) -> None:
+    (folder / "checkpoints" / ".000-00001.safetensors.7-8.tmp").write_bytes(b"x")
+
+
+def tear_events(folder: Path) -> None:
+    with (folder / "events.jsonl").open("ab") as file:
+        file.write(b'{"event":"Eval')
+
+
+def lose_done(folder: Path) -> None:
+    (folder / "done.json").unlink()
+
+
+def spoil_done(folder: Path) -> None:
+    (folder / "done.json").write_text("{")
+
+
+def leave_flag(folder: Path) -> None:
+    (folder / "CANCEL").touch()
+
+
+def spoil_checkpoint(folder: Path) -> None:
+    path = max((folder / "checkpoints").iterdir())
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+SAFE = {
+    "checkpoints/.000-00001": leave_rest,
+    "events.jsonl ends within a line": tear_events,
+    "done.json is missing, and the events say finished": lose_done,
+    "done.json is damaged": spoil_done,
+    "a request to cancel is left": leave_flag,
+    "safetensors is damaged": spoil_checkpoint,
+}
+
+
+@pytest.mark.parametrize("what", SAFE)
+def test_what_is_safe_is_told_first_and_mended_when_asked(store, what):
+    folder = recorded(store)
+    whole = store.read(folder.name)
+    assert check(store, repair=False) == []
+    SAFE[what](folder)
+    before = everything(store.root)
+    told = check(store, repair=False)
+    assert [(finding["run"], finding["safe"], finding["mended"]) for finding in told] == [(folder.name, True, False)]
+    assert what in told[0]["what"]
+    assert everything(store.root) == before
+    assert [finding["mended"] for finding in check(store, repair=True)] == [True]
+    assert check(store, repair=True) == []
+    assert store.read(folder.name) == whole
+    assert store.checkpoint(folder.name) is not None
+
+
+def spoil_config(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+
+def spoil_event(folder: Path) -> None:
+    path = folder / "events.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"TaskStarted"', b'"TaskStirred"', 1))
+
+
+def spoil_array(folder: Path) -> None:
+    (folder / "arrays" / "weights-t0.npz").write_bytes(b"")
+
+
+def change_array(folder: Path) -> None:
+    write_arrays(folder / "arrays" / "weights-t0.npz", {"dense/w": np.ones(4, np.float32)})
+
+
+UNSAFE = {
+    "config.json is not valid JSON": spoil_config,
+    "events.jsonl, line": spoil_event,
+    "weights-t0.npz is damaged": spoil_array,
+    "array weights-t0 is not what the run has recorded": change_array,
+}
+
+
+@pytest.mark.parametrize("what", UNSAFE)
+def test_what_only_a_person_can_mend_is_told_and_left_alone(store, what):
+    folder = recorded(store)
+    UNSAFE[what](folder)
+    before = everything(store.root)
+    told = check(store, repair=True)
+    assert [(finding["safe"], finding["mended"]) for finding in told] == [(False, False)]
+    assert what in told[0]["what"]
+    assert told[0]["remedy"]
+    assert everything(store.root) == before
+
+
+def test_a_run_that_somebody_works_on_is_left_alone(store):
+    folder = recorded(store)
+    tear_events(folder)
+    with RunStore(store.root).workers.hold(folder.name):
+        assert check(store, repair=True) == []
+
+
+def test_what_a_kill_left_beside_the_runs_is_removed_once_it_is_old(store):
+    recorded(store)
+    fresh, old, notes = (store.root / name for name in (".new-a-1-2", ".deleted-b-3", ".notes"))
+    for path in (fresh, old, notes):
+        path.mkdir()
+        if path != fresh:
+            os.utime(path, (1, 1))
+    store.workers.queue.draw("gone", "cpu", 1, {})
+    told = check(store, repair=True)
+    assert [finding["mended"] for finding in told] == [True, True]
+    assert (fresh.exists(), old.exists(), notes.exists()) == (True, False, True)
+    assert store.workers.queue.tickets() == []
+
+
+def test_the_command_repairs_only_when_told_to(store, capsys):
+    folder = recorded(store)
+    tear_events(folder)
+    assert cli.main(["doctor", "--runs", str(store.root)]) == 0
+    assert "`esacl doctor --repair` does what is safe" in capsys.readouterr().out
+    assert (folder / "events.jsonl").read_bytes().endswith(b"Eval")
+    assert cli.main(["doctor", "--repair", "--runs", str(store.root)]) == 0
+    assert "(mended)" in capsys.readouterr().out
+    assert (folder / "events.jsonl").read_bytes().endswith(b"}\n")
+
+
+# The report
+
+
+def test_the_report_has_what_explains_a_fault_and_no_data(store, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    folder = recorded(store, RunConfig(tasks=2, epochs=3, name="secret of Anna"))
+    (folder / "log.txt").write_text(f"at {tmp_path}/x\n" + "y" * 300 * 2**10)
+    logs.note(logs.job_log(folder), "failed", detail="why")
+    logs.note(logs.server_log(store.root), "start")
+    out = tmp_path / "report.zip"
+    assert cli.main(["doctor", "--runs", str(store.root), "--bundle", str(out)]) == 0
+    with zipfile.ZipFile(out) as archive:
+        texts = {name: archive.read(name).decode() for name in archive.namelist()}
+    of_run = {name.removeprefix(f"runs/{folder.name}/") for name in texts if name.startswith("runs/")}
+    assert {"config.json", "done.json", "events.jsonl", "machine.json", "log.jsonl", "log.txt", "files.json"} <= of_run
+    assert {"doctor.json", "runs.json", "queue.json", "server/server.jsonl"} <= texts.keys()
+    assert json.loads(texts["doctor.json"])["versions"]["python"]
+    assert json.loads(texts["runs.json"])[0]["state"] == "finished"
+    everything = "".join(texts.values())
+    assert "secret of Anna" not in everything
+    assert str(tmp_path) not in everything
+    assert not any(name.endswith((".npz", ".safetensors")) for name in texts)
+    assert max(map(len, texts.values())) <= 256 * 2**10
+
+
+def test_a_report_that_cannot_be_written_is_one_line(store, tmp_path):
+    with pytest.raises(InputError, match="cannot be written"):
+        write_bundle(store, {}, tmp_path / "none" / "report.zip")
+
+
+# The format
+
+
+def test_a_new_run_has_the_number_of_its_format(store):
+    folder = recorded(store)
+    assert json.loads((folder / "config.json").read_text())["format"] == FORMAT
+    assert store.config(folder.name) == CONFIG
+
+
+def test_a_folder_from_before_there_were_numbers_is_read_as_it_was_meant(store):
+    folder = recorded(store)
+    fields = json.loads((folder / "config.json").read_text())
+    del fields["format"], fields["sdp"]["cut"]
+    (folder / "config.json").write_text(json.dumps(fields))
+    assert store.config(folder.name).sdp.cut == 1.0
+    assert store.status(folder.name).state == "finished"
+    fields["format"] = FORMAT
+    (folder / "config.json").write_text(json.dumps(fields))
+    assert store.config(folder.name).sdp.cut == CONFIG.sdp.cut != 1.0
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(FORMAT + 1, "update EsaCL"), (0, "which is none"), ("2", "which is none"), (True, "none")]
+)
+def test_a_format_that_is_not_known_is_one_line(store, number, told):
+    folder = recorded(store)
+    fields = json.loads((folder / "config.json").read_text()) | {"format": number}
+    (folder / "config.json").write_text(json.dumps(fields))
+    with pytest.raises(RunUnreadable, match=told):
+        store.config(folder.name)
+    assert store.status(folder.name).state == "unreadable"
+
+
+def test_the_runs_that_come_with_the_project_are_read():
+    store = RunStore(Path(__file__).resolve().parents[2] / "assets")
+    assert store.ids()
+    for run_id in store.ids():
+        assert any(isinstance(event, RunStarted) for event in store.read(run_id).events)
+        assert any(isinstance(event, TaskFinished) for event in store.read(run_id).events)

@@ -1,0 +1,167 @@
+"""Runs in processes of their own that are killed at some moment and gone on with, and what has to come of it.
+
+The processes are forks of one server that has loaded torch already; what they do is what the command line does.
+"""
+
+import contextlib
+import io
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from esacl import computing
+from esacl.checkpoints import newest
+from esacl.config import RunConfig
+from esacl.events import CheckpointReady, Event, Pulse, Stepped, to_line
+from esacl.records import read_events
+from esacl.store import RunStore
+
+PATIENCE = 300.0  # seconds until a process is taken for hung
+
+
+def processes() -> ForkServerContext:
+    """Where the processes come from."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["esacl.computing", "warm"])
+    return context
+
+
+def work(root: str, run_id: str, resumes: bool, acknowledged: str) -> None:
+    """What `esacl run --into` and `esacl resume` do; every event that is passed on is noted in a file."""
+    noted = os.open(acknowledged, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    follow = computing._follow
+
+    def following(events: Iterable[Event]) -> Any:
+        return follow(_noting(events, noted))
+
+    computing._follow = following
+    store = RunStore(root)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        if resumes:
+            code = computing.resume(store, run_id, None, as_json=True, job=False)
+        else:
+            code = computing.run_job(store, run_id, None, as_json=True)
+    os._exit(code)
+
+
+def _noting(events: Iterable[Event], noted: int) -> Iterator[Event]:
+    for event in events:
+        if not isinstance(event, (CheckpointReady, Pulse)):
+            os.write(noted, (to_line(event) + "\n").encode())
+        yield event
+
+
+@dataclass
+class Killed:
+    """A run that is killed `kills` times: where, and what that showed."""
+
+    store: RunStore
+    run_id: str
+    kills: int = 0
+    resumes: int = 0
+
+
+def undisturbed(store: RunStore, config: RunConfig) -> str:
+    """The id of a run from its beginning to its end."""
+    run_id = store.create(config)
+    assert _joined(_started(store, run_id, resumes=False)) == 0, _log(store, run_id)
+    return run_id
+
+
+def killed_and_resumed(store: RunStore, config: RunConfig, whole: str, kills: int, rng: random.Random) -> Killed:
+    """A run of the same config, killed so often at random moments and each time gone on with, to its end."""
+    size = (store.folder(whole) / "events.jsonl").stat().st_size
+    killed = Killed(store, store.create(config))
+    resumes, least = False, 0
+    while killed.kills < kills:
+        process = _started(store, killed.run_id, resumes=resumes)
+        if not _kill(process, store.folder(killed.run_id) / "events.jsonl", rng.randint(least, size), rng):
+            break  # it was faster: nothing is left to kill
+        killed.kills += 1
+        _check_nothing_is_lost(store, killed.run_id)
+        resumes = True
+    if store.status(killed.run_id).state != "finished":
+        assert store.status(killed.run_id).state == "lost"
+        assert _joined(_started(store, killed.run_id, resumes=True)) == 0, _log(store, killed.run_id)
+    return killed
+
+
+def check_the_same(store: RunStore, one: str, other: str) -> None:
+    """Event for event, array for array and weight for weight, bit for bit."""
+    a, b = store.folder(one), store.folder(other)
+    assert (a / "events.jsonl").read_bytes() == (b / "events.jsonl").read_bytes()
+    assert store.status(one).state == store.status(other).state == "finished"
+    assert store.array_names(one) == store.array_names(other)
+    for name in store.array_names(one):
+        _equal(store.array(one, name), store.array(other, name))
+    names = [sorted(path.name for path in (folder / "checkpoints").iterdir()) for folder in (a, b)]
+    assert names[0] == names[1]
+    first, second = store.checkpoint(one), store.checkpoint(other)
+    assert first is not None
+    assert second is not None
+    assert (first.task, first.epoch, first.counters) == (second.task, second.epoch, second.counters)
+    _equal(first.tensors, second.tensors)
+
+
+def _equal(one: Any, other: Any) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        assert one[name].dtype == other[name].dtype, name
+        assert one[name].shape == other[name].shape, name
+        assert np.ascontiguousarray(one[name]).tobytes() == np.ascontiguousarray(other[name]).tobytes(), name
+
+
+def _check_nothing_is_lost(store: RunStore, run_id: str) -> None:
+    """Every event that was passed on is kept, and going on repeats no more than one epoch."""
+    folder = store.folder(run_id)
+    passed = [line for line in _acknowledged(store, run_id).read_bytes().splitlines() if b'"Loading"' not in line]
+    kept = [line for line in (folder / "events.jsonl").read_bytes().split(b"\n")[:-1] if b'"Loading"' not in line]
+    found = newest(folder / "checkpoints")
+    assert set(passed) <= set(kept), "acknowledged events were lost"
+    events = read_events(folder / "events.jsonl")
+    again = events[found[1].lines if found else 0 :]
+    epochs = {(event.task, event.epoch) for event in again if isinstance(event, Stepped)}
+    assert len(epochs) <= 1, f"epochs {epochs} would be repeated"
+
+
+def _started(store: RunStore, run_id: str, *, resumes: bool) -> ForkServerProcess:
+    noted = _acknowledged(store, run_id)
+    noted.unlink(missing_ok=True)
+    process = processes().Process(target=work, args=(str(store.root), run_id, resumes, str(noted)))
+    process.start()
+    return process
+
+
+def _kill(process: ForkServerProcess, events: Path, at: int, rng: random.Random) -> bool:
+    """SIGKILL once the events file has `at` bytes and a random while has passed; False where the run was over."""
+    end = time.monotonic() + PATIENCE
+    while process.is_alive() and not (events.exists() and events.stat().st_size >= at):
+        assert time.monotonic() < end, "it hangs"
+        time.sleep(0.0005)
+    time.sleep(rng.random() * 0.02)
+    process.kill()
+    process.join()
+    return process.exitcode == -signal.SIGKILL
+
+
+def _joined(process: ForkServerProcess) -> int | None:
+    process.join(PATIENCE)
+    return process.exitcode
+
+
+def _acknowledged(store: RunStore, run_id: str) -> Path:
+    return store.root / f".{run_id}.acknowledged"
+
+
+def _log(store: RunStore, run_id: str) -> str:
+    status = store.status(run_id)
+    return f"{status.state}: {status.detail}"

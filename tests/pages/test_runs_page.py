@@ -1,0 +1,220 @@
+"""The Runs page: a gallery, and what can be done with one run: each leaves a calm screen, whatever is given."""
+
+import io
+import json
+import re
+import shutil
+
+import pytest
+from pages_runs import record
+
+from app import reading
+from esacl import trash
+from esacl.bundles import write_bundle
+from esacl.store import RunStore
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch) -> RunStore:
+    store = RunStore(tmp_path / "own")
+    monkeypatch.setenv("ESACL_RUNS", str(store.root))
+    return store
+
+
+def gallery(at) -> dict:
+    """What the gallery's component was given."""
+    protos = [element.proto for element in at.main if hasattr(element, "proto")]
+    return next(json.loads(p.json) for p in protos if getattr(p, "component_name", "") == "esacl_gallery")
+
+
+def said(at) -> list[str]:
+    return [re.sub(r"\\(.)", r"\1", box.value) for box in [*at.error, *at.warning, *at.info, *at.success]]
+
+
+def captions(at) -> str:
+    return re.sub(r"\\(.)", r"\1", " ".join(caption.value for caption in at.caption))
+
+
+def test_the_gallery_shows_every_run_with_its_numbers(app, runs):
+    shown = gallery(app("runs", run="esacl"))
+    by_id = {row["id"]: row for row in shown["rows"]}
+    assert len(by_id) == 12  # of 13: one more is a page on
+    row = by_id[runs["ewc"]]
+    entry = next(e for e in reading.entries() if e.run_id == runs["ewc"])
+    assert row["cells"][0] == f"{100 * reading.summary(entry)['average_accuracy']:.1f} %"
+    assert row["cells"][1] == "90 %"
+    assert len(row["curve"]) == 3
+    assert min(v for r in shown["rows"] for v in r["curve"]) > shown["low"]
+    assert by_id[runs["bad config"]]["about"] == "cannot be read"
+    assert shown["chosen"] == runs["esacl"]
+
+
+def test_search_and_filters_narrow_it_down(app, runs):
+    at = app("runs", run="esacl")
+    at.text_input(key="seek-words").set_value("  SEED 9 ").run()
+    assert gallery_ids(at) == set()  # that one's config cannot be read
+    at.text_input(key="seek-words").set_value("seed 10").run()
+    assert gallery_ids(at) == {runs["bad events"]}
+    at.text_input(key="seek-words").set_value("class-il").run()
+    assert gallery_ids(at) == {runs["class"]}
+    at.text_input(key="seek-words").set_value("nothing is (like] *this* <b>").run()
+    assert said(at) == ["No run is like that. Clear the search or choose other filters."]
+    at.text_input(key="seek-words").set_value("").run()
+    method = next(box for box in at.selectbox if box.label == "Method")
+    method.select("ewc").run()
+    assert gallery_ids(at) == {runs["ewc"]}
+    assert not at.exception
+
+
+def gallery_ids(at) -> set[str]:
+    try:
+        return {row["id"] for row in gallery(at)["rows"]}
+    except StopIteration:
+        return set()
+
+
+def test_many_runs_are_paged_newest_first(app, store):
+    ids = [record(store, name=f"number {i}", curvature={"top": 0, "grid": 0}, tasks=1) for i in range(15)]
+    at = app("runs")
+    first = [row["id"] for row in gallery(at)["rows"]]
+    assert first == list(store.ids()[:12])
+    assert "1 to 12 of 15" in captions(at)
+    at.button(key="older").click().run()
+    assert {row["id"] for row in gallery(at)["rows"]} == set(ids) - set(first)
+    assert at.button(key="older").disabled
+    at.text_input(key="seek-words").set_value("number").run()
+    assert "1 to 12 of 15" in captions(at)  # another search begins anew
+
+
+def test_a_run_is_renamed_and_its_config_is_not(app, store):
+    run_id = record(store, name="before")
+    config = (store.folder(run_id) / "config.json").read_bytes()
+    at = app("runs")
+    at.text_input(key=f"name-{run_id}").set_value(" <b>after</b> ").run()
+    assert store.config(run_id).name == "<b>after</b>"
+    assert gallery(at)["rows"][0]["name"] == "<b>after</b>"
+    assert at.subheader[0].value == r"\<b\>after\</b\>"
+    assert (store.folder(run_id) / "config.json").read_bytes() == config
+    at.text_input(key=f"name-{run_id}").set_value("bell\a").run()
+    assert "control characters" in said(at)[0]
+    assert at.text_input(key=f"name-{run_id}").value == "<b>after</b>"
+    at.text_input(key=f"name-{run_id}").set_value("").run()
+    assert gallery(at)["rows"][0]["name"] == "EsaCL, 90 %, seed 7"
+
+
+def test_deleting_can_be_undone(app, store):
+    kept, gone = record(store, name="kept"), record(store, name="gone")
+    at = app("runs", run=gone)
+    at.button(key="discard").click().run()
+    assert store.ids() == (kept,)
+    assert f"{gone} is deleted." in captions(at)
+    assert gallery(at)["chosen"] == kept
+    at.button(key="undo-delete").click().run()
+    assert set(store.ids()) == {kept, gone}
+    assert gallery(at)["chosen"] == gone
+    assert "undo-delete" not in {button.key for button in at.button}
+
+
+def test_the_last_run_can_be_deleted_and_brought_back_later(app, store):
+    run_id = record(store)
+    trash.discard(store, run_id)
+    at = app("runs")
+    assert "There is no run yet" in captions(at)
+    at.button(key="restore").click().run()
+    assert store.ids() == (run_id,)
+    at.button(key="discard").click().run()
+    at.button(key="purge").click().run()
+    assert trash.deleted(store) == ()
+    assert not at.exception
+
+
+def test_a_run_that_is_under_way_cannot_be_deleted_or_exported(app, store):
+    run_id = record(store)
+    (store.folder(run_id) / "done.json").unlink()
+    with RunStore(store.root).workers.hold(run_id):
+        at = app("runs")
+        assert at.button(key="discard").disabled
+        assert not at.exception
+    assert store.ids() == (run_id,)
+
+
+def test_what_another_tab_has_deleted_is_one_line(app, store):
+    first, second = record(store), record(store)
+    at = app("runs", run=second)
+    trash.discard(store, second)
+    at.button(key="discard").click().run()
+    assert any("no run" in line for line in said(at))
+    assert gallery(at)["chosen"] == first
+    assert not at.exception
+
+
+def test_a_bundle_is_taken_in_and_what_is_none_is_one_line(app, store, tmp_path):
+    source = RunStore(tmp_path / "source")
+    file = io.BytesIO()
+    write_bundle(source, record(source, name="from elsewhere"), file)
+    at = app("runs")
+    at.file_uploader[0].upload("run.zip", file.getvalue(), "application/zip").run()
+    assert store.ids() == source.ids()
+    assert said(at) == [f"{source.ids()[0]} is imported."]
+    assert "imported" in gallery(at)["rows"][0]["cells"][3]
+    at.file_uploader[0].upload("run.zip", file.getvalue(), "application/zip").run()
+    assert "here already" in said(at)[0]
+    at.file_uploader[0].upload("<b>.zip", b"PK nonsense", "application/zip").run()
+    assert said(at)[0].startswith("<b>.zip is no run that `esacl export` wrote")
+    assert len(store.ids()) == 1
+    assert not at.exception
+
+
+def test_duplicating_fills_the_form_and_says_what_is_changed(app, store):
+    record(store, method="ewc", sparsity=0.8, seed=3, lr=0.02, scenario="class", name="the old one")
+    at = app("runs")
+    at.button(key="duplicate").click().run()
+    at.switch_page("../pages/run.py").run()
+    assert at.selectbox(key="new-method").value == "ewc"
+    assert at.number_input(key="new-seed").value == 3
+    assert "nothing is changed yet" in captions(at)
+    assert "lr = 0.02" in captions(at)
+    line = next(code.value for code in at.code if code.value.startswith("esacl run"))
+    assert "--set lr=0.02" in line
+    at.number_input(key="new-seed").set_value(4).run()
+    assert "but for: seed 3 → 4" in captions(at)
+    at.button(key="let-go").click().run()
+    assert "lr = 0.02" not in captions(at)
+    assert not at.exception
+
+
+def test_what_reproduces_the_run_can_be_copied(app, store):
+    run_id = record(store, seed=3, name="it's <b>")
+    at = app("runs", sparsity="0.5")
+    line, settings, link = (code.value for code in at.code)
+    assert line == "esacl run --tasks 3 --epochs 3 --seed 3 --device cpu --name 'it'\"'\"'s <b>'"
+    assert settings.startswith('benchmark = "split-digits"')
+    at.selectbox(key="link-page").select("landscape").run()
+    link = at.code[2].value
+    assert "/landscape?" in link
+    assert f"run={run_id}" in link
+    assert "sparsity=0.5" in link
+
+
+def test_recorded_runs_are_read_only(app, store, monkeypatch, tmp_path):
+    recorded = RunStore(tmp_path / "recorded")
+    record(recorded, name="recorded one")
+    monkeypatch.setattr(reading, "RECORDED", recorded.root)
+    at = app("runs")
+    assert "read-only" in captions(at)
+    assert not {"discard", "undo-delete"} & {button.key for button in at.button}
+    assert at.button(key="duplicate")
+    assert gallery(at)["rows"][0]["cells"][3] == "with the project"
+
+
+def test_a_copy_of_a_recorded_run_hides_it(app, store, monkeypatch, tmp_path):
+    recorded = RunStore(tmp_path / "recorded")
+    run_id = record(recorded)
+    monkeypatch.setattr(reading, "RECORDED", recorded.root)
+    store.root.mkdir()
+    (recorded.root / run_id).rename(tmp_path / "copy")
+    for root in (store.root, recorded.root):
+            shutil.copytree(tmp_path / "copy", root / run_id)
+    at = app("runs")
+    assert [row["id"] for row in gallery(at)["rows"]] == [run_id]
+    assert at.button(key="discard")
