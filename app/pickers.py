@@ -1,6 +1,7 @@
 """Which run, which run beside it, which task: the choices that all pages share."""
 
 import re
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,7 +63,7 @@ def offered(found: Sequence[Entry], current: str, most: int = OFFERED) -> list[E
 def _look(row: DeltaGenerator) -> None:
     """The language of the texts, large type for a projector (`assets/theme.css` looks at the switch), the glossary."""
     with st.container(key="spoken"):  # hidden
-        _spoken(data={"language": language()}, key="spoken-language")
+        _spoken(data={"language": language(), "at": time.time_ns() // 1_000_000}, key="spoken-language")
     session.remember("_language", language())
     row.selectbox(
         text("Language"),
