@@ -48,10 +48,10 @@ function arrow(group, start, end, look, label) {
   const neck = [b[0] - 13 * way[0], b[1] - 13 * way[1]];
   add_to(group, "path", { d: `M${a}L${neck}`, class: `step ${look}` });
   const wing = (side) => [neck[0] - 3 * way[0] - side * 6 * way[1], neck[1] - 3 * way[1] + side * 6 * way[0]];
-  add_to(group, "path", { d: `M${[b[0] - 4 * way[0], b[1] - 4 * way[1]]}L${wing(1)}L${neck}L${wing(-1)}Z`, class: `head ${look}` });
+  add_to(group, "path", { d: `M${[b[0] - 4 * way[0], b[1] - 4 * way[1]]}L${wing(1)}L${neck}L${wing(-1)}Z`, class: `arrowhead ${look}` });
   if (!label) return;
   const middle = [(a[0] + b[0]) / 2 - 13 * Math.abs(way[1]), (a[1] + b[1]) / 2 - 9 * Math.abs(way[0])];
-  add_to(group, "text", { x: middle[0], y: middle[1] + 4, class: "on-plane strong", "text-anchor": "middle" }, label);
+  add_to(group, "text", { x: middle[0], y: middle[1] + 4, class: "lettering strong", "text-anchor": "middle" }, label);
 }
 
 function axis_of_valley(group, state, angle, label, far) {
@@ -59,7 +59,7 @@ function axis_of_valley(group, state, angle, label, far) {
   const ends = [-8, 8].map((r) => toPixel([state.minimum[0] + r * way[0], state.minimum[1] + r * way[1]]));
   add_to(group, "path", { d: `M${ends[0]}L${ends[1]}`, class: "valley-axis" });
   const at = toPixel([state.minimum[0] + far * way[0], state.minimum[1] + far * way[1]]);
-  add_to(group, "text", { x: at[0] + 6, y: at[1] - 6, class: "on-plane" }, label);
+  add_to(group, "text", { x: at[0] + 6, y: at[1] - 6, class: "lettering" }, label);
 }
 
 function where_cuts_lead(group, state) {
@@ -178,10 +178,10 @@ function plane(data, state, key, changed) {
     const end = [start[0] + known.d[0], start[1] + known.d[1]];
     arrow(marks, start, end, "", known.length > 0.35 ? "d" : "");
     const [x, y] = toPixel(end);
-    if (known.length > 0) add_to(marks, "text", { x: x + (state.cut[0] ? -9 : 9), y: y + 20, class: "on-plane", "text-anchor": state.cut[0] ? "end" : "start" }, "θ + d");
+    if (known.length > 0) add_to(marks, "text", { x: x + (state.cut[0] ? -9 : 9), y: y + 20, class: "lettering", "text-anchor": state.cut[0] ? "end" : "start" }, "θ + d");
     if (known.length > 0) add_to(marks, "rect", { x: x - 5.5, y: y - 5.5, width: 11, height: 11, class: "pruned-mark" });
     const [tx, ty] = toPixel(start);
-    add_to(marks, "text", { x: tx + 12, y: ty - 10, class: "on-plane strong" }, "θ");
+    add_to(marks, "text", { x: tx + 12, y: ty - 10, class: "lettering strong" }, "θ");
     if (state.place) { const [px, py] = toPixel(state.place); add_to(marks, "circle", { cx: px, cy: py, r: 6, class: "trained" }); }
     const told = (point) => `${data.words.weight_1} ${number(point[0])}, ${data.words.weight_2} ${number(point[1])}; ${data.words.rise} ${number(known.rise)}`;
     if (made.theta) place(made.theta, state.theta, state.theta[0], told(state.theta));

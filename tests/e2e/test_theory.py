@@ -43,6 +43,25 @@ def test_a_point_is_moved_with_the_keys_and_the_numbers_follow_in_the_browser(vi
     expect(step.get_by_label("weight θ₂")).not_to_be_checked()
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_what_is_written_on_the_plane_can_be_read(visit, esacl_run, dark):
+    here = visit(dark=dark)
+    here.open("theory", run=esacl_run)
+    letters = here.page.locator(".lesson").first.locator("svg .lettering")
+    expect(letters).to_have_text(["d", "θ + d", "θ"])
+    looks = letters.evaluate_all(
+        "found => found.map(letter => [getComputedStyle(letter).fill, getComputedStyle(letter).stroke])"
+    )
+    for ink, halo in looks:
+        assert abs(brightness(ink) - brightness(halo)) > 120, f"{ink} within {halo}"
+
+
+def brightness(colour: str) -> float:
+    """From 0, black, to 255, white, of what the browser calls a colour."""
+    parts = [float(part) for part in re.findall(r"[\d.]+", colour)][:3]
+    return 255 * sum(parts) / 3 if "srgb" in colour else sum(parts) / 3
+
+
 def test_a_point_is_dragged_by_hand(visit, esacl_run):
     here = visit()
     here.open("theory", run=esacl_run)
