@@ -20,6 +20,7 @@ PAGES = {  # file -> (title, path in the address)
     "theory": (marked("Theory"), "theory"),
     "selection": (marked("Selection"), "selection"),
     "cost": (marked("Cost"), "cost"),
+    "deploy": (marked("Deploy"), "deploy"),
     "compare": (marked("Compare"), "compare"),
     "experiments": (marked("Experiments"), "experiments"),
 }

@@ -29,6 +29,7 @@ ON_REQUEST = {  # stages that only an analysis after the run has
     "density": marked("measuring the whole spectrum"),
     "comparison": marked("cutting by every ranking"),
     "exact": marked("cutting at one level"),
+    "deployment": marked("timing it outside of training"),
 }
 TRAINING = 0.4  # share of a task's time that training takes, until the first task has told
 

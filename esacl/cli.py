@@ -20,7 +20,7 @@ from esacl.viewing import View
 
 BAD_INPUT = 2
 MOST_CONFIG_BYTES = 2**20
-ANALYSES = ("landscape", "spectrum", "sparsity", "selection")
+ANALYSES = ("landscape", "spectrum", "sparsity", "selection", "deployment")
 _POINTS = {"landscape": "curvature.grid", "sparsity": "curvature.levels", "spectrum": "curvature.top"}
 _POINTS_RANGE = {"landscape": (2, 201), "spectrum": (1, 20), "sparsity": (1, 100)}
 

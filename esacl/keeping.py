@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from esacl import bundles, serving, trash, unpacking
+from esacl import bundles, exporting, serving, trash, unpacking
+from esacl.errors import InputError
 from esacl.store import RunStore
 
+FORMATS = ("bundle", "safetensors", "sparse", "onnx")
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 
 
@@ -18,20 +20,24 @@ def add(command: Command) -> None:
     deleting = command("delete", _delete, f"delete a run; for {days} days `esacl restore` brings it back")
     restoring = command("restore", _restore, "bring a deleted run back; without RUN: list what can be")
     renaming = command("rename", _rename, "call a run by another name; its settings stay as they were")
-    exporting = command("export", _export, "write a run to one file, to hand on or keep")
+    writing = command("export", _export, "write a run to one file to hand on, or its network to one to use elsewhere")
     importing = command("import", _import, "take in a run that `esacl export` wrote")
     reporting = command("report", _report, "write a run as one HTML file with all figures, which opens anywhere")
-    for one in (deleting, renaming, exporting, reporting):
+    for one in (deleting, renaming, writing, reporting):
         one.add_argument("run", metavar="RUN", help="an id, a unique prefix, or `latest`")
     restoring.add_argument("run", metavar="RUN", nargs="?", help="an id, a unique prefix, or `latest`: deleted last")
     deleting.add_argument("--for-good", action="store_true", help="at once and beyond recall")
     renaming.add_argument("name", metavar="NAME", help="at most 200 characters; '' for none")
-    for one in (exporting, importing):
-        one.add_argument("file", type=Path, metavar="FILE.zip")
+    importing.add_argument("file", type=Path, metavar="FILE.zip")
+    writing.add_argument("file", type=Path, metavar="FILE", nargs="?", help="what to write; or --out FILE")
+    writing.add_argument("--out", type=Path, metavar="FILE", help=argparse.SUPPRESS)
+    told = "bundle (default): the whole run as a zip; its network with a model card: safetensors, sparse, onnx"
+    writing.add_argument("--format", choices=FORMATS, default=FORMATS[0], metavar="NAME", help=told)
+    writing.add_argument("--task", type=int, metavar="K", help="a run with a network for each task: which, from 0")
     reporting.add_argument("file", type=Path, metavar="FILE.html")
-    about = "with the states that `esacl resume` goes on from, which are large"
-    exporting.add_argument("--checkpoints", action="store_true", help=about)
-    for one in (deleting, restoring, renaming, exporting, importing, reporting):
+    about = "bundle: with the states that `esacl resume` goes on from, which are large"
+    writing.add_argument("--checkpoints", action="store_true", help=about)
+    for one in (deleting, restoring, renaming, writing, importing, reporting):
         one.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
 
 
@@ -66,9 +72,29 @@ def _rename(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     store = RunStore(args.runs)
     run_id = store.resolve(args.run)
-    bundles.export_run(store, run_id, args.file, checkpoints=args.checkpoints)
-    size = args.file.stat().st_size
-    return _say(args, f"exported {run_id} to {args.file}, {size:,} bytes", run=run_id, file=str(args.file), bytes=size)
+    if (args.file is None) == (args.out is None):
+        raise InputError("say once where to write: `esacl export RUN FILE`")
+    path = args.file or args.out
+    if args.format == "bundle":
+        if args.task is not None:
+            raise InputError("--task chooses a network, and a bundle holds the run; give --format too")
+        bundles.export_run(store, run_id, path, checkpoints=args.checkpoints)
+        size = path.stat().st_size
+        return _say(args, f"exported {run_id} to {path}, {size:,} bytes", run=run_id, file=str(path), bytes=size)
+    if args.checkpoints:
+        raise InputError(f"--checkpoints belongs to a bundle, not to {args.format}; leave it out")
+    return _export_network(args, store, run_id, path)
+
+
+def _export_network(args: argparse.Namespace, store: RunStore, run_id: str, path: Path) -> int:
+    done, card = exporting.export_network(exporting.network_of(store, run_id, args.data, args.task), args.format, path)
+    size, accuracy = len(done.data), sum(done.accuracies) / len(done.accuracies)
+    text = (
+        f"exported the network of {run_id} to {path}, {size:,} bytes, {done.dense_bytes / size:.1f} times smaller than "
+        f"dense safetensors; {100 * accuracy:.2f}% right; {card.name} tells the rest"
+    )
+    fields = {"run": run_id, "file": str(path), "card": str(card), "bytes": size, "dense_bytes": done.dense_bytes}
+    return _say(args, text, **fields, accuracies=list(done.accuracies), apart=done.apart)
 
 
 def _import(args: argparse.Namespace) -> int:

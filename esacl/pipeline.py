@@ -83,7 +83,7 @@ def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None)
     keep_freed_memory()
     stream = task_stream(config, data)
     network = networks.placed(networks.build(config, stream), config, device)
-    learner = _learner(config, stream, network, device)
+    learner = learner_of(config, stream, network, device)
     if state is None:
         yield _started(stream, learner, device)
         yield from _evaluate(learner, stream, after=-1)
@@ -137,7 +137,8 @@ def _cut(learner: Learner, stage: Stage, stream: TaskStream) -> Iterator[Event]:
         )
 
 
-def _learner(config: RunConfig, stream: TaskStream, network: networks.Network, device: torch.device) -> Learner:
+def learner_of(config: RunConfig, stream: TaskStream, network: networks.Network, device: torch.device) -> Learner:
+    """Who learns in a run, before it has learned anything; `Learner.load` goes on from a checkpoint."""
     private = networks.private_names(network, config.scenario)
     sample = stream[0].train.inputs[:2].to(device)
     ledger = Ledger(count_layers(network, sample), count_product(network, sample))

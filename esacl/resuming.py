@@ -4,6 +4,7 @@ A checkpoint may come from a stranger. Its file holds no more numbers than it ha
 shape is held against the network of the config before one of them is used.
 """
 
+import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,11 +31,22 @@ def fitting(events: Iterator[Event], config: RunConfig, state: CheckpointReady, 
     Raises:
         RunUnreadable: the checkpoint does not fit the run's config; names the file and the cure.
     """
+    with loading(config, state, data):
+        yield from events
+
+
+@contextlib.contextmanager
+def loading(config: RunConfig, state: CheckpointReady, data: Path | None) -> Iterator[None]:
+    """A block in which `state` is loaded: what will not be loaded is told as a damaged checkpoint.
+
+    Raises:
+        RunUnreadable: the checkpoint does not fit the run's config; names the file and the cure.
+    """
     problem = next(_problems(config, state, data), None)
     if problem is not None:
         raise RunUnreadable(f"checkpoints/{file_name(state)} does not fit this run: {problem}; {_CURE}")
     try:
-        yield from events
+        yield
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         if not _while_loading(error):
             raise

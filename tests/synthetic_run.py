@@ -148,6 +148,8 @@ def _analysis(config: RunConfig, task: int, rng: np.random.Generator) -> Iterato
     yield ArrayRecorded(name=f"weights-t{task}", arrays=weights)
     if config.method == "esacl":  # older runs did not record it
         yield ArrayRecorded(name=f"cuts-t{task}", arrays=cuts_arrays(weights, curve))
+    if config.method == "esacl" and task == config.tasks - 1:
+        yield ArrayRecorded(name=f"deployment-t{task}", arrays=deployment_arrays())
     if config.curvature.grid:
         yield ArrayRecorded(name=f"landscape-t{task}", arrays=_landscape(config, task))
     if cut:
@@ -302,6 +304,21 @@ def exact_arrays(level: float, tasks: int) -> dict[str, np.ndarray]:
         "loss": np.full(tasks, 0.25),
         "dense_loss": np.full(tasks, 0.05),
         "examples": np.full(tasks, 100),
+    }
+
+
+def deployment_arrays() -> dict[str, np.ndarray]:
+    """Sparse layers that pay at batches 1 and 32, and not at 256."""
+    seconds = np.array([[2e-4, 8e-4, 5e-3], [1e-4, 3e-4, 6e-3], [1.5e-4, 6e-4, 4e-3]])
+    return {
+        "engines": np.array(["torch, dense", "torch, sparse", "ONNX Runtime, dense"]),
+        "batches": np.array([1, 32, 256]),
+        "seconds": seconds[:, :, None] * np.linspace(0.9, 1.1, 5),
+        "apart": np.array([0, 1.4e-6, 1.2e-6]),
+        "formats": np.array(["safetensors", "sparse", "onnx"]),
+        "bytes": np.array([7200, 900, 7900]),
+        "sparse_layers": np.array(["body.hidden1", "body.hidden2"]),
+        "threads": np.array(1),
     }
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from esacl import networks
 from esacl.analysis.comparison import comparison
 from esacl.analysis.density import density
+from esacl.analysis.deployment import deployment
 from esacl.analysis.exact import exact
 from esacl.analysis.instances import selection
 from esacl.analysis.points import Found, ends_at, points
@@ -31,7 +32,7 @@ from esacl.seeds import torch_generator
 from esacl.stages import Stage, stage_of
 from esacl.tasks import task_stream
 
-KINDS = ("landscape", "spectrum", "sparsity", "selection")
+KINDS = ("landscape", "spectrum", "sparsity", "selection", "deployment")
 
 
 def analyse(
@@ -89,6 +90,8 @@ def analyse(
             yield from sparsity(seen, (yield from _first_eigenvectors(seen)))
         case "selection":
             yield from selection(seen)
+        case "deployment":
+            yield from deployment(seen)
 
 
 def _first_eigenvectors(scene: Scene) -> Generator[Event, None, dict[str, Found]]:

@@ -54,6 +54,7 @@ COMMANDS = {
     "esacl.computing": ("torch",),  # inside a function
     "esacl.progress": ("tqdm",),
     "esacl.keeping": (),
+    "esacl.exporting": (),
     "esacl.viewing": (),
     "esacl.stopping": (),
     "esacl.resuming": (),

@@ -12,7 +12,7 @@ from app.wording import percent
 
 PAGES = (
     "start", "runs", "run", "forgetting", "training", "sparsity", "curvature", "landscape", "theory", "selection",
-    "cost", "compare", "experiments",
+    "cost", "deploy", "compare", "experiments",
 )  # fmt: skip
 
 

@@ -1,0 +1,119 @@
+"""The deploy page's numbers: bytes in each format, time of each engine, and what they say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.bills import Bar
+from app.language import marked, text
+from app.wording import number, percent
+from esacl.errors import RunUnreadable
+
+ENGINES = {  # as the analysis names them -> as the reader reads them
+    "torch, dense": marked("PyTorch, dense"),
+    "torch, sparse": marked("PyTorch, sparse layers"),
+    "ONNX Runtime, dense": marked("ONNX Runtime, dense"),
+}
+FORMATS = {
+    "safetensors": marked("safetensors, dense"),
+    "sparse": marked("compact sparse file"),
+    "onnx": marked("ONNX, dense"),
+}
+DENSE, SPARSE = "torch, dense", "torch, sparse"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What was measured of a network at its cut, on the machine of the analysis.
+
+    Attributes:
+        seconds: engine -> batch size -> seconds of each round (rounds,).
+        sizes: format -> bytes.
+        apart: engine -> largest difference of a logit from the dense network's.
+        sparse_layers: names of the layers that the sparse engine takes by CSR.
+        threads: of the processor.
+    """
+
+    seconds: Mapping[str, Mapping[int, np.ndarray]]
+    sizes: Mapping[str, int]
+    apart: Mapping[str, float]
+    sparse_layers: tuple[str, ...]
+    threads: int
+
+    def time(self, engine: str, batch: int) -> float:
+        """Median seconds of an answer."""
+        return float(np.median(self.seconds[engine][batch]))
+
+
+def deployment(arrays: Mapping[str, np.ndarray]) -> Deployment:
+    """From the arrays of the analysis `deployment`.
+
+    Raises:
+        RunUnreadable: they are damaged.
+    """
+    try:
+        engines, batches = [str(e) for e in arrays["engines"]], [int(b) for b in arrays["batches"]]
+        formats, sizes = [str(f) for f in arrays["formats"]], [int(b) for b in arrays["bytes"]]
+        seconds, apart = np.asarray(arrays["seconds"], dtype=float), [float(a) for a in arrays["apart"]]
+        layers, threads = tuple(str(name) for name in arrays["sparse_layers"]), int(arrays["threads"])
+    except (KeyError, TypeError, ValueError):
+        raise RunUnreadable("what was measured for deployment is damaged; measure it again") from None
+    whole = seconds.ndim == 3 and seconds.shape[:2] == (len(engines), len(batches)) and seconds.shape[2] > 0
+    known = set(engines) <= set(ENGINES) and set(formats) <= set(FORMATS) and {DENSE, SPARSE} <= set(engines)
+    if not (whole and known and len(apart) == len(engines) and len(sizes) == len(formats) and (seconds > 0).all()):
+        raise RunUnreadable("what was measured for deployment is damaged; measure it again")
+    times = {engine: dict(zip(batches, seconds[row])) for row, engine in enumerate(engines)}
+    return Deployment(times, dict(zip(formats, sizes)), dict(zip(engines, apart)), layers, threads)
+
+
+def files(found: Deployment) -> list[Bar]:
+    """A bar a format."""
+    return [Bar(text(FORMATS[name]), float(size)) for name, size in found.sizes.items()]
+
+
+def times(found: Deployment, batch: int) -> list[Bar]:
+    """A bar an engine, its median; the middle half of the rounds beside it."""
+    bars = []
+    for engine, rounds in found.seconds.items():
+        low, high = np.quantile(rounds[batch], [0.25, 0.75])
+        middle = {"low": milliseconds(low), "high": milliseconds(high), "rounds": len(rounds[batch])}
+        tip = text("half of %(rounds)s rounds between %(low)s and %(high)s", **middle)
+        bars.append(Bar(text(ENGINES[engine]), found.time(engine, batch), tip))
+    return bars
+
+
+def milliseconds(seconds: float) -> str:
+    """A time of an answer."""
+    return f"{number(1e3 * seconds, 2 if seconds < 0.1 else 3)} ms"
+
+
+def verdict(found: Deployment, batch: int) -> str:
+    """What the times at one batch size say, in a sentence."""
+    if not found.sparse_layers:
+        return text(
+            "No layer is sparse enough to be multiplied by what is left of it: sparsity saves bytes here, no time."
+        )
+    sparse = found.time(SPARSE, batch)
+    rivals = {engine: found.time(engine, batch) for engine in found.seconds if engine != SPARSE}
+    best = min(rivals, key=lambda engine: rivals[engine])
+    about = {
+        "batch": batch,
+        "best": text(ENGINES[best]),
+        "factor": number(max(sparse, rivals[best]) / min(sparse, rivals[best]), 2),
+    }
+    if sparse < rivals[best]:
+        return text(
+            "Batch %(batch)s: sparsity pays, %(factor)s times as fast as %(best)s, the best dense one.", **about
+        )
+    return text("Batch %(batch)s: sparsity does **not** pay in time: %(best)s is %(factor)s times as fast.", **about)
+
+
+def smaller(found: Deployment) -> str:
+    """How much the sparse file saves."""
+    share = found.sizes["sparse"] / found.sizes["safetensors"]
+    return text(
+        "%(times)s times smaller than dense safetensors, %(share)s of it.",
+        times=number(1 / share),
+        share=percent(share),
+    )

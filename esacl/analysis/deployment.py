@@ -1,0 +1,107 @@
+"""What the pruned network weighs as a file, and how long it takes to answer on this machine: dense, sparse, ONNX."""
+
+import copy
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import save
+from torch import Tensor, nn
+
+from esacl.analysis.scene import Scene, at_cut
+from esacl.errors import InputError
+from esacl.events import Analysing, ArrayRecorded, Event, Pulse
+from esacl.export import onnx_file
+from esacl.export.compact import as_compact
+from esacl.export.sparse_layers import sparse_twin
+from esacl.mask import Mask
+
+BATCHES = (1, 32, 256)
+ROUNDS = 40
+WARM = 5
+ENGINES = ("torch, dense", "torch, sparse", "ONNX Runtime, dense")
+FORMATS = ("safetensors", "sparse", "onnx")
+
+Answer = Callable[[np.ndarray], Any]
+
+
+def deployment(scene: Scene) -> Iterator[Event]:
+    """Bytes in each format, and seconds of each engine at each batch size, (engines, batches, rounds).
+
+    On the CPU whatever the run's device, with the run's number of threads. Engines take turns in every round, so that
+    what disturbs the machine disturbs them all. Where ONNX is not installed its bytes and seconds are not recorded.
+    The network is the one at the task's cut; where nothing was cut, the dense one.
+    """
+    yield Analysing(task=scene.task, stage="deployment", done=0, total=ROUNDS)
+    with at_cut(scene.network, scene.mask or Mask({})):
+        network = copy.deepcopy(scene.network).cpu().eval().requires_grad_(False)
+    inputs = scene.pool.inputs.detach().cpu()
+    twin, sparse_layers = sparse_twin(network)
+    tensors = _tensors(network)
+    graph = _onnx(network, inputs)
+    engines = {ENGINES[0]: _by_torch(network), ENGINES[1]: _by_torch(twin)}
+    sizes = dict(zip(FORMATS, (len(save(tensors)), len(as_compact(tensors, {})))))
+    if graph is not None:
+        engines[ENGINES[2]], sizes[FORMATS[2]] = _by_onnx(graph, scene.config.threads), len(graph)
+    batches = [_batch(inputs, size) for size in BATCHES]
+    apart = [float(np.abs(answer(batches[1]) - engines[ENGINES[0]](batches[1])).max()) for answer in engines.values()]
+    seconds = np.zeros((len(engines), len(BATCHES), ROUNDS))
+    for turn in range(-WARM, ROUNDS):
+        for column, batch in enumerate(batches):
+            for row, answer in enumerate(engines.values()):
+                start = time.perf_counter()
+                answer(batch)
+                if turn >= 0:
+                    seconds[row, column, turn] = time.perf_counter() - start
+        now = Analysing(task=scene.task, stage="deployment", done=max(0, turn), total=ROUNDS)
+        yield now if turn % 5 == 0 else Pulse()
+    about = {
+        "engines": np.array(list(engines)),
+        "batches": np.array(BATCHES),
+        "apart": np.array(apart),
+        "formats": np.array(list(sizes)),
+        "bytes": np.array(list(sizes.values())),
+        "sparse_layers": np.array(sparse_layers, dtype=str),
+        "threads": np.array(scene.config.threads),
+    }
+    yield ArrayRecorded(name=f"deployment-t{scene.task}", arrays={**about, "seconds": seconds})
+
+
+def _batch(inputs: Tensor, size: int) -> np.ndarray:
+    """`size` of the inputs, as often as it takes."""
+    found: np.ndarray = inputs.repeat(-(-size // len(inputs)), 1, 1, 1)[:size].contiguous().numpy()
+    return found
+
+
+def _tensors(network: nn.Module) -> dict[str, np.ndarray]:
+    named = [*network.named_parameters(), *network.named_buffers()]
+    return {name: t.detach().contiguous().numpy() for name, t in named if t.is_floating_point()}
+
+
+def _by_torch(network: nn.Module) -> Answer:
+    @torch.inference_mode()
+    def answer(inputs: np.ndarray) -> Any:
+        return network(torch.from_numpy(inputs)).numpy()
+
+    return answer
+
+
+def _onnx(network: nn.Module, inputs: Tensor) -> bytes | None:
+    try:
+        import onnxruntime  # noqa: F401
+
+        return onnx_file.graph(network, tuple(inputs.shape[1:]), {})
+    except (ImportError, InputError):
+        return None
+
+
+def _by_onnx(graph: bytes, threads: int) -> Answer:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        path.write_bytes(graph)
+        answer: Answer = onnx_file.answering(path, threads)
+        return answer

@@ -1,0 +1,71 @@
+"""The model card beside an exported file: what the network is, how good, where from, and how to use it."""
+
+import hashlib
+
+from esacl.export.encoding import Encoded
+from esacl.export.final import FinalNetwork
+
+_HOW = {
+    "safetensors": "`safetensors.numpy.load_file(FILE)` gives the tensors by name; zeros are stored.",
+    "sparse": "`esacl/export/load_sparse.py`, a page of numpy without this package, gives the tensors by name.",
+    "onnx": "`onnxruntime.InferenceSession(FILE).run(['logits'], {'inputs': x})`; any batch size.",
+}
+
+
+def card(final: FinalNetwork, exported: Encoded, name: str) -> str:
+    """The card of the file `name` as Markdown."""
+    about, size = final.about, len(exported.data)
+    return "\n".join([
+        f"# {_plain(about['method'])} on {about['benchmark']}, {about['scenario']}-IL",
+        "",
+        f"- File: `{_plain(name)}`, {exported.form}, {size:,} bytes; "
+        f"{exported.dense_bytes / size:.1f} times smaller than the same network as dense safetensors",
+        f"- sha256: `{hashlib.sha256(exported.data).hexdigest()}`",
+        f"- Network: {about['network']}, {about['activation']}; "
+        f"{100 * final.sparsity:.2f}% of the prunable weights are 0",
+        f"- Made by {about['made_by']}, run `{about['run']}`, seed {about['seed']}, settings `{about['digest'][:12]}`",
+        f"- Read back: logits at most {exported.apart:.1e} from those of the run's network",
+        "",
+        "## Accuracy",
+        "",
+        f"On the {_evaluation(final)} data of the run; read back here, by the file.",
+        "",
+        "| task | classes | output columns | by the run, % | by the file, % |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {one['task'] + 1} | {', '.join(map(_plain, one['classes']))} | {_columns(one['columns'])} "
+            f"| {100 * one['accuracy']:.2f} | {100 * here:.2f} |"
+            for one, here in zip(about["tasks"], exported.accuracies, strict=True)
+        ),
+        "",
+        "## Use",
+        "",
+        f"- {_HOW[exported.form]}",
+        f"- Inputs: float32 (n, {', '.join(map(str, about['input_shape']))}); pixels from 0 to 1, less "
+        f"{about['mean']}, over {about['std']}, by channel.",
+        f"- Outputs: {about['outputs']} logits. {_SCENARIOS[about['scenario']]}",
+        "- It was trained to show a method. It knows nothing but the classes above, and answers with one of them "
+        "whatever it is shown.",
+        "",
+    ])  # fmt: skip
+
+
+_SCENARIOS = {
+    "task": "The task is known: the largest among its own columns is the answer.",
+    "class": "The largest of all is the answer.",
+    "domain": "The largest of all is the answer; the columns mean something else in each task.",
+}
+
+
+def _evaluation(final: FinalNetwork) -> str:
+    return str(final.about["evaluation"])
+
+
+def _columns(columns: list[int]) -> str:
+    run = columns == list(range(columns[0], columns[-1] + 1)) and len(columns) > 2
+    return f"{columns[0]} to {columns[-1]}" if run else ", ".join(map(str, columns))
+
+
+def _plain(text: str) -> str:
+    """Text that means nothing to Markdown or HTML."""
+    return "".join(c if c.isalnum() or c in " .-_+()" else " " for c in text)

@@ -1,0 +1,116 @@
+"""A network as the bytes of a file, in one of the formats; what is read back is held against the run."""
+
+import copy
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load, save
+
+from esacl.errors import InputError
+from esacl.export import onnx_file
+from esacl.export.compact import as_compact, read_compact
+from esacl.export.final import PIECE, FinalNetwork
+
+Answer = Callable[[np.ndarray], np.ndarray]
+CLOSE = 1e-5  # of the largest logit, at least of 1: what another library may be apart in float32
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A network as the bytes of a file that was read back.
+
+    Attributes:
+        form: a key of FORMATS.
+        data: the bytes.
+        dense_bytes: of the same network as dense safetensors.
+        accuracies: fraction right on each task, by the file.
+        apart: largest difference of a logit from the run's network.
+    """
+
+    form: str
+    data: bytes
+    dense_bytes: int
+    accuracies: tuple[float, ...]
+    apart: float
+
+
+def encoded(final: FinalNetwork, form: str) -> Encoded:
+    """The file of `final`, held against it.
+
+    Raises:
+        InputError: an unknown format, a library that is missing, or a file that does not answer as the network does.
+    """
+    if form not in FORMATS:
+        raise InputError(f"unknown format {form!r}; choose from {', '.join(FORMATS)}")
+    encode, reader = FORMATS[form]
+    data = encode(final)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network"
+        path.write_bytes(data)
+        accuracies, apart = _held(final, reader(final, path))
+    return Encoded(form, data, len(as_safetensors(final)), accuracies, apart)
+
+
+def as_safetensors(final: FinalNetwork) -> bytes:
+    """Every tensor dense, with what is known of the network as the file's metadata."""
+    return save(final.tensors(), metadata={"esacl": json.dumps(final.about)})
+
+
+def _as_compact(final: FinalNetwork) -> bytes:
+    return as_compact(final.tensors(), final.about)
+
+
+def _as_onnx(final: FinalNetwork) -> bytes:
+    return onnx_file.graph(final.network, final.stream.input_shape, final.about)
+
+
+def _held(final: FinalNetwork, answer: Answer) -> tuple[tuple[float, ...], float]:
+    """Accuracy of each task by what was read back, and how far its logits are from those of the run's network."""
+    found, apart, largest = [], [], 1.0
+    for _, examples, right in final.judged():
+        inputs = examples.inputs.numpy()
+        theirs = np.concatenate([answer(inputs[i : i + PIECE]) for i in range(0, len(inputs), PIECE)])
+        ours = final.outputs(examples.inputs)
+        apart.append(float(np.abs(theirs - ours.numpy()).max()))
+        largest = max(largest, float(ours.abs().max()))
+        found.append(float(right.correct(torch.from_numpy(theirs), examples.targets).double().mean()))
+    most = float(np.max(apart))  # NaN where one is
+    if not most <= CLOSE * largest:
+        raise InputError(f"the file's logits are up to {most:.2g} from the run's own; nothing was written")
+    return tuple(found), most
+
+
+def _by_tensors(tensors: dict[str, Any], final: FinalNetwork) -> Answer:
+    """The network with its numbers replaced by those of the file."""
+    twin = _twin(final)
+    state = twin.state_dict() | {name: torch.from_numpy(array.copy()) for name, array in tensors.items()}
+    twin.load_state_dict(state)
+
+    @torch.no_grad()
+    def answer(inputs: np.ndarray) -> np.ndarray:
+        found: np.ndarray = twin(torch.from_numpy(inputs)).numpy()
+        return found
+
+    return answer
+
+
+def _twin(final: FinalNetwork) -> torch.nn.Module:
+    twin = copy.deepcopy(final.network)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.fill_(float("nan"))  # what the file does not bring is noticed
+    return twin.eval()
+
+
+FORMATS: dict[str, tuple[Callable[[FinalNetwork], bytes], Callable[[FinalNetwork, Path], Answer]]] = {
+    "safetensors": (as_safetensors, lambda final, path: _by_tensors(load(path.read_bytes()), final)),
+    "sparse": (_as_compact, lambda final, path: _by_tensors(read_compact(path)[1], final)),
+    "onnx": (_as_onnx, lambda final, path: onnx_file.answering(path)),
+}
+"""Name -> (the bytes of the file, what answers by the file)."""

@@ -1,0 +1,75 @@
+"""`esacl export --format`: from a run's folder to a file of its network, with the model card beside it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from esacl.durable import replace_file
+from esacl.errors import InputError
+from esacl.events import CheckpointReady, Evaluated
+from esacl.records import read_events_of
+from esacl.store import RunStore
+from esacl.summary import accuracy_matrix
+
+if TYPE_CHECKING:
+    from esacl.export.encoding import Encoded
+    from esacl.export.final import FinalNetwork
+
+
+def network_of(store: RunStore, run_id: str, data: Path | None = None, task: int | None = None) -> "FinalNetwork":
+    """The network that a finished run ended with.
+
+    Args:
+        store: where the run is.
+        run_id: its id.
+        data: where the data sets lie.
+        task: for a run that keeps another network for each task: which.
+
+    Raises:
+        InputError: the run has not finished or keeps no final network, a task that it has not, or several networks and
+            none chosen.
+        RunUnreadable: its checkpoint is damaged.
+    """
+    from esacl.export.final import final_network
+    from esacl.resuming import loading
+
+    config, state = store.config(run_id), _last_state(store, run_id)
+    evaluated = read_events_of(store.folder(run_id) / "events.jsonl", Evaluated)
+    last = accuracy_matrix(evaluated, config.tasks)[-1]
+    with loading(config, state, data):
+        return final_network(config, state, [one or 0.0 for one in last], run_id=run_id, data=data, task=task)
+
+
+def export_network(final: "FinalNetwork", form: str, path: Path) -> "tuple[Encoded, Path]":
+    """Write the network to `path` and its model card beside it, each whole or not at all; returns the card's path.
+
+    Raises:
+        InputError: an unknown format, a library that is missing, a file that cannot be written, or one that does not
+            answer as the run's network does.
+    """
+    from esacl.export.card import card
+    from esacl.export.encoding import encoded
+
+    beside = path.with_name(path.name + ".md")
+    done = encoded(final, form)
+    try:
+        replace_file(path, done.data)
+        replace_file(beside, card(final, done, path.name).encode())
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); name another file") from None
+    return done, beside
+
+
+def _last_state(store: RunStore, run_id: str) -> CheckpointReady:
+    config, status = store.config(run_id), store.status(run_id)
+    if status.state != "finished":
+        raise InputError(
+            f"run {run_id} is {status.state}, not finished; let it end, or go on with `esacl resume {run_id}`; "
+            "then export it"
+        )
+    state = store.checkpoint(run_id)
+    if state is None or (state.task, state.epoch) != (config.tasks, 0):
+        raise InputError(
+            f"run {run_id} has no checkpoint of its end: it was handed on without checkpoints; export it where it was "
+            f"made, or run it again: `esacl show {run_id} --toml` has its settings"
+        )
+    return state

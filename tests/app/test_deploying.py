@@ -1,0 +1,58 @@
+"""What was measured for deployment: read with care, and said honestly."""
+
+import numpy as np
+import pytest
+from synthetic_run import deployment_arrays
+
+from app import deploying
+from esacl.errors import RunUnreadable
+
+
+@pytest.fixture
+def found():
+    return deploying.deployment(deployment_arrays())
+
+
+def test_each_engine_and_each_format_has_its_bar(found):
+    assert [bar.value for bar in deploying.times(found, 32)] == [8e-4, 3e-4, 6e-4]
+    assert [bar.name for bar in deploying.times(found, 32)] == list(deploying.ENGINES.values())
+    assert "half of 5 rounds between 0.76 ms and 0.84 ms" in deploying.times(found, 32)[0].tip
+    assert [(bar.name, bar.value) for bar in deploying.files(found)] == [
+        ("safetensors, dense", 7200), ("compact sparse file", 900), ("ONNX, dense", 7900),
+    ]  # fmt: skip
+    assert deploying.smaller(found) == "8 times smaller than dense safetensors, 12.5 % of it."
+
+
+def test_where_sparsity_does_not_pay_it_is_said(found):
+    pays, not_here = deploying.verdict(found, 32), deploying.verdict(found, 256)
+    assert pays == "Batch 32: sparsity pays, 2 times as fast as ONNX Runtime, dense, the best dense one."
+    assert not_here == "Batch 256: sparsity does **not** pay in time: ONNX Runtime, dense is 1.5 times as fast."
+    dense = deploying.deployment(deployment_arrays() | {"sparse_layers": np.array([], dtype=str)})
+    assert "No layer is sparse enough" in deploying.verdict(dense, 1)
+
+
+def test_a_machine_without_onnx_shows_what_it_has():
+    arrays = deployment_arrays()
+    less = {name: arrays[name][:2] for name in ("engines", "seconds", "apart", "formats", "bytes")}
+    found = deploying.deployment(arrays | less)
+    assert len(deploying.times(found, 1)) == len(deploying.files(found)) == 2
+    assert "PyTorch, dense, the best dense one" in deploying.verdict(found, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seconds": np.zeros((3, 3, 5))},
+        {"seconds": np.ones((2, 3, 5))},
+        {"seconds": np.full((3, 3, 5), np.nan)},
+        {"seconds": np.ones((3, 3, 0))},
+        {"engines": np.array(["torch, dense", "magic", "ONNX Runtime, dense"])},
+        {"bytes": np.array([1])},
+        {"batches": np.array(["many"] * 3)},
+        {"threads": np.array([1, 2])},
+    ],
+    ids=str,
+)
+def test_damaged_arrays_are_one_line(change):
+    with pytest.raises(RunUnreadable, match="damaged; measure it again"):
+        deploying.deployment(deployment_arrays() | change)

@@ -1,0 +1,68 @@
+"""Bytes and seconds of a pruned network outside of training."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from tiny_runs import array, events_of, tiny
+from torch import nn
+
+from esacl.analysis import analyse, deployment
+from esacl.export.sparse_layers import SparseLinear, sparse_twin
+
+
+@pytest.fixture(scope="module")
+def measured():
+    config = tiny({"sparsity": 0.95, "tasks": 1})
+    weights = array(events_of(config), "weights-t0")
+    before, deployment.ROUNDS = deployment.ROUNDS, 3
+    try:
+        return weights, array(list(analyse("deployment", config, 0, weights)), "deployment-t0")
+    finally:
+        deployment.ROUNDS = before
+
+
+def test_every_engine_answers_as_the_dense_network_does(measured):
+    _, found = measured
+    assert found["seconds"].shape == (len(found["engines"]), 3, 3)
+    assert (found["seconds"] > 0).all()
+    assert found["apart"][0] == 0
+    assert found["apart"].max() < 1e-5
+    assert list(found["sparse_layers"]) == ["body.hidden1", "body.hidden2"]
+
+
+def test_bytes_are_those_of_what_is_left(measured):
+    weights, found = measured
+    sizes = dict(zip(found["formats"], found["bytes"]))
+    dense = {name: w for name, w in weights.items() if name.startswith("dense/")}
+    zeros = sum(int((~weights[f"mask/{name[6:]}"]).sum()) for name in dense if f"mask/{name[6:]}" in weights)
+    entries = sum(w.size for w in dense.values())
+    assert 4 * entries < sizes["safetensors"] < 4 * entries + 1000
+    assert 4 * (entries - zeros) < sizes["sparse"] < 6 * (entries - zeros) + 2000
+
+
+def test_only_sparse_linear_layers_are_taken_by_csr():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 50), nn.ReLU(), nn.Linear(50, 10))
+    with torch.no_grad():
+        for layer in (network[0], network[2]):
+            layer.weight.mul_(torch.rand_like(layer.weight) > 0.95)
+    twin, names = sparse_twin(network)
+    assert names == ("2",)
+    assert isinstance(twin[2], SparseLinear)
+    assert isinstance(twin[0], nn.Conv2d)
+    inputs = torch.randn(7, 1, 8, 8)
+    np.testing.assert_allclose(twin(inputs).detach(), network(inputs).detach(), atol=1e-5)
+    assert isinstance(network[2], nn.Linear), "the network itself stays as it was"
+
+
+def test_without_onnx_its_numbers_are_left_out(monkeypatch):
+    monkeypatch.setattr(deployment, "ROUNDS", 1)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    config = tiny({"sparsity": 0.0, "method": "finetune", "tasks": 1})
+    weights = array(events_of(config), "weights-t0")
+    found = array(list(analyse("deployment", config, 0, weights)), "deployment-t0")
+    assert list(found["engines"]) == ["torch, dense", "torch, sparse"]
+    assert list(found["formats"]) == ["safetensors", "sparse"]
+    assert list(found["sparse_layers"]) == []

@@ -1,0 +1,228 @@
+"""A finished run's network elsewhere: without torch it answers every example as the run did."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pages_runs import lost
+from tiny_runs import tiny
+
+from esacl import run
+from esacl.cli import main
+from esacl.errors import InputError
+from esacl.export import encoding, load_sparse
+from esacl.export.encoding import FORMATS
+from esacl.exporting import export_network, network_of
+from esacl.store import RunStore
+
+FINE = {"epochs": 4, "train_limit": None, "tasks": 3, "sparsity": 0.95}
+
+BY_NUMPY = """
+import sys
+sys.modules.update(torch=None, esacl=None, onnxruntime=None)
+import json, numpy as np
+from loader import load
+header, w = load(sys.argv[1])
+def logits(x):
+    x = x.reshape(len(x), -1)
+    for name in ("body.hidden1", "body.hidden2"):
+        x = np.maximum(x @ w[name + ".weight"].T + w[name + ".bias"], 0)
+    return x @ w["head.weight"].T + w["head.bias"]
+"""
+BY_ONNX = """
+import sys
+sys.modules.update(torch=None, esacl=None)
+import json, numpy as np, onnxruntime as ort
+session = ort.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+header = json.loads(session.get_modelmeta().custom_metadata_map["esacl"])
+def logits(x):
+    return np.concatenate([session.run(["logits"], {"inputs": x[i:i + 7]})[0] for i in range(0, len(x), 7)])
+"""
+JUDGE = """
+data, right = np.load(sys.argv[2]), []
+for one in header["tasks"]:
+    k, columns = one["task"], np.array(one["columns"])
+    right.append(int((columns[logits(data[f"x{k}"])[:, columns].argmax(1)] == data[f"y{k}"]).sum()))
+print(json.dumps(right))
+"""
+
+
+def recorded(store: RunStore, settings=None, **more) -> str:
+    stream = run(tiny(settings, **more))
+    run_id = store.create(stream.config)
+    for _ in store.record(stream, run_id):
+        pass
+    return run_id
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> RunStore:
+    return RunStore(tmp_path_factory.mktemp("export") / "runs")
+
+
+@pytest.fixture(scope="module")
+def fine(store) -> str:
+    return recorded(store, FINE)
+
+
+@pytest.fixture(scope="module")
+def final(store, fine):
+    return network_of(store, fine)
+
+
+def elsewhere(folder: Path, script: str, path: Path, final) -> list[int]:
+    """How many of each task a process without torch and without this package gets right."""
+    (folder / "loader.py").write_text(Path(load_sparse.__file__).read_text())
+    judged = list(final.judged())
+    np.savez(folder / "data.npz", **{f"x{k}": e.inputs.numpy() for k, e, _ in judged},
+             **{f"y{k}": e.targets.numpy() for k, e, _ in judged})  # fmt: skip
+    code = f"import sys; sys.path.insert(0, {str(folder)!r})\n{script}{JUDGE}"
+    done = subprocess.run([sys.executable, "-I", "-c", code, str(path), str(folder / "data.npz")],
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(("form", "script"), [("sparse", BY_NUMPY), ("onnx", BY_ONNX)])
+def test_without_torch_every_example_is_answered_as_in_the_run(tmp_path, final, form, script):
+    if form == "onnx":
+        pytest.importorskip("onnxruntime")
+    export_network(final, form, tmp_path / f"net.{form}")
+    sizes = [len(examples) for _, examples, _ in final.judged()]
+    assert final.accuracies[0] > 0.9
+    assert elsewhere(tmp_path, script, tmp_path / f"net.{form}", final) == [
+        round(accuracy * n) for accuracy, n in zip(final.accuracies, sizes, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_file_comes_with_a_card_that_tells_what_it_is(tmp_path, final, fine, form):
+    if form == "onnx":
+        pytest.importorskip("onnxruntime")
+    done, card = export_network(final, form, tmp_path / f"net.{form}")
+    assert (tmp_path / f"net.{form}").read_bytes() == done.data
+    assert done.accuracies == final.accuracies
+    assert done.apart <= (1e-4 if form == "onnx" else 0)
+    text = card.read_text()
+    assert card == tmp_path / f"net.{form}.md"
+    assert f"run `{fine}`" in text
+    assert f"{len(done.data):,} bytes" in text
+    assert "95.0" in text
+    assert f"| 1 | 0, 1 | 0, 1 | {100 * final.accuracies[0]:.2f} | {100 * final.accuracies[0]:.2f} |" in text
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_file_that_answers_otherwise_is_not_left(tmp_path, final, monkeypatch):
+    def off(one):
+        tensors = one.tensors()
+        return encoding.as_compact(tensors | {"head.bias": tensors["head.bias"] + 0.01}, one.about)
+
+    monkeypatch.setitem(encoding.FORMATS, "sparse", (off, encoding.FORMATS["sparse"][1]))
+    with pytest.raises(InputError, match="from the run's own; nothing was written"):
+        export_network(final, "sparse", tmp_path / "net.sparse")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tensor_that_the_file_lacks_is_noticed(tmp_path, final, monkeypatch):
+    def lacking(one):
+        return encoding.as_compact({n: t for n, t in one.tensors().items() if n != "head.bias"}, one.about)
+
+    monkeypatch.setitem(encoding.FORMATS, "sparse", (lacking, encoding.FORMATS["sparse"][1]))
+    with pytest.raises(InputError, match="nan from the run's own"):
+        export_network(final, "sparse", tmp_path / "net.sparse")
+
+
+KINDS = [
+    {"method": "packnet", "sparsity": 0.8},
+    {"network": "small-cnn", "scenario": "class", "method": "ewc"},
+    {"scenario": "domain"},
+    {"method": "joint"},
+    {"activation": "softplus"},
+]
+
+
+def exported_as_it_was(store, settings, form, path) -> None:
+    task = 0 if settings.get("method") == "packnet" else None
+    one = network_of(store, recorded(store, settings), task=task)
+    assert export_network(one, form, path)[0].accuracies == one.accuracies
+
+
+@pytest.mark.parametrize("settings", KINDS, ids=str)
+def test_every_kind_of_run_is_exported_as_it_was(tmp_path, store, settings):
+    exported_as_it_was(store, settings, "sparse", tmp_path / "net")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [*KINDS, {"network": "resnet18", "epochs": 1}], ids=str)
+def test_every_kind_of_run_is_exported_as_onnx_as_it_was(tmp_path, store, settings):
+    pytest.importorskip("onnxruntime")
+    settings = settings if settings.get("network") != "resnet18" else settings | {"batchnorm.statistics": "shared"}
+    exported_as_it_was(store, settings, "onnx", tmp_path / "net")
+
+
+def test_a_network_for_each_task_is_to_be_chosen(store):
+    run_id = recorded(store, {"method": "packnet", "sparsity": 0.8})
+    with pytest.raises(InputError, match=r"packnet masks the weights of later ones.*--task K"):
+        network_of(store, run_id)
+    first, last = (network_of(store, run_id, task=k) for k in (0, 1))
+    assert first.tasks == (0,)
+    assert first.sparsity > last.sparsity
+
+
+def test_a_run_that_has_not_finished_is_not_exported(store, tmp_path):
+    run_id = recorded(store, {"seed": 5})
+    (store.folder(run_id) / "done.json").unlink()
+    with pytest.raises(InputError, match=r"is lost, not finished.*esacl resume"):
+        network_of(store, run_id)
+
+
+def test_a_run_without_its_last_checkpoint_is_not_exported(store):
+    run_id = recorded(store, {"seed": 6})
+    for path in (store.folder(run_id) / "checkpoints").iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match="no checkpoint of its end"):
+        network_of(store, run_id)
+
+
+def test_the_commands(store, fine, tmp_path, capsys):
+    path = tmp_path / "net.sparse"
+    assert main(["export", fine, "--format", "sparse", "--out", str(path), "--runs", str(store.root), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["bytes"] == path.stat().st_size
+    assert told["dense_bytes"] > 5 * told["bytes"]
+    assert main(["export", fine, str(tmp_path / "net.safetensors"), "--format", "safetensors",
+                 "--runs", str(store.root)]) == 0  # fmt: skip
+    assert "1.0 times smaller than dense safetensors" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--format", "sparse"], "say once where to write"),
+        (["a", "--out", "b"], "say once where to write"),
+        (["a", "--task", "1"], "--task chooses a network, and a bundle holds the run"),
+        (["a", "--format", "onnx", "--checkpoints"], "--checkpoints belongs to a bundle"),
+        (["a", "--format", "sparse", "--task", "9"], "task 9 is not in the run; choose 0 to 2"),
+        (["no/such/folder/net", "--format", "sparse"], "cannot be written (No such file or directory)"),
+    ],
+)
+def test_bad_commands_are_one_line(store, fine, capsys, monkeypatch, tmp_path, words, told):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", fine, *words, "--runs", str(store.root)]) == 2
+    assert told in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_library_is_one_line(tmp_path, final, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(InputError, match=r"ONNX needs onnx, which is not installed; pip install 'esacl\[export\]'"):
+        export_network(final, "onnx", tmp_path / "net.onnx")
+
+
+def test_a_run_of_which_the_process_died_is_told(store):
+    run_id = lost(store, recorded(store, {"seed": 7}))
+    with pytest.raises(InputError, match="not finished"):
+        network_of(store, run_id)
