@@ -17,6 +17,7 @@ _NOT_COMPUTE = {
     "recording", "records", "reproducing", "resuming", "serving", "stopping", "store", "strict_json", "tickets",
     "trash", "unpacking", "viewing", "workers",
 }  # fmt: skip
+_NOT_COMPUTE_FOLDERS = {"sweep"}
 
 
 def code_digest(root: Path = ROOT) -> str:
@@ -28,7 +29,8 @@ def code_digest(root: Path = ROOT) -> str:
     digest = hashlib.sha256()
     package = root / "esacl"
     for path in (*sorted(package.rglob("*.py")), root / "benchmarks" / "once.py"):
-        if path.parent != package or path.stem not in _NOT_COMPUTE:
+        computes = path.parent != package or path.stem not in _NOT_COMPUTE
+        if computes and path.parent.name not in _NOT_COMPUTE_FOLDERS:
             tree = _without_docstrings(ast.parse(path.read_text(encoding="utf-8")))
             digest.update(f"{path.relative_to(root).as_posix()}:{ast.dump(tree)}".encode())
     return digest.hexdigest()[:8]

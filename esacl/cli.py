@@ -16,6 +16,7 @@ from esacl.metrics import average_accuracy
 from esacl.records import read_events_of
 from esacl.store import RunStore
 from esacl.summary import accuracy_matrix, summarise
+from esacl.sweep import command as sweeping
 from esacl.viewing import View
 
 BAD_INPUT = 2
@@ -87,7 +88,8 @@ def parser() -> argparse.ArgumentParser:
     comparing_.add_argument("--html", type=Path, metavar="FILE", help="write one page with figures, complete in itself")
     comparing_.add_argument("--latex", type=Path, metavar="FILE", help="write a table for LaTeX with booktabs")
     comparing_.add_argument("--by-seed", action="store_true", help="a row a run, not a mean over seeds")
-    keeping.add(lambda name, function, text: _command(commands, name, function, text))
+    for more in (keeping, sweeping):
+        more.add(lambda name, function, text: _command(commands, name, function, text))
     serving = _command(commands, "app", _app, "open the web app; options of `streamlit run` are passed on")
     serving.set_defaults(passes_on=True)
     return top

@@ -57,6 +57,15 @@ def run_job(store: RunStore, run_id: str, data: Path | None, *, as_json: bool) -
     return _in_turn(store, run_id, lambda: _run(store, run_id, None, data, as_json=as_json))
 
 
+def run_beside(store: RunStore, run_id: str, data: Path | None) -> int:
+    """Compute a run, or go on with it, beside others: whoever starts it has seen that there is room.
+
+    Raises:
+        InputError: bad input, which the run's folder tells too where the run had begun.
+    """
+    return _run(store, run_id, store.checkpoint(run_id), data, as_json=True)
+
+
 def resume(store: RunStore, run_id: str, data: Path | None, *, as_json: bool, job: bool) -> int:
     """Go on from the last checkpoint; a finished run prints its result.
 

@@ -117,13 +117,13 @@ def _picked_up(store: RunStore, ticket: Ticket) -> bool:
     if command is None or _is_over(store, run_id, command[0], ticket):
         queue.tear_up(run_id)
         return False
-    mark = _mark(store.folder(run_id))
-    deaths = (int(content.get("deaths") or 0) if content.get("mark") == mark else 0) + ticket.working
+    here = mark(store.folder(run_id))
+    deaths = (int(content.get("deaths") or 0) if content.get("mark") == here else 0) + ticket.working
     if deaths > MOST_DEATHS:
         queue.tear_up(run_id)
         logs.note(logs.job_log(store.folder(run_id)), "given up", deaths=deaths)
         return False
-    queue.put_back(ticket, content | {"deaths": deaths, "mark": mark})
+    queue.put_back(ticket, content | {"deaths": deaths, "mark": here})
     if command[0] != "analyse":
         (store.folder(run_id) / "done.json").unlink(missing_ok=True)
     again = ["resume", run_id] if command[0] == "run" and ticket.working else command
@@ -154,7 +154,7 @@ def _is_over(store: RunStore, run_id: str, kind: str, ticket: Ticket) -> bool:
     return ended and told.stat().st_mtime_ns > ticket.number
 
 
-def _mark(folder: Path) -> str:
+def mark(folder: Path) -> str:
     """How far the run has come: the name of its newest checkpoint."""
     return max((path.name for path in (folder / "checkpoints").glob("*.safetensors")), default="")
 
@@ -168,6 +168,11 @@ def cancel(store: RunStore, run_id: str) -> None:
     store.cancel(run_id)
     store.workers.queue.tear_up(run_id)
     logs.note(logs.server_log(store.root), "cancel", run=run_id)
+
+
+def kill(store: RunStore, run_id: str) -> None:
+    """End a job at once; what it has kept until now stays."""
+    _end(store.workers.about(run_id), hard=True)
 
 
 def reap(store: RunStore, grace: float = GRACE) -> None:
@@ -259,24 +264,49 @@ def _owe(store: RunStore, run_id: str, command: list[str], priority: int, data: 
 
 
 def _spawn(store: RunStore, run_id: str, command: list[str], data: Path | None) -> None:
+    with store.workers.hold(run_id):
+        _children.append(launch(store, run_id, ["esacl", *command], data))
+
+
+def launch(
+    store: RunStore,
+    run_id: str,
+    words: list[str],
+    data: Path | None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    bound: bool = False,
+) -> subprocess.Popen[bytes]:
+    """Start `python -m WORDS` on a run that this thread holds; it takes over the lock, its output goes to the log.
+
+    Args:
+        store: where the run is.
+        run_id: the run.
+        words: the module and its arguments.
+        data: where the data sets are.
+        environment: variables to set beside those of this process.
+        bound: give it a stdin that ends when this process does.
+
+    Raises:
+        InputError: no process can be started.
+    """
     folder = store.folder(run_id)
     more = ["--runs", str(store.root.absolute()), *(["--data", str(data.absolute())] if data else [])]
-    with store.workers.hold(run_id):
-        descriptor = store.workers.lend(run_id)
-        arguments = [sys.executable, "-m", "esacl", *command, *more, "--held-lock", str(descriptor)]
-        try:
-            with (folder / "log.txt").open("ab") as log:
-                process = subprocess.Popen(
-                    arguments,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    pass_fds=(descriptor,),
-                )
-            _children.append(process)
-        except OSError as error:
-            raise InputError(f"run {run_id} cannot be started ({error.strerror}); mend {folder}") from None
+    descriptor = store.workers.lend(run_id)
+    arguments = [sys.executable, "-m", *words, *more, "--held-lock", str(descriptor)]
+    try:
+        with (folder / "log.txt").open("ab") as log:
+            return subprocess.Popen(
+                arguments,
+                stdin=subprocess.PIPE if bound else subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=(descriptor,),
+                env={**os.environ, **environment} if environment else None,
+            )
+    except OSError as error:
+        raise InputError(f"run {run_id} cannot be started ({error.strerror}); mend {folder}") from None
 
 
 def _take(store: RunStore, run_id: str, lock: Path) -> int | None:

@@ -19,12 +19,13 @@ class Bar:
     """A tqdm bar that is drawn in place on a terminal, and as a line now and then in a file.
 
     The time left is reckoned from the mean pace so far, so that it counts the measurements between the steps too.
+    `form` is tqdm's `bar_format`, for who knows better.
     """
 
-    def __init__(self, unit: str) -> None:
+    def __init__(self, unit: str, form: str | None = None) -> None:
         self._watched = sys.stderr.isatty()
         out = sys.stderr if self._watched else io.StringIO()
-        self._bar = tqdm(unit=f" {unit}", smoothing=0, leave=False, file=out)
+        self._bar = tqdm(unit=f" {unit}", smoothing=0, leave=False, file=out, bar_format=form)
         self._drawn = time.monotonic()
 
     def __enter__(self) -> Self:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import save
 from torch import Tensor, nn
 
 from esacl.analysis.scene import Scene, at_cut
@@ -44,7 +43,7 @@ def deployment(scene: Scene) -> Iterator[Event]:
     tensors = _tensors(network)
     graph = _onnx(network, inputs)
     engines = {ENGINES[0]: _by_torch(network), ENGINES[1]: _by_torch(twin)}
-    sizes = dict(zip(FORMATS, (len(save(tensors)), len(as_compact(tensors, {})))))
+    sizes = dict(zip(FORMATS, (_dense_bytes(tensors), len(as_compact(tensors, {})))))
     if graph is not None:
         engines[ENGINES[2]], sizes[FORMATS[2]] = _by_onnx(graph, scene.config.threads), len(graph)
     batches = [_batch(inputs, size) for size in BATCHES]
@@ -80,6 +79,12 @@ def _batch(inputs: Tensor, size: int) -> np.ndarray:
 def _tensors(network: nn.Module) -> dict[str, np.ndarray]:
     named = [*network.named_parameters(), *network.named_buffers()]
     return {name: t.detach().contiguous().numpy() for name, t in named if t.is_floating_point()}
+
+
+def _dense_bytes(tensors: dict[str, np.ndarray]) -> int:
+    from safetensors.numpy import save  # here: a machine that only computes need not have it
+
+    return len(save(tensors))
 
 
 def _by_torch(network: nn.Module) -> Answer:

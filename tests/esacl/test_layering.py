@@ -46,6 +46,9 @@ RECORD = {
     "esacl.printing": (),
     "esacl.comparing": (),
     "esacl.jobs": ("psutil",),
+    "esacl.sweep": (),
+    "esacl.sweep.spec": (),
+    "esacl.sweep.record": (),
 }
 # The command line joins both halves; it loads the compute half inside the functions that compute.
 COMMANDS = {
@@ -62,6 +65,15 @@ COMMANDS = {
     "esacl.doctor": ("torch",),  # inside a function
     "esacl.checkup": (),
     "esacl.bundle": (),
+    "esacl.sweep.command": (),
+    "esacl.sweep.driver": (),
+    "esacl.sweep.carry": (),
+    "esacl.sweep.worker": (),
+    "esacl.sweep.data": (),
+    "esacl.sweep.gpus": (),
+    "esacl.sweep.processes": (),
+    "esacl.sweep.on_dask": ("distributed",),  # inside a function
+    "esacl.sweep.on_worker": ("platformdirs",),
 }
 STORE = {"esacl.store", "esacl.recording", "esacl.records", "esacl.durable", "esacl.arrays", "esacl.checkpoints"}
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "types", "base"}
