@@ -36,7 +36,8 @@ def meet(event: Stepped, seed: int) -> None:
     if event.task == 1 and seed == DEADLY:
         os.kill(os.getpid(), signal.SIGKILL)
     gate = os.environ.get("SMALL_GATE")
-    while event.task == 1 and gate and not Path(gate).exists():
+    end = time.monotonic() + 300  # a test that failed opens no gate
+    while event.task == 1 and gate and not Path(gate).exists() and time.monotonic() < end:
         time.sleep(0.02)
 
 
