@@ -12,6 +12,7 @@ pytestmark = pytest.mark.browser
 
 PAGES = (
     "", "runs", "run", "forgetting", "training", "sparsity", "curvature", "landscape", "theory", "selection", "cost",
+    "deploy",
     "compare", "experiments",
 )  # fmt: skip
 BAR = "[data-testid=stProgress]"
