@@ -27,6 +27,7 @@ from typing import Any
 
 from esacl.config import RunConfig, read_config
 from esacl.errors import InputError
+from esacl.sweep.spec import flat
 
 Settings = dict[str, Any]
 
@@ -98,7 +99,7 @@ def read_spec(path: Path, chosen: Mapping[str, Settings] | None = None) -> Spec:
     table = read_toml(path)
     if odd := sorted(table.keys() - _TOP):
         raise InputError(f"{path}: unknown key {odd[0]!r}; choose from {', '.join(sorted(_TOP))}")
-    common = _flat(table.get("common", {}))
+    common = flat(table.get("common", {}))
     if chosen is None:
         chosen = _chosen(path, table) if any("tuned" in row for row in table.get("row", [])) else {}
     rows = tuple(itertools.chain.from_iterable(_rows(path, row, common, chosen) for row in table.get("row", [])))
@@ -142,13 +143,13 @@ def _chosen(path: Path, table: dict[str, Any]) -> dict[str, Settings]:
     where = path.parent / table["tuned"]
     if not where.exists():
         raise InputError(f"{where} is not there; make it with `python -m benchmarks.tune`")
-    return {name: _flat(settings) for name, settings in read_toml(where).items()}
+    return {name: flat(settings) for name, settings in read_toml(where).items()}
 
 
 def _rows(path: Path, row: dict[str, Any], common: Settings, chosen: Mapping[str, Settings]) -> Iterator[Row]:
     if "name" not in row:
         raise InputError(f"{path}: a [[row]] has no name")
-    settings = common | _flat({key: value for key, value in row.items() if key not in _OF_A_ROW})
+    settings = common | flat({key: value for key, value in row.items() if key not in _OF_A_ROW})
     if "tuned" in row:
         if row["tuned"] not in chosen:
             raise InputError(f"{path}: nothing was tuned under {row['tuned']!r}; there is {', '.join(chosen)}")
@@ -160,17 +161,9 @@ def _rows(path: Path, row: dict[str, Any], common: Settings, chosen: Mapping[str
 
 
 def _combinations(lists: dict[str, Any]) -> Iterator[Settings]:
-    flat = _flat(lists)
-    for values in itertools.product(*(value if isinstance(value, list) else [value] for value in flat.values())):
-        yield dict(zip(flat, values))
-
-
-def _flat(table: dict[str, Any], before: str = "") -> Settings:
-    """Nested tables as dotted keys, the way settings are given."""
-    flat: Settings = {}
-    for key, value in table.items():
-        flat |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {before + key: value}
-    return flat
+    found = flat(lists)
+    for values in itertools.product(*(value if isinstance(value, list) else [value] for value in found.values())):
+        yield dict(zip(found, values))
 
 
 def _label(key: str, value: Any) -> str:

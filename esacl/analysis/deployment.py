@@ -1,10 +1,8 @@
 """What the pruned network weighs as a file, and how long it takes to answer on this machine: dense, sparse, ONNX."""
 
 import copy
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from esacl.events import Analysing, ArrayRecorded, Event, Pulse
 from esacl.export import onnx_file
 from esacl.export.compact import as_compact
 from esacl.export.sparse_layers import sparse_twin
+from esacl.export.tensors import tensors_of
 from esacl.mask import Mask
 
 BATCHES = (1, 32, 256)
@@ -40,12 +39,12 @@ def deployment(scene: Scene) -> Iterator[Event]:
         network = copy.deepcopy(scene.network).cpu().eval().requires_grad_(False)
     inputs = scene.pool.inputs.detach().cpu()
     twin, sparse_layers = sparse_twin(network)
-    tensors = _tensors(network)
+    tensors = tensors_of(network)
     graph = _onnx(network, inputs)
     engines = {ENGINES[0]: _by_torch(network), ENGINES[1]: _by_torch(twin)}
     sizes = dict(zip(FORMATS, (_dense_bytes(tensors), len(as_compact(tensors, {})))))
     if graph is not None:
-        engines[ENGINES[2]], sizes[FORMATS[2]] = _by_onnx(graph, scene.config.threads), len(graph)
+        engines[ENGINES[2]], sizes[FORMATS[2]] = onnx_file.answering(graph, scene.config.threads), len(graph)
     batches = [_batch(inputs, size) for size in BATCHES]
     apart = [float(np.abs(answer(batches[1]) - engines[ENGINES[0]](batches[1])).max()) for answer in engines.values()]
     seconds = np.zeros((len(engines), len(BATCHES), ROUNDS))
@@ -76,11 +75,6 @@ def _batch(inputs: Tensor, size: int) -> np.ndarray:
     return found
 
 
-def _tensors(network: nn.Module) -> dict[str, np.ndarray]:
-    named = [*network.named_parameters(), *network.named_buffers()]
-    return {name: t.detach().contiguous().numpy() for name, t in named if t.is_floating_point()}
-
-
 def _dense_bytes(tensors: dict[str, np.ndarray]) -> int:
     from safetensors.numpy import save  # here: a machine that only computes need not have it
 
@@ -102,11 +96,3 @@ def _onnx(network: nn.Module, inputs: Tensor) -> bytes | None:
         return onnx_file.graph(network, tuple(inputs.shape[1:]), {})
     except (ImportError, InputError):
         return None
-
-
-def _by_onnx(graph: bytes, threads: int) -> Answer:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.onnx"
-        path.write_bytes(graph)
-        answer: Answer = onnx_file.answering(path, threads)
-        return answer

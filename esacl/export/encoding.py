@@ -111,6 +111,6 @@ def _twin(final: FinalNetwork) -> torch.nn.Module:
 FORMATS: dict[str, tuple[Callable[[FinalNetwork], bytes], Callable[[FinalNetwork, Path], Answer]]] = {
     "safetensors": (as_safetensors, lambda final, path: _by_tensors(load(path.read_bytes()), final)),
     "sparse": (_as_compact, lambda final, path: _by_tensors(read_compact(path)[1], final)),
-    "onnx": (_as_onnx, lambda final, path: onnx_file.answering(path)),
+    "onnx": (_as_onnx, lambda final, path: onnx_file.answering(path.read_bytes())),
 }
 """Name -> (the bytes of the file, what answers by the file)."""

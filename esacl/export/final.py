@@ -15,6 +15,7 @@ from esacl.config import RunConfig
 from esacl.criterion import Criterion, criterion
 from esacl.errors import InputError
 from esacl.events import CheckpointReady
+from esacl.export.tensors import tensors_of
 from esacl.networks import Network
 from esacl.pipeline import learner_of
 from esacl.tasks import Examples, TaskStream, task_stream
@@ -44,9 +45,8 @@ class FinalNetwork:
     stream: TaskStream
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Parameters and running statistics by name, float32; what torch counts beside them is left out."""
-        named = [*self.network.named_parameters(), *self.network.named_buffers()]
-        return {name: t.detach().contiguous().numpy() for name, t in named if t.is_floating_point()}
+        """Its numbers by name."""
+        return tensors_of(self.network)
 
     @property
     def sparsity(self) -> float:

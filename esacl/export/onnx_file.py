@@ -6,7 +6,6 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,7 +49,7 @@ def graph(network: nn.Module, shape: tuple[int, ...], about: Mapping[str, Any]) 
     return file.getvalue()
 
 
-def answering(path: Path, threads: int = 1) -> Any:
+def answering(data: bytes, threads: int = 1) -> Any:
     """(n, c, h, w) float32 -> logits (n, outputs), by ONNX Runtime on the CPU.
 
     Raises:
@@ -64,7 +63,7 @@ def answering(path: Path, threads: int = 1) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = threads
     options.log_severity_level = 3
     try:
-        session = ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its own kinds, which it does not publish
         raise InputError(f"ONNX Runtime refuses the file ({_brief(error)}); use another format") from None
 

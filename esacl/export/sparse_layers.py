@@ -6,7 +6,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-PAYS = 0.9  # sparsity of a layer from which CSR is worth a try; below, a dense product is faster
+PAYS = 0.9  # sparsity of a layer from which CSR is tried; less was not measured
 
 
 class SparseLinear(nn.Module):

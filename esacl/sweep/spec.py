@@ -67,7 +67,7 @@ def read_spec(path: Path) -> Sweep:
     table = _read_toml(path)
     if odd := sorted(table.keys() - set(_TOP)):
         raise InputError(f"{path}: unknown key {odd[0]!r}; choose from {', '.join(_TOP)}")
-    common = _flat(_table(path, table, "common"))
+    common = flat(_table(path, table, "common"))
     if lists := [key for key, value in common.items() if isinstance(value, list)]:
         raise InputError(f"{path}: common.{lists[0]} is a list; put it in [grid] to have a run of each")
     grids = _grids(path, table)
@@ -117,7 +117,7 @@ def _grids(path: Path, table: dict[str, Any]) -> list[tuple[str, dict[str, list[
         raise InputError(f"{path} has neither a [grid] nor a [[run]]; a [grid] with method = [...] is a beginning")
     found = []
     for place, settings in places:
-        grid = {key: value if isinstance(value, list) else [value] for key, value in _flat(settings).items()}
+        grid = {key: value if isinstance(value, list) else [value] for key, value in flat(settings).items()}
         if empty := [key for key, values in grid.items() if not values]:
             raise InputError(f"{path}, {place}: {empty[0]} has no values; give it one, or leave it out")
         found.append((place, grid))
@@ -161,9 +161,9 @@ def _once_each(rows: list[Row]) -> tuple[tuple[Row, ...], tuple[tuple[str, str],
     return tuple(first.values()), tuple(folded)
 
 
-def _flat(table: dict[str, Any], before: str = "") -> Settings:
+def flat(table: dict[str, Any], before: str = "") -> Settings:
     """Nested tables as dotted keys, the way settings are given."""
-    flat: Settings = {}
+    found: Settings = {}
     for key, value in table.items():
-        flat |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {before + key: value}
-    return flat
+        found |= flat(value, f"{before}{key}.") if isinstance(value, dict) else {before + key: value}
+    return found

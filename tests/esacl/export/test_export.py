@@ -10,7 +10,9 @@ import pytest
 from pages_runs import lost
 from tiny_runs import tiny
 
-from esacl import run
+from app import deploying
+from esacl import keeping, run
+from esacl.analysis import deployment
 from esacl.cli import main
 from esacl.errors import InputError
 from esacl.export import encoding, load_sparse
@@ -96,6 +98,12 @@ def test_without_torch_every_example_is_answered_as_in_the_run(tmp_path, final, 
     assert elsewhere(tmp_path, script, tmp_path / f"net.{form}", final) == [
         round(accuracy * n) for accuracy, n in zip(final.accuracies, sizes, strict=True)
     ]
+
+
+def test_every_list_of_formats_is_the_same():
+    assert ("bundle", *FORMATS) == keeping.FORMATS
+    assert tuple(deploying.FORMATS) == tuple(FORMATS) == deployment.FORMATS
+    assert tuple(deploying.ENGINES) == deployment.ENGINES
 
 
 @pytest.mark.parametrize("form", FORMATS)
