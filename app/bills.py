@@ -37,7 +37,7 @@ ITEMS = {  # of `esacl.cost`: (as it is written, what it is)
 PLACES = {  # what is kept, and what is needed only while training
     "weights": marked("weights that are left"),
     "masks": marked("masks"),
-    "anchors": marked("anchors of earlier tasks, or the frozen network of the last"),
+    "anchors": marked("anchors, or the last network frozen"),
     "buffer": marked("rehearsal memory"),
     "optimiser": marked("optimiser, while training"),
     "activations": marked("activations, while training"),

@@ -60,7 +60,7 @@ def answers(found: Deployment) -> None:
         widgets.plain(
             text(
                 "Median of %(rounds)s rounds in which the engines take turns, on the processor of the machine that "
-                "measured, by %(threads)s threads; in brackets: of PyTorch, dense. Sparse layers: %(layers)s. Largest "
+                "measured, threads: %(threads)s; in brackets: of PyTorch, dense. Sparse layers: %(layers)s. Largest "
                 "difference of a logit: %(apart)s. The network is that at the last cut, with its zeros.",
                 rounds=len(found.seconds[deploying.DENSE][batches[0]]),
                 threads=found.threads,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.bills import PLACES, Bar
-from app.drawing import Drawing, Panel
+from app.drawing import Drawing, Panel, wide
 from app.language import marked, text
 from app.scale import Scale
 from app.wording import number, percent, size
@@ -22,6 +22,7 @@ LOOKS = {
     "optimiser": "dense hatched",
     "activations": "dense hatched",
 }
+GAP, LETTER = 14, 6.6  # pixels
 SMALL = {"width": 340, "left": 80, "right": 118}
 
 
@@ -76,6 +77,8 @@ def _bars(
 ) -> Drawing:
     shown = [(name, look, float(value)) for name, look, value in entries if value is not None]
     highest = max((value for *_, value in shown), default=1.0) or 1.0
+    short = max(0, round(GAP + max((wide(name, LETTER) for name, *_ in shown), default=0)) - left)
+    width, left = width + short, left + short  # a long name widens the figure and leaves the bars as long
     panel = Panel(
         Scale(0, highest),
         Scale(0, max(1, len(shown))),

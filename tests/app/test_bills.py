@@ -76,6 +76,16 @@ def test_bars_say_shares_and_what_was_not_run(cost, events):
     assert costs.bars([], "kept", "bytes", size)["alt"]
 
 
+@pytest.mark.parametrize("small", [False, True])
+def test_a_long_name_stays_in_its_figure_and_leaves_the_bars_as_they_were(small):
+    one, other = (costs.bars([bills.Bar(name, 3.0)], "t", "u", size, small=small) for name in ("a", 40 * "long "))
+    end = next(mark["at"]["x"] for mark in other["marks"] if mark.get("text") == 40 * "long ")
+    assert end >= 200 * 6
+    bar, wider = (next(m["at"]["width"] for m in d["marks"] if "bar" in m["at"].get("class", "")) for d in (one, other))
+    assert wider == pytest.approx(bar)
+    assert other["width"] > one["width"]
+
+
 def test_the_bill_as_a_table_has_shares_of_the_whole(cost):
     frame = bills.as_frame(bills.items(cost), "FLOPs")
     assert frame["share, %"].sum() == pytest.approx(100, abs=0.1)
