@@ -109,6 +109,7 @@ def test_there_is_a_recipe_for_everything_that_can_be_added():
         assert blocks(recipe(name), "bash"), f"the recipe for a {name} does not say how to try it"
 
 
+@pytest.mark.processes
 def test_recipes_of_the_library_lead_to_runs_that_finish(followed):
     wanted = [line for name in RECIPES[:6] for body in blocks(recipe(name), "bash") for line in body.splitlines()]
     assert all(line.startswith("esacl run ") for line in wanted)
@@ -165,6 +166,7 @@ print(language.text("Overview"), language.text("Sparsity"))
     assert in_copy(followed, "-c", code).strip() == "Superrigardo Sparsity"
 
 
+@pytest.mark.processes
 def test_the_recipe_of_a_table_makes_one(followed):
     (command,) = (line for body in blocks(recipe("benchmark table"), "bash") for line in body.splitlines())
     out = in_copy(followed, *shlex.split(command)[1:], "--workers", "1")

@@ -141,6 +141,7 @@ def test_failed_runs_are_counted_and_left_out_of_the_mean(spec_file):
     assert lines[4] == "| sparse, 90% | 50.00 | 90.00 | +0.00 | 2 (1 failed) |"
 
 
+@pytest.mark.processes
 def test_a_real_table_in_processes(spec_file, capfd):
     spec_file.write_text(SPEC.replace("[0, 1]", "[0]").replace("[0.8, 0.9]", "[0.8]"))
     assert table.main([str(spec_file), "--workers", "1"]) == 0

@@ -186,6 +186,7 @@ def test_a_fault_of_the_program_is_kept_and_shows_where(esacl, monkeypatch):
 # Ctrl-C
 
 
+@pytest.mark.processes
 def test_ctrl_c_exits_with_130_and_resume_gives_the_same_events(kept, tmp_path):
     command = [sys.executable, "-m", "esacl"]
     long = [*SMALL, "--epochs=60", "--runs", str(tmp_path)]

@@ -8,6 +8,8 @@ from tiny_runs import STATEFUL, distinct, label, tiny
 
 from esacl.store import RunStore
 
+pytestmark = pytest.mark.processes
+
 SOME = [
     {"sdp.cut": 0.4, "epochs": 3},
     *(

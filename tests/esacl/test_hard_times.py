@@ -19,6 +19,8 @@ from esacl import jobs, logs
 from esacl.events import Cancelled, Failed
 from esacl.store import RunStore
 
+pytestmark = pytest.mark.processes
+
 CONFIG = tiny({"method": "finetune", "sparsity": 0.8})
 
 

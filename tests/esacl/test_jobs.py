@@ -17,6 +17,8 @@ from esacl.errors import InputError
 from esacl.events import Cancelled, RunFinished, RunStarted
 from esacl.store import RunStore
 
+pytestmark = pytest.mark.processes
+
 TINY = RunConfig(
     tasks=1, epochs=1, train_limit=32, device="cpu", curvature={"grid": 0, "top": 0, "levels": 2, "examples": 16}
 )

@@ -15,6 +15,8 @@ from esacl.events import RunFinished
 from esacl.store import RunStore
 from esacl.tickets import ANALYSIS, RUN, Queue, plain
 
+pytestmark = pytest.mark.processes
+
 __all__ = ["busy", "store"]  # fixtures
 
 

@@ -19,6 +19,8 @@ from esacl.sweep import data, gpus, record
 from esacl.sweep.record import Entry, read_sweep, sweeps_of, time_left
 from esacl.sweep.spec import read_spec
 
+pytestmark = pytest.mark.processes
+
 
 def test_all_runs_are_done_once_and_never_again(tmp_path):
     path = spec(tmp_path, seeds(1, 2, 3, 4, 5))

@@ -20,6 +20,8 @@ from esacl.store import RunStore
 from esacl.sweep import on_dask, on_worker
 from esacl.sweep.record import read_sweep, sweeps_of
 
+pytestmark = pytest.mark.processes
+
 pytest.importorskip("distributed", reason="pip install distributed")
 QUICK = "from esacl.sweep import on_dask; on_dask._ANSWER = 20.0; on_dask._LOOK = 0.2; on_dask.PATIENCE = 90.0; "
 HASTY = "from esacl.sweep import on_dask; on_dask._ANSWER = on_dask.PATIENCE = 1.0; "
