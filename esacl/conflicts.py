@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from esacl import normalisation
-from esacl.defaults import SPARSEST, rehearses
+from esacl.defaults import SPARSEST, dark, rehearses
 from esacl.protocols import BENCHMARKS
 
 if TYPE_CHECKING:
@@ -125,8 +125,8 @@ def _of_selection(config: "RunConfig") -> Iterator[str]:
         return
     told = f"ids.train_fraction: {config.ids.train_fraction} will not do"
     sparcl = config.method == "sparcl"
-    if config.method == "derpp" or (sparcl and config.sparcl.base == "derpp"):
-        yield f"{told}: DER++ has three losses and no one score to choose by; leave it at 1"
+    if config.buffer.rehearsal == "dark":
+        yield f"{told}: rehearsal with logits (DER++) has three losses and no one score to choose by; leave it at 1"
     if sparcl and config.sparcl.removal:
         yield f"{told}: SparCL chooses its examples by sparcl.removal; leave one of them off (1, or removal 0)"
     if config.contrastive:
@@ -136,6 +136,12 @@ def _of_selection(config: "RunConfig") -> Iterator[str]:
 def _of_buffer(config: "RunConfig") -> Iterator[str]:
     if rehearses(config.method, config.to_dict()) and not config.buffer.size:
         yield f"buffer.size: 0 will not do: {config.method!r} rehearses; choose a whole number from 1 on"
+    whose = {True: "dark", False: "plain"}[dark(config.method, config.to_dict())]
+    if rehearses(config.method, config.to_dict()) and config.buffer.rehearsal != whose:
+        yield (
+            f"buffer.rehearsal: {config.buffer.rehearsal!r} is not {config.method!r}, whose own is {whose!r}; "
+            "leave it out, or choose another method (or sparcl.base)"
+        )
 
 
 def _of_co2l(config: "RunConfig") -> Iterator[str]:

@@ -12,6 +12,7 @@ SPARSITY = 0.9
 SPARSEST = 0.98  # what the form `any` goes to
 CUT = 0.35  # of a task's steps come before the one-shot cut of esacl
 HELD, HELD_ALONE = 0.1, 3.0  # the anchors' strength beside distillation, and where nothing else holds the past
+HELD_REHEARSED = 0.03  # and in class-IL beside distillation and a rehearsal with logits
 BUFFER = 500  # examples a method that rehearses keeps, where the benchmark does not say
 
 
@@ -35,7 +36,7 @@ def resolved(given: dict[str, Any]) -> dict[str, Any]:
     fields.setdefault("resolution", facts["side"])
     fields.setdefault("sparsity", SPARSITY if method in SPARSE_METHODS else 0.0)
     fields.setdefault("threads", 1 if fields["network"] == "mlp" else os.cpu_count() or 1)
-    if method == "sparcl" and fields["scenario"] == "class" and not contrastive:
+    if (method == "sparcl" and fields["scenario"] == "class" and not contrastive) or _told_apart_by_replay(fields):
         fields.setdefault("mask_logits", True)
     for section, values in _sections(method, fields, facts).items():
         own = fields.get(section, {})
@@ -49,7 +50,8 @@ def _sections(method: str, fields: dict[str, Any], facts: dict[str, Any]) -> dic
     ours = method == "esacl"
     whose = normalisation.default_statistics(fields["network"], fields["scenario"], method)
     return {
-        "buffer": {"size": facts.get("buffer", BUFFER)} if rehearses(method, fields) else {},
+        "buffer": ({"size": facts.get("buffer", BUFFER)} if rehearses(method, fields) else {})
+        | {"rehearsal": "dark" if dark(method, fields) else "plain"},
         "pruning": ({} if ours else {"saliency": "magnitude"}) | ({"allocation": "erk"} if method == "rigl" else {}),
         "derpp": _derpp(fields),
         "sdp": {"cut": _cut(method, fields)},
@@ -75,12 +77,30 @@ def _cut(method: str, fields: dict[str, Any]) -> float:
 def _strength(method: str, fields: dict[str, Any]) -> float:
     """How strongly to anchor where it was not said: distillation holds too, but for domain-IL, where it cannot."""
     distilled = _given(fields, "anchor", "distillation", Anchor().distillation if method == "esacl" else 0.0) != 0
+    if _told_apart_by_replay(fields):
+        return HELD_REHEARSED
     return HELD if distilled and fields["scenario"] != "domain" else HELD_ALONE
 
 
 def rehearses(method: str, fields: dict[str, Any]) -> bool:
     """Whether the method is none without a buffer."""
     return method in ("er", "derpp") or (method == "sparcl" and base_of(fields) != "ewc")
+
+
+def dark(method: str, fields: dict[str, Any]) -> bool:
+    """Whether what is rehearsed comes with its logits, where it was not said."""
+    return method == "derpp" or (method == "sparcl" and base_of(fields) == "derpp") or _told_apart_by_replay(fields)
+
+
+def _told_apart_by_replay(fields: dict[str, Any]) -> bool:
+    """Whether it is EsaCL in class-IL with a buffer: only what is replayed tells classes of different tasks apart.
+
+    Not where another rehearsal was asked for, or steps on chosen instances, which three losses do not allow.
+    """
+    size = _given(fields, "buffer", "size", 0)
+    free = _given(fields, "buffer", "rehearsal", "dark") == "dark" and _given(fields, "ids", "train_fraction", 1) == 1
+    rehearsed = isinstance(size, int) and size > 0 and free
+    return rehearsed and fields["method"] == "esacl" and fields["scenario"] == "class"
 
 
 def base_of(fields: dict[str, Any]) -> str:

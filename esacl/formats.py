@@ -7,7 +7,7 @@ from typing import Any
 from esacl.errors import RunUnreadable
 from esacl.protocols import BENCHMARKS
 
-FORMAT = 2
+FORMAT = 3
 _BEFORE_NUMBERS = 1
 
 
@@ -44,4 +44,14 @@ def _numbers(settings: dict[str, Any]) -> dict[str, Any]:
     return published | settings | {name: without[name] | section for name, section in told.items()}
 
 
-_NEXT: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _numbers}
+def _rehearsal(settings: dict[str, Any]) -> dict[str, Any]:
+    """A run from before `buffer.rehearsal`: only DER++, and what is laid over it, kept logits."""
+    buffer, sparcl = settings.get("buffer"), settings.get("sparcl")
+    if not isinstance(buffer, dict):
+        return settings
+    over = sparcl.get("base") if isinstance(sparcl, dict) else None
+    dark = settings.get("method") == "derpp" or (settings.get("method") == "sparcl" and over in (None, "derpp"))
+    return settings | {"buffer": {"rehearsal": "dark" if dark else "plain"} | buffer}
+
+
+_NEXT: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _numbers, 2: _rehearsal}

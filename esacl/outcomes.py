@@ -10,6 +10,8 @@ from esacl import metrics
 Row = dict[str, Any]
 
 SETTINGS = ("benchmark", "scenario", "method", "sparsity")
+PROBLEM = ("benchmark", "scenario", "tasks", "evaluation")  # runs that differ here answer different questions
+EFFORT = ("network", "activation", "resolution", "train_limit", "epochs")  # and these are to be equal to be fair
 MEASURED = (
     "average_accuracy", "average_accuracy_task", "learning_accuracy", "backward_transfer", "forgetting",
     "pruning_drop", "smallest_sparsity", "lambda_max_dense", "lambda_max_pruned", "train_flops",
@@ -87,14 +89,29 @@ def _spread(name: str, values: Sequence[float | None]) -> Row:
 
 
 def _told_apart(configs: Sequence[Row]) -> list[str]:
-    """For each config what no other of its kind has, as `key=value, ...`; nothing where there is no other."""
+    """For each config what no other of its kind has, as `key=value, ...`; nothing where there is no other.
+
+    What is to be equal in a fair comparison is said wherever it is not, of whatever method.
+    """
     flat = [_flat(config) for config in configs]
     told = []
     for one in flat:
         alike = [other for other in flat if all(other[key] == one[key] for key in SETTINGS)]
-        keys = [key for key in one if key not in _NO_MATTER and len({str(other.get(key)) for other in alike}) > 1]
+        rivals = [other for other in flat if all(other[key] == one[key] for key in PROBLEM)]
+        keys = [key for key in one if key not in _NO_MATTER and _differ(alike, key)]
+        keys += [key for key in EFFORT if key not in keys and _differ(rivals, key)]
         told.append(", ".join(f"{key}={one[key]}" for key in keys))
     return told
+
+
+def unequal(configs: Sequence[Row]) -> dict[str, list[Any]]:
+    """What of `EFFORT` is not the same in all of these configs, with its values in their order."""
+    found = {key: [config[key] for config in configs] for key in EFFORT}
+    return {key: list(dict.fromkeys(values)) for key, values in found.items() if _differ(configs, key)}
+
+
+def _differ(configs: Sequence[Row], key: str) -> bool:
+    return len({str(config.get(key)) for config in configs}) > 1
 
 
 def _flat(config: Row, before: str = "") -> Row:

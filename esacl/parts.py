@@ -32,8 +32,8 @@ class Parts:
 
     `prunable` are the weights that the mask is about, `shared` all parameters that are no private head. `ids` says
     whether the Fisher information comes from the instances that IDS chooses, or from all of them. `mask` is the last
-    cut; None before the first one and for dense methods. `rehearsal` is a key of `replay.DRAWS`; `offers_steps`
-    says whether the buffer is offered the fresh examples of every step, or those of a task once it is over;
+    cut; None before the first one and for dense methods. `offers_steps` says whether the buffer is offered the
+    fresh examples of every step, or those of a task once it is over; some settings ask for every step.
     `freezes_rest` that shared parameters which cannot be pruned are learned in the first task only. With `contrast` the
     network is learned without its head, which is fitted once a task is over.
     """
@@ -47,7 +47,6 @@ class Parts:
     anchors: Anchors | None = None
     ids: bool = False
     joint: bool = False
-    rehearsal: str = "plain"
     offers_steps: bool = False
     removal: Removal = field(default_factory=lambda: Removal(0.0, 0))
     freezes_rest: bool = False
@@ -63,6 +62,8 @@ class Parts:
     optimiser: torch.optim.SGD = field(init=False)
 
     def __post_init__(self) -> None:
+        # Logits are those of a step; and behind masked logits only the buffer sets today's classes against the past.
+        self.offers_steps |= self.config.buffer.rehearsal == "dark" or self.config.mask_logits
         self.parameters = dict(self.network.named_parameters())
         if self.contrast is not None:
             self.parameters |= self.contrast.parameters()
@@ -116,7 +117,7 @@ class Parts:
     @property
     def passes(self) -> int:
         """How many examples a training step takes through the network for each fresh one."""
-        return 1 + ({"plain": 1, "dark": 2}[self.rehearsal] if len(self.buffer) else 0)
+        return 1 + ({"plain": 1, "dark": 2}[self.config.buffer.rehearsal] if len(self.buffer) else 0)
 
     @property
     def distils(self) -> bool:

@@ -64,6 +64,8 @@ class Buffer(Section):
     """Rehearsal memory (reservoir sampling)."""
 
     size: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    rehearsal: Literal["plain", "dark"] = "plain"
+    """What joins a batch: as many kept images; or two draws, the first with the logits that it had (DER++)."""
 
 
 class DERPP(Section):

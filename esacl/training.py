@@ -107,7 +107,7 @@ class Learner(Parts):
         batch = Batch(fresh.inputs, fresh.targets, len(rows))
         if len(self.buffer):
             assert generator is not None
-            batch = DRAWS[self.rehearsal](fresh.inputs, fresh.targets, self.buffer, generator)
+            batch = DRAWS[self.config.buffer.rehearsal](fresh.inputs, fresh.targets, self.buffer, generator)
         if stage.augment is not None:
             assert generator is not None
             batch = replace(batch, inputs=stage.augment(batch.inputs, generator))
@@ -206,7 +206,7 @@ class Learner(Parts):
 
     @property
     def _dark(self) -> bool:
-        return self.rehearsal == "dark"
+        return self.config.buffer.rehearsal == "dark"
 
     def _report(self, stage: Stage, epoch: int, step: int, schedule: Schedule, losses: list[Tensor]) -> Stepped:
         loss, mask = float(torch.stack(losses).mean()), self.form.mask

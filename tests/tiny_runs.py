@@ -41,6 +41,7 @@ STATEFUL = (
     ]
     + [{"method": "rigl", "rigl.every": 2, "buffer.size": 20, "ids.train_fraction": 0.5}]
     + [{"method": name, "buffer.size": 20} for name in METHODS if name != "joint"]
+    + [{"scenario": "class", "buffer.size": 20}, {"method": "ewc", "buffer.size": 20, "buffer.rehearsal": "dark"}]
     + [{"augment": "crop-flip"}, {"augment": "crop-flip", "ids.train_fraction": 0.5, "buffer.size": 20}]
     + [{"method": "ewc", "schedule": "constant", "momentum": 0.0}]
 )

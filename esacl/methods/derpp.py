@@ -12,4 +12,4 @@ def derpp(config: RunConfig, **parts: Any) -> Learner:
 
     Logits are those of the step in which an example came into the reservoir, which is offered every batch.
     """
-    return Learner(config, make_form=Dense, rehearsal="dark", offers_steps=True, **parts)
+    return Learner(config, make_form=Dense, offers_steps=True, **parts)

@@ -22,7 +22,6 @@ def sparcl(config: RunConfig, **parts: Any) -> Learner:
         config,
         make_form=TaskAwareDynamic if config.sparsity > 0 else Dense,
         anchors=Anchors(config.anchor.strength, compact=False, guard=config.anchor.guard) if base == "ewc" else None,
-        rehearsal="dark" if base == "derpp" else "plain",
         offers_steps=base != "co2l",
         removal=Removal(config.sparcl.removal, config.seed),
         contrast=Co2L(config, parts["network"], parts["ledger"]) if base == "co2l" else None,

@@ -13,10 +13,10 @@ from esacl import cli, logs
 from esacl.arrays import write_arrays
 from esacl.bundle import write_bundle
 from esacl.checkup import check
-from esacl.config import RunConfig
+from esacl.config import RunConfig, read_config
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import RunStarted, TaskFinished
-from esacl.formats import FORMAT
+from esacl.formats import FORMAT, numbered, settings_of
 from esacl.store import RunStore
 
 
@@ -207,6 +207,23 @@ def test_a_folder_from_before_there_were_numbers_is_read_as_it_was_meant(store):
     fields["format"] = FORMAT
     (folder / "config.json").write_text(json.dumps(fields))
     assert store.config(folder.name).sdp.cut == CONFIG.sdp.cut != 1.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "rehearsal"),
+    [
+        ({"scenario": "class", "buffer.size": 50}, "plain"),
+        ({"method": "er"}, "plain"),
+        ({"method": "derpp"}, "dark"),
+        ({"method": "sparcl"}, "dark"),
+        ({"method": "sparcl", "sparcl.base": "co2l"}, "plain"),
+    ],
+)
+def test_a_run_from_before_rehearsal_was_a_setting_rehearses_as_it_did(settings, rehearsal):
+    fields = numbered(read_config(None, settings).to_dict()) | {"format": 2}
+    del fields["buffer"]["rehearsal"]
+    found = RunConfig.from_dict(settings_of(fields, Path("config.json")))
+    assert found.buffer.rehearsal == rehearsal
 
 
 @pytest.mark.parametrize(

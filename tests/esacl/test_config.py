@@ -50,6 +50,22 @@ def test_sparcl_masks_fresh_logits_where_that_means_anything():
     assert not RunConfig(method="sparcl").mask_logits
 
 
+def test_esacl_with_a_buffer_rehearses_as_derpp_does_where_only_that_tells_classes_apart():
+    ours = RunConfig(scenario="class", buffer={"size": 500})
+    assert (ours.buffer.rehearsal, ours.mask_logits, ours.anchor.strength) == ("dark", True, 0.03)
+    for other in ({"scenario": "task"}, {"scenario": "class", "method": "ewc"}):
+        plain = RunConfig(**other, buffer={"size": 500})
+        assert (plain.buffer.rehearsal, plain.mask_logits) == ("plain", False)
+        assert plain.anchor.strength == RunConfig(**other).anchor.strength
+    assert RunConfig(scenario="class").buffer.rehearsal == "plain"
+    for own in (
+        {"buffer": {"size": 500, "rehearsal": "plain"}},
+        {"buffer": {"size": 500}, "ids": {"train_fraction": 0.5}},
+    ):
+        found = RunConfig(scenario="class", **own)
+        assert (found.buffer.rehearsal, found.mask_logits, found.anchor.strength) == ("plain", False, 0.1)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -61,6 +77,12 @@ def test_sparcl_masks_fresh_logits_where_that_means_anything():
         ({"method": "packnet", "scenario": "domain"}, "'packnet' must know the task"),
         ({"mask_logits": True}, "mask_logits changes nothing in scenario 'task'"),
         ({"method": "er", "buffer": {"size": 0}}, r"buffer\.size: 0 will not do: 'er' rehearses"),
+        (
+            {"method": "er", "buffer": {"rehearsal": "dark"}},
+            r"buffer\.rehearsal: 'dark' is not 'er', whose own is 'plain'",
+        ),
+        ({"method": "derpp", "buffer": {"rehearsal": "plain"}}, r"buffer\.rehearsal: 'plain' is not 'derpp'"),
+        ({"method": "sparcl", "sparcl": {"base": "co2l"}, "buffer": {"rehearsal": "dark"}}, "whose own is 'plain'"),
         ({"method": "derpp", "ids": {"train_fraction": 0.5}}, r"ids\.train_fraction: 0\.5 .*three losses"),
         ({"method": "sparcl", "sparcl": {"base": "er"}, "ids": {"train_fraction": 0.5}}, r"sparcl\.removal"),
         ({"method": "sparcl", "sparcl": {"base": "x"}}, r"unknown sparcl\.base 'x'; choose from ewc, er, derpp, co2l"),

@@ -469,6 +469,21 @@ def test_the_buffer_is_offered_every_task():
     assert sorted(set(last.tensors["buffer/targets"].tolist())) == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("settings", "logits"),
+    [
+        ({"buffer.rehearsal": "dark"}, True),
+        ({"scenario": "class"}, True),
+        ({"scenario": "class", "buffer.rehearsal": "plain", "mask_logits": True}, False),
+    ],
+)
+def test_with_logits_to_keep_or_old_classes_masked_the_buffer_is_offered_every_step(settings, logits):
+    config = tiny({"buffer.size": 200, **settings})
+    last = checkpoints(config)[-1]
+    assert last.counters["buffer_seen"] == 2 * 48 * config.epochs
+    assert ("buffer/logits" in last.tensors) == logits
+
+
 def test_every_step_rehearses_other_examples(monkeypatch):
     seen, draw = [], Buffer.draw
 
