@@ -61,8 +61,19 @@ def tagged(found: Sequence[Group]) -> list[Group]:
     return made
 
 
+def unequal(found: Sequence[Group]) -> str:
+    """What a fair comparison has equal and these groups have not, as a line; empty where they are equals."""
+    apart = outcomes.unequal([group.summaries[0]["config"] for group in found])
+    told = "; ".join(f"{key} {', '.join(_setting(value) for value in values)}" for key, values in apart.items())
+    return text("These methods were not given the same: %(told)s.", told=told) if told else ""
+
+
+def _setting(value: object) -> str:
+    return text("all") if value is None else str(value)
+
+
 def _label(row: dict[str, Any], config: dict[str, Any]) -> str:
-    name = palette.written(row["method"], row["sparsity"], config["pruning"]["saliency"])
+    name = palette.written(row["method"], row["sparsity"], config["pruning"]["saliency"], config["sparcl"]["base"])
     parts = [name, f"{100 * row['sparsity']:.3g} %" if row["sparsity"] > 0 else text("dense"), row["settings"]]
     return ", ".join(part for part in parts if part)
 

@@ -11,6 +11,9 @@ from app.reading import Entry
 from esacl.config import RunConfig
 from esacl.reproducing import settings
 
+# Of what the form has no control for: settings and sections that mean the same to every method.
+OF_ANY_METHOD = ("activation", "batch_size", "resolution", "evaluation", "threads", "curvature")
+
 
 def begin(entry: Entry, fill: Callable[[RunConfig], set[str]]) -> None:
     """Fill the form of the Run page with a run's settings; those that it has no control for are carried along.
@@ -27,10 +30,18 @@ def begin(entry: Entry, fill: Callable[[RunConfig], set[str]]) -> None:
     session.remember("_source", (entry.run_id, results.named(entry), config, rest))
 
 
-def carried() -> dict[str, Any]:
-    """The settings that come from the run that is duplicated, and that the form has no control for."""
+def carried(method: str) -> dict[str, Any]:
+    """The settings that come from the run that is duplicated, and that the form has no control for.
+
+    Where another method is chosen, what was set for that run's own stays behind, its learning rate included.
+    """
     source = session.remembered("_source")
-    return dict(source[3]) if source else {}
+    if source is None:
+        return {}
+    _, _, before, rest = source
+    if method == before.method:
+        return dict(rest)
+    return {key: value for key, value in rest.items() if key.partition(".")[0] in OF_ANY_METHOD}
 
 
 def compared(config: RunConfig | None) -> None:
@@ -39,14 +50,18 @@ def compared(config: RunConfig | None) -> None:
     if source is None:
         return
     run_id, name, before, rest = source
+    taken = carried(config.method) if config else rest
     with st.container(key="source"):
         if config is not None:
             changes = "; ".join(differences(before, config)[:6])
             said = text("but for: %(changes)s", changes=changes) if changes else text("nothing is changed yet")
             st.caption(widgets.plain(text("As %(name)s (%(run)s), %(said)s.", name=name, run=run_id, said=said)))
-        if rest:
-            kept = ", ".join(f"{key} = {value}" for key, value in rest.items())
-            st.caption(widgets.plain(text("Taken over from it, without a control here: %(settings)s.", settings=kept)))
+        if taken:
+            said = text("Taken over from it, without a control here: %(settings)s.", settings=_listed(taken))
+            st.caption(widgets.plain(said))
+        if left := {key: value for key, value in rest.items() if key not in taken}:
+            said = text("Left behind, for they were set for its method: %(settings)s.", settings=_listed(left))
+            st.caption(widgets.plain(said))
         forget = ("_source", None)
         st.button(text("Let go of that run"), key="let-go", on_click=session.remember, args=forget, type="tertiary")
 
@@ -63,6 +78,10 @@ def leaves(config: RunConfig) -> dict[str, Any]:
     for key, value in config.to_dict().items():
         found |= {f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {key: value}
     return found
+
+
+def _listed(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in settings.items())
 
 
 def _shown(value: Any) -> str:

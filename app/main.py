@@ -43,7 +43,10 @@ def main() -> None:
         session.remember("_page", here)
         glossary.close()
     try:
-        session.current(pickers.run_picker(reading.entries()))
+        entry = pickers.run_picker(reading.entries())
+        session.current(entry)
+        for wrong in session.put_right(entry.config.tasks) if entry and entry.config else ():
+            widgets.say("warning", wrong)
         tour.banner(here, {name: title for name, (title, _) in PAGES.items()})
         page.run()
     except reading.NoRun as nothing:

@@ -123,6 +123,11 @@ def beside_picker(entry: Entry, found: Sequence[Entry], *, needs: str = "") -> E
     `needs`: the name of an array that it must have recorded.
     """
     asked = session.shared("beside")
+    if asked not in (None, "none", *(one.run_id for one in found)):
+        said = text("There is no run %(run)s here to stand beside it; it may have been deleted.", run=repr(asked[:80]))
+        say("warning", said)
+        session.share("beside", None)
+        asked = None
     near = offered(results.comparable(entry, found), str(asked))
     others = [e for e in near if not needs or needs in reading.array_names(e)]
     by_id = {e.run_id: e for e in others}

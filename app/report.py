@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from app import comparison, downloads, literature
+from app import comparison, downloads, literature, results
 from app.comparison import Group
 from app.figures import compared
 from app.language import text
@@ -26,12 +26,8 @@ def family(config: Mapping[str, Any]) -> Family:
 def named(of: Family) -> str:
     """A family as the reader knows it."""
     benchmark, scenario, tasks, evaluation = of
-    about = {"benchmark": benchmark, "scenario": scenario, "tasks": tasks}
-    if evaluation == "test":
-        return text("%(benchmark)s, %(scenario)s-IL, %(tasks)d tasks", **about)
-    return text(
-        "%(benchmark)s, %(scenario)s-IL, %(tasks)d tasks, %(evaluation)s images", evaluation=evaluation, **about
-    )
+    told = f"{benchmark}, {scenario}-IL, {results.so_many(tasks)}"
+    return told if evaluation == "test" else text("%(told)s, on validation images", told=told)
 
 
 def published(found: Sequence[Group], *, task_known: bool = False) -> list[literature.Reference]:
@@ -71,7 +67,8 @@ def _section(
     on_tasks = comparison.on_tasks(found, task_known=task_known)
     trades = [compared.tradeoff(frame, axis, marks) for frame, axis in zip(frames, comparison.AXES) if len(frame)]
     for drawing in trades:
-        drawing["caption"] = literature.caption(marks, of[1] == "task")
+        said = comparison.unequal(found), literature.caption(marks, of[1] == "task")
+        drawing["caption"] = " ".join(part for part in said if part)
     parts = [downloads.part(*trades)]
     if len(on_tasks):
         so_far = comparison.so_far(found, task_known=task_known)

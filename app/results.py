@@ -60,6 +60,11 @@ def comparable(entry: Entry, found: Sequence[Entry]) -> list[Entry]:
     ]
 
 
+def so_many(tasks: int) -> str:
+    """How many tasks."""
+    return text("1 task") if tasks == 1 else text("%(tasks)d tasks", tasks=tasks)
+
+
 def baseline(entry: Entry, others: Sequence[Entry]) -> Entry | None:
     """The run to show beside this one until somebody chooses: another method at the same sparsity by preference."""
     config = entry.config

@@ -1,6 +1,6 @@
 """What a reader has chosen: kept in the session, mirrored in the link. The only place of `st.session_state`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -9,11 +9,13 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import language
-from app.language import text
+from app.language import marked, text
 from app.reading import Entry, NoRun
 from esacl.errors import RunUnreadable
 
 # What a link carries: ?run=...&sparsity=...
+_NO_TASK = marked("The link asks for task %(value)s; this run has the tasks 1 to %(tasks)d. The usual one is shown.")
+_NO_SPARSITY = marked("The link asks for sparsity %(value)s, which is no number from 0 to below 1. The usual is shown.")
 SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y", "experiment", "tour", "language", "large")
 
 
@@ -129,6 +131,32 @@ def task(tasks: int, default: int) -> int:
         return min(max(int(shared("task")), 1), tasks) - 1
     except (TypeError, ValueError):
         return default
+
+
+def put_right(tasks: int) -> list[str]:
+    """Take out of session and link what no page can show; a line on each, for the reader.
+
+    Args:
+        tasks: how many the shown run has.
+    """
+    said = []
+    for name, allowed, telling in (
+        ("task", lambda value: 1 <= int(value) <= tasks, _NO_TASK),
+        ("sparsity", lambda value: 0 <= float(value) < 1, _NO_SPARSITY),
+    ):
+        value = shared(name)
+        if value is not None and not _holds(allowed, value):
+            said.append(text(telling, value=repr(str(value)[:40]), tasks=tasks))
+            share(name, None)
+            st.query_params.pop(name, None)
+    return said
+
+
+def _holds(allowed: Callable[[Any], bool], value: Any) -> bool:
+    try:
+        return allowed(value)
+    except (TypeError, ValueError):
+        return False
 
 
 def address(path: str, entry: Entry) -> str:

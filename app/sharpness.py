@@ -69,8 +69,10 @@ def directions(runs: Runs, task: int) -> None:
     for entry, _ in runs:
         arrays = reading.arrays(entry, f"spectrum-t{task}")
         one = spectra.overlap(arrays) if arrays else None
-        if one is not None:
+        if one is not None and one.norm[0] > 0:
             found.append((named(entry), one))
+        elif one is not None:
+            st.caption(widgets.plain(text("%(run)s was not cut.", run=named(entry))))
     if not found:
         config = runs[0][0].config
         if config is not None and config.sparsity > 0:

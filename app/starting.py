@@ -5,12 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import duplicating, reading, session, widgets
 from app.figures import palette
 from app.language import marked, text
 from esacl import jobs, protocols
-from esacl.config import BENCHMARKS, METHOD_NAMES, NETWORK_NAMES, SDP_FORM_NAMES, RunConfig, read_config
+from esacl.config import (
+    BENCHMARKS,
+    METHOD_NAMES,
+    NETWORK_NAMES,
+    SDP_FORM_NAMES,
+    SPARCL_BASE_NAMES,
+    RunConfig,
+    read_config,
+)
 from esacl.errors import InputError
 from esacl.reproducing import command
 
@@ -31,7 +40,8 @@ PROTOCOLS = {
 
 def form() -> None:
     """The controls and the button."""
-    settings = duplicating.carried() | _choices()
+    chosen = _choices()
+    settings = duplicating.carried(chosen["method"]) | chosen
     config = _checked(settings)
     duplicating.compared(config)
     st.button(
@@ -78,7 +88,9 @@ def fill(config: RunConfig) -> set[str]:
         "tasks": (f"new-tasks-{benchmark}-{protocol}", config.tasks),
         "network": ("new-network", config.network),
         "train_limit": ("new-limit", config.train_limit),
-        "buffer.size": ("new-buffer", config.buffer.size),
+        "buffer.size": (f"new-buffer-{usual.buffer.size}", config.buffer.size),
+        "sparcl.base": ("new-base", config.sparcl.base),
+        "mask_logits": (f"new-mask-{usual.mask_logits}", config.mask_logits),
         "sdp.form": ("new-form", config.sdp.form),
         "name": ("new-name", config.name),
     }
@@ -88,6 +100,7 @@ def fill(config: RunConfig) -> set[str]:
 
 
 def _choices() -> dict[str, Any]:
+    """What the controls say. Numbers have no bounds here: the config knows them, and says what is wrong with one."""
     keep: dict[str, Any] = {"persist_state": "session"}
     benchmark = st.selectbox(
         text("Benchmark"), list(BENCHMARKS), key="new-benchmark", help="\n\n".join(map(text, SIZES.values())), **keep
@@ -133,10 +146,8 @@ def _choices() -> dict[str, Any]:
     anchored = method in ("esacl", "ewc", "rigl")
     strength = right.number_input(
         text("Anchor strength"),
-        0.0,
-        1e6,
-        usual.anchor.strength,
-        0.1,
+        value=usual.anchor.strength,
+        step=0.1,
         key=f"new-anchor-{usual.anchor.strength}",
         disabled=not anchored,
         help=text(
@@ -147,8 +158,8 @@ def _choices() -> dict[str, Any]:
     )
     left, middle, right = st.columns(3)
     budget = f"{benchmark}-{protocol}"
-    epochs = left.number_input(text("Epochs"), 1, 10_000, usual.epochs, key=f"new-epochs-{budget}", **keep)
-    seed = middle.number_input(text("Seed"), 0, 2**31 - 1, 0, key="new-seed", **keep)
+    epochs = left.number_input(text("Epochs"), value=usual.epochs, key=f"new-epochs-{budget}", **keep)
+    seed = middle.number_input(text("Seed"), value=0, key="new-seed", **keep)
     device = right.selectbox(text("Device"), devices(), key="new-device", **keep)
     chosen = {
         "benchmark": benchmark,
@@ -193,12 +204,10 @@ def _usual(benchmark: str, scenario: str, method: str, protocol: str = DEFAULT.p
 
 def _more(usual: RunConfig, benchmark: str, method: str, device: str) -> dict[str, Any]:
     keep: dict[str, Any] = {"persist_state": "session"}
-    facts = BENCHMARKS[benchmark]
     with st.expander(text("More settings")):
         left, right = st.columns(2)
-        most = int(facts.get("max_tasks", facts["tasks"]))
         budget = f"{benchmark}-{usual.protocol}"
-        tasks = left.number_input(text("Tasks"), 1, most, usual.tasks, key=f"new-tasks-{budget}", **keep)
+        tasks = left.number_input(text("Tasks"), value=usual.tasks, key=f"new-tasks-{budget}", **keep)
         network = right.selectbox(text("Network"), ("auto", *NETWORK_NAMES), key="new-network", **keep)
         chosen = usual.network if network == "auto" else network
         if chosen != "mlp" and device in ("auto", "cpu"):
@@ -209,15 +218,18 @@ def _more(usual: RunConfig, benchmark: str, method: str, device: str) -> dict[st
             )
         limit = left.number_input(
             text("Training images a task, at most"),
-            4,
-            None,
-            None,
+            value=None,
+            step=1,
             key="new-limit",
             placeholder=str(usual.train_limit or text("all")),
             **keep,
         )
         buffer = right.number_input(
-            text("Rehearsal memory, images"), 0, 1_000_000, 0, key="new-buffer", disabled=method == "joint", **keep
+            text("Rehearsal memory, images"),
+            value=usual.buffer.size,
+            key=f"new-buffer-{usual.buffer.size}",
+            disabled=method == "joint",
+            **keep,
         )
         form_name = left.selectbox(
             text("Form of SDP"),
@@ -232,14 +244,40 @@ def _more(usual: RunConfig, benchmark: str, method: str, device: str) -> dict[st
             **keep,
         )
         name = right.text_input(text("Name"), key="new-name", max_chars=200, placeholder=text("optional"), **keep)
-    return {
+        own = _of_method(usual, left, right)
+    return own | {
         "tasks": tasks,
         "network": network,
         "train_limit": limit,
-        "buffer.size": buffer or None,
+        "buffer.size": buffer if method != "joint" and buffer != usual.buffer.size else None,
         "sdp.form": form_name if method == "esacl" else None,
         "name": name.strip() or None,
     }
+
+
+def _of_method(usual: RunConfig, left: DeltaGenerator, right: DeltaGenerator) -> dict[str, Any]:
+    """What only some methods and scenarios have."""
+    keep: dict[str, Any] = {"persist_state": "session"}
+    found: dict[str, Any] = {}
+    if usual.method == "sparcl":
+        found["sparcl.base"] = left.selectbox(
+            text("SparCL over"),
+            SPARCL_BASE_NAMES,
+            SPARCL_BASE_NAMES.index(usual.sparcl.base),
+            key="new-base",
+            format_func=lambda name: palette.written("sparcl", base=name),
+            **keep,
+        )
+    if usual.scenario == "class" and usual.method != "joint":
+        masks = right.toggle(
+            text("Mask the logits of earlier classes"),
+            usual.mask_logits,
+            key=f"new-mask-{usual.mask_logits}",
+            help=text("Fresh images compete among today's classes only; what is replayed competes among all."),
+            **keep,
+        )
+        found["mask_logits"] = masks if masks != usual.mask_logits else None
+    return found
 
 
 def _checked(settings: dict[str, Any]) -> RunConfig | None:

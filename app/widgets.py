@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import numpy as np
 import streamlit as st
 
-from app import figure_script, reading, session
+from app import figure_script, reading, results, session
 from app.drawing import Drawing
 from app.figures import palette
 from app.headings import heading
@@ -149,7 +149,7 @@ def _play(interval: int) -> dict[str, object]:
 
 def method_name(config: RunConfig) -> str:
     """The method of a run as the reader knows it."""
-    return palette.written(config.method, config.sparsity, config.pruning.saliency)
+    return palette.written(config.method, config.sparsity, config.pruning.saliency, config.sparcl.base)
 
 
 def say(kind: Literal["error", "warning", "info", "success"], line: str) -> None:
@@ -196,7 +196,7 @@ def facts_line(entry: Entry, record: RunRecord | None) -> str:
     parts = [
         method_name(config),
         f"{config.scenario}-IL",
-        text("%(tasks)d tasks", tasks=config.tasks),
+        results.so_many(config.tasks),
         f"{config.network}, {config.activation}",
         text("seed %(seed)d", seed=config.seed),
     ]

@@ -23,6 +23,8 @@ if not found:
     widgets.say("info", text("Choose at least one method above."))
     st.stop()
 known = of[1] == "class" and st.toggle(text("Tell the network which task an image is from"), key="task-known")
+if apart := comparison.unequal(found):
+    widgets.say("warning", apart)
 comparing.table(found)
 comparing.exports(found, of)
 

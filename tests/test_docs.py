@@ -17,7 +17,7 @@ from esacl import cli
 from esacl.config import RunConfig, config_with, parse_setting
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/RESULTS.md")
-COPIED = ("esacl", "app", "pages", "assets", "benchmarks", ".streamlit", "pyproject.toml")
+COPIED = ("esacl", "app", "pages", "assets", "benchmarks", "pyproject.toml")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RECIPE = re.compile(r"^### Adding an? (.+)$", re.MULTILINE)
 RECIPES = ("method", "benchmark", "saliency", "score", "network", "event", "page", "language", "benchmark table")

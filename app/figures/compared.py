@@ -11,13 +11,13 @@ from app.frames import rows
 from app.language import marked, text
 from app.literature import Reference
 from app.scale import Scale, span
-from app.wording import number, percent, size
+from app.wording import distinct, number, percent, size
 
-FORMS: dict[str, Callable[[float], str]] = {
-    "flops": number,
-    "published": number,
-    "memory": size,
-    "sparsity": lambda value: percent(value, 0 if abs(100 * value - round(100 * value)) < 0.05 else 1),
+FORMS: dict[str, tuple[Callable[[float, int], str], int]] = {  # how a cost is written, and with how many digits
+    "flops": (number, 3),
+    "published": (number, 3),
+    "memory": (size, 3),
+    "sparsity": (percent, 1),
 }
 TITLES = {
     "flops": marked("FLOPs of training, counted →"),
@@ -43,12 +43,11 @@ def tradeoff(
     panel = Panel(
         x, y, text(TITLES[axis]), text("average accuracy at the end"), alt="",
         width=width or (700 if published else 620), height=height, left=60,
-        right=190 if published else 30, x_ticks=ticks, x_format=FORMS[axis], y_format=_percent_of(y),
+        right=190 if published else 30, x_ticks=ticks, x_format=_tick(axis, ticks), y_format=_percent_of(y),
     )  # fmt: skip
     _front(panel, frame, left_is_better=axis != "sparsity")
     for r in rows(frame):
-        form = FORMS[axis]
-        values = {"name": _name(r), "accuracy": _spread(r.y, r.y_sd), "cost": form(r.x), "n": r.n}
+        values = {"name": _name(r), "accuracy": _spread(r.y, r.y_sd), "cost": _cost(axis, r.x), "n": r.n}
         tip = text("%(name)s: %(accuracy)s at %(cost)s, n = %(n)d", **values)
         _bars(panel, r)
         if r.front:
@@ -60,7 +59,7 @@ def tradeoff(
             panel.text(r.x, r.y, r.tag, f"label {palette.look(r.method)}", dx=14 if r.front else 10, dy=-6)
     _published(panel, published)
     found = [
-        text("%(name)s %(accuracy)s at %(cost)s", name=_name(r), accuracy=percent(r.y), cost=FORMS[axis](r.x))
+        text("%(name)s %(accuracy)s at %(cost)s", name=_name(r), accuracy=percent(r.y), cost=_cost(axis, r.x))
         for r in rows(frame)
     ]
     panel.alt = text(
@@ -89,7 +88,7 @@ def _bars(panel: Panel, r: object) -> None:
     x, y, x_sd, y_sd, method = (getattr(r, name) for name in ("x", "y", "x_sd", "y_sd", "method"))
     look = f"thin {palette.look(method)}"
     if y_sd > 0:
-        low, high = max(y - y_sd, panel.y.low), min(y + y_sd, panel.y.high)
+        low, high = max(y - y_sd, panel.y.low), min(y + y_sd, panel.y.high, 1.0)
         panel.line([x, x], [low, high], look)
     if x_sd > 0 and (x - x_sd > 0 or not panel.x.log):
         panel.line([max(x - x_sd, panel.x.low), min(x + x_sd, panel.x.high)], [y, y], look)
@@ -200,7 +199,8 @@ def _line(panel: Panel, part: pd.DataFrame, along: str, size: float) -> None:
     look = palette.look(method)
     known = part[part["sd"].notna()]
     if len(known) > 1:
-        panel.area(known[along] + 1, known["value"] - known["sd"], known["value"] + known["sd"], look)
+        low, high = known["value"] - known["sd"], known["value"] + known["sd"]
+        panel.area(known[along] + 1, low.clip(lower=0.0), high.clip(upper=1.0), look)  # no accuracy is beyond
     panel.line(xs, part["value"], f"{look} {palette.dash(method)}")
     for r in rows(part):
         values = {"name": _name(r), "task": getattr(r, along) + 1, "accuracy": _spread(r.value, r.sd)}
@@ -227,7 +227,17 @@ def _costs(values: pd.Series, sd: pd.Series, *, share: bool) -> tuple[Scale, lis
 
 
 def _percent_of(y: Scale) -> Callable[[float], str]:
-    return lambda value: percent(value, 0 if y.high - y.low > 0.06 else 1)
+    return distinct(percent, y.ticks())
+
+
+def _tick(axis: str, ticks: Sequence[float]) -> Callable[[float], str]:
+    form, digits = FORMS[axis]
+    return distinct(form, ticks, 0 if axis == "sparsity" else digits)
+
+
+def _cost(axis: str, value: float) -> str:
+    form, digits = FORMS[axis]
+    return form(value, digits)
 
 
 def _spread(value: float, sd: float) -> str:

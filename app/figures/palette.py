@@ -34,9 +34,11 @@ def dash(method: str) -> str:
     return METHODS[method][2]
 
 
-def written(method: str, sparsity: float = 0.0, saliency: str = "") -> str:
-    """A method as the reader knows it, with its pruning."""
+def written(method: str, sparsity: float = 0.0, saliency: str = "", base: str = "") -> str:
+    """A method as the reader knows it, with its pruning, and what it is laid over."""
     name = printing.METHODS[method]
+    if method == "sparcl" and base:
+        return text("%(method)s over %(base)s", method=name, base=printing.METHODS.get(base, "Co2L"))
     if method in SPARSE_METHODS or sparsity == 0:
         return name
     return text("%(method)s + %(kind)s pruning", method=name, kind=saliency or text("one-shot"))

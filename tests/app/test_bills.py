@@ -71,7 +71,7 @@ def test_bars_say_shares_and_what_was_not_run(cost, events):
     hatched = [mark for mark in drawing["marks"] if "hatched" in mark["at"].get("class", "")]
     assert len(hatched) == 3
     assert all(mark["tip"].endswith("computed, not run") for mark in hatched)
-    assert "replay 1.9·10⁹ (200 %)" in drawing["alt"]
+    assert "replay 1.86·10⁹ (200 %)" in drawing["alt"]
     assert "share of dense SGD" in drawing["alt"]
     assert costs.bars([], "kept", "bytes", size)["alt"]
 

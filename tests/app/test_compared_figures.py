@@ -187,3 +187,34 @@ def test_a_report_has_a_section_for_each_family_and_runs_no_text(groups):
 def test_the_report_as_a_process_says_what_is_wrong_in_one_line(tmp_path, capsys):
     assert report.main(["nothing", "--runs", str(tmp_path), "--out", str(tmp_path / "t.html")]) == 2
     assert capsys.readouterr().err.startswith("error: no run")
+
+
+def test_an_unequal_effort_is_said_in_a_line_and_in_every_name():
+    found = comparison.groups([summary("a"), summary("b", method="ewc", epochs=5, train_limit=40)])
+    assert [group.label for group in found] == [
+        "EsaCL, 90 %, train_limit=None, epochs=3",
+        "EWC, dense, train_limit=40, epochs=5",
+    ]
+    assert comparison.unequal(found) == "These methods were not given the same: train_limit all, 40; epochs 3, 5."
+    assert comparison.unequal(found[:1]) == ""
+
+
+def test_what_sparcl_is_laid_over_is_in_its_name():
+    (group,) = comparison.groups([summary("a", method="sparcl", sparcl={"base": "er"})])
+    assert group.label == "SparCL over ER, 90 %"
+
+
+def test_no_band_leaves_the_accuracies_that_there_are():
+    frame = pd.DataFrame(
+        [("x", "", "esacl", after, 0, 0.995, 0.02, 3) for after in range(2)],
+        columns=["label", "tag", "method", "after", "on", "value", "sd", "n"],
+    )
+    drawing = compared.so_far(frame, 2)
+    (band,) = [mark for mark in drawing["marks"] if "area" in mark["at"].get("class", "")]
+    heights = [float(point.split(",")[1]) for point in band["at"]["points"].split()]
+    (top,) = {point["at"]["cy"] for point in drawing["marks"] if point["tag"] == "circle"}
+    assert min(heights) < top
+    ticks = [mark["text"] for mark in drawing["marks"] if mark["tag"] == "text" and "%" in mark["text"]]
+    assert len(ticks) == len(set(ticks))
+    scale = 30, 310 - 46  # where the panel begins and ends
+    assert scale[0] <= min(heights) < max(heights) <= scale[1]

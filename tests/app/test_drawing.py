@@ -96,10 +96,28 @@ def test_scales_hold_every_value():
         (1e-5, "10⁻⁵"),
         (6.4e-4, "6.4·10⁻⁴"),
         (2.5e7, "2.5·10⁷"),
+        (1.04e8, "1.04·10⁸"),
+        (1e10, "10¹⁰"),
     ],
 )
 def test_numbers_are_written_for_readers(value, text):
     assert wording.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("form", "values", "digits", "told"),
+    [
+        (wording.percent, [0.9, 0.95], 0, ["90 %", "95 %"]),
+        (wording.percent, [0.9012, 0.9014, 0.9016], 0, ["90.12 %", "90.14 %", "90.16 %"]),
+        (wording.number, [1.2341e8, 1.2344e8], 3, ["1.2341·10⁸", "1.2344·10⁸"]),
+        (wording.size, [2501.0, 2502.0], 3, ["2.501 kB", "2.502 kB"]),
+        (wording.percent, [0.5, 0.5], 1, ["50.0 %", "50.0 %"]),
+        (wording.percent, [], 1, []),
+    ],
+)
+def test_two_ticks_never_read_the_same(form, values, digits, told):
+    written = wording.distinct(form, values, digits)
+    assert [written(value) for value in values] == told
 
 
 def test_percentages_and_points():

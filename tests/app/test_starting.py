@@ -3,7 +3,7 @@ import shlex
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import starting
+from app import duplicating, starting
 from esacl import computing
 from esacl.cli import main
 from esacl.config import read_config
@@ -142,3 +142,55 @@ def test_the_command_shown_starts_the_same_run(monkeypatch):
 
 def test_devices_are_found_without_torch():
     assert starting.devices()[:2] == ["auto", "cpu"]
+
+
+def test_what_a_method_keeps_by_itself_is_shown_and_goes_with_it(form, monkeypatch):
+    started = []
+    monkeypatch.setattr(starting.jobs, "start", lambda config, store: started.append(config) or "a-run")
+    form.selectbox(key="new-method").select("er").run()
+    assert form.number_input(key="new-buffer-200").value == 200
+    form.number_input(key="new-buffer-200").set_value(60).run()
+    form.button(key="start").click().run()
+    form.selectbox(key="new-method").select("ewc").run()
+    assert form.number_input(key="new-buffer-0").value == 0
+    form.button(key="start").click().run()
+    assert [config.buffer.size for config in started] == [60, 0]
+
+
+def test_what_sparcl_is_laid_over_and_the_mask_on_logits_can_be_chosen(form, monkeypatch):
+    started = []
+    monkeypatch.setattr(starting.jobs, "start", lambda config, store: started.append(config) or "a-run")
+    form.selectbox(key="new-method").select("sparcl").run()
+    assert not form.toggle
+    form.selectbox(key="new-scenario-3").select("class").run()
+    form.selectbox(key="new-base").select("er").run()
+    form.toggle(key="new-mask-True").set_value(False).run()
+    form.button(key="start").click().run()
+    assert (started[0].sparcl.base, started[0].mask_logits, started[0].buffer.rehearsal) == ("er", False, "plain")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("new-epochs-split-digits-small", 0, "epochs: 0"),
+        ("new-epochs-split-digits-small", 10**6, "epochs: 1000000"),
+        ("new-seed", -1, "seed: -1"),
+        ("new-tasks-split-digits-small", 6, "tasks"),
+        ("new-limit", 3, "train_limit: 3"),
+        ("new-buffer-0", -5, "buffer.size: -5"),
+    ],
+)
+def test_a_number_out_of_range_is_said_and_nothing_can_be_started(form, key, value, said):
+    form.number_input(key=key).set_value(value).run()
+    assert said in form.error[0].value.replace("\\", "")
+    assert form.button(key="start").disabled
+
+
+def test_what_belongs_to_the_method_of_the_run_that_is_duplicated_stays_behind_with_it(monkeypatch):
+    before = read_config(
+        None, {"method": "derpp", "derpp.alpha": 0.5, "lr": 0.01, "batch_size": 32, "evaluation": "validation"}
+    )
+    rest = {"derpp.alpha": 0.5, "lr": 0.01, "batch_size": 32, "evaluation": "validation"}
+    monkeypatch.setattr(duplicating.session, "remembered", lambda name: ("id", "name", before, rest))
+    assert duplicating.carried("derpp") == rest
+    assert duplicating.carried("er") == {"batch_size": 32, "evaluation": "validation"}

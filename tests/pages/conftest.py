@@ -2,10 +2,18 @@
 
 import pytest
 from pages_runs import KINDS, MAIN, lost, record
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from app import reading
 from esacl.store import RunStore
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _settings_of_the_app():
+    """`streamlit run` reads what lies beside the app's main file; AppTest has to be told."""
+    config._main_script_path = str(MAIN)
+    config.get_config_options(force_reparse=True)
 
 
 @pytest.fixture(scope="session")

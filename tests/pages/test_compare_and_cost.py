@@ -43,6 +43,15 @@ def test_methods_can_be_left_out_and_the_axis_changed(seeds):
     assert not at.exception
 
 
+def test_methods_that_were_not_given_the_same_are_told_of(app, monkeypatch, tmp_path):
+    store = RunStore(tmp_path / "unequal")
+    record(store)
+    record(store, method="ewc", epochs=1)
+    monkeypatch.setenv("ESACL_RUNS", str(store.root))
+    assert said(app("compare")) == ["These methods were not given the same: epochs 3, 1."]
+    assert said(app("cost")) == []
+
+
 def test_class_il_can_be_compared_with_the_task_known(seeds):
     at = seeds("compare", run=next(e.run_id for e in reading.entries() if e.config.scenario == "class"))
     before = drawings(at)[0]["alt"]

@@ -2,7 +2,10 @@
 
 import ast
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from pages_runs import KINDS, MAIN, MARKUP
@@ -259,10 +262,37 @@ def test_session_and_caches_are_used_in_one_place_only():
             assert not re.search(r"session_state|st\.cache_|st\.query_params", path.read_text()), path
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("task", "99", "asks for task '99'; this run has the tasks 1 to 3"),
+        ("task", "zwei", "asks for task 'zwei'"),
+        ("sparsity", "abc", "asks for sparsity 'abc', which is no number from 0 to below 1"),
+        ("sparsity", "nan", "asks for sparsity 'nan'"),
+        ("beside", "gone", "There is no run 'gone' here to stand beside it"),
+    ],
+)
+def test_what_a_link_asks_for_in_vain_is_said_and_leaves_the_link(app, name, value, words):
+    at = app("curvature" if name == "beside" else "start", run="esacl", **{name: value})
+    assert not at.exception
+    assert any(words in line for line in said(at))
+    assert name not in at.query_params
+    at.run()
+    assert not any(words in line for line in said(at))
+
+
+def test_the_settings_lie_beside_the_main_file_so_that_every_folder_finds_them(tmp_path):
+    code = "import sys; from streamlit import config as c; c._main_script_path = sys.argv[1]; "
+    code += "print(c.get_option('server.address'), c.get_option('browser.gatherUsageStats'))"
+    command = [sys.executable, "-c", code, str(MAIN)]
+    told = subprocess.run(command, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)}, capture_output=True)
+    assert told.stdout.split() == [b"127.0.0.1", b"False"]
+
+
 def test_nothing_asks_the_internet_for_icons_or_fonts():
     root = MAIN.parent.parent
     drawn = [p for p in root.glob("assets/*.*") if p.suffix in (".css", ".svg")]
     texts = [p.read_text() for p in [*root.glob("app/**/*.py"), *root.glob("pages/*.py"), *drawn]]
-    config = (root / ".streamlit" / "config.toml").read_text()
+    config = (root / "app" / ".streamlit" / "config.toml").read_text()
     assert not any(":material/" in text for text in texts)
     assert not re.search(r"https?://(?!www\.w3\.org)", config + "".join(texts))
