@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -91,7 +92,7 @@ def _spread(name: str, values: Sequence[float | None]) -> Row:
 def _told_apart(configs: Sequence[Row]) -> list[str]:
     """For each config what no other of its kind has, as `key=value, ...`; nothing where there is no other.
 
-    What is to be equal in a fair comparison is said wherever it is not, of whatever method.
+    What is to be equal in a fair comparison is said of whatever method has it otherwise than most.
     """
     flat = [_flat(config) for config in configs]
     told = []
@@ -99,7 +100,7 @@ def _told_apart(configs: Sequence[Row]) -> list[str]:
         alike = [other for other in flat if all(other[key] == one[key] for key in SETTINGS)]
         rivals = [other for other in flat if all(other[key] == one[key] for key in PROBLEM)]
         keys = [key for key in one if key not in _NO_MATTER and _differ(alike, key)]
-        keys += [key for key in EFFORT if key not in keys and _differ(rivals, key)]
+        keys += [key for key in EFFORT if key not in keys and one[key] not in _usual(rivals, key)]
         told.append(", ".join(f"{key}={one[key]}" for key in keys))
     return told
 
@@ -108,6 +109,12 @@ def unequal(configs: Sequence[Row]) -> dict[str, list[Any]]:
     """What of `EFFORT` is not the same in all of these configs, with its values in their order."""
     found = {key: [config[key] for config in configs] for key in EFFORT}
     return {key: list(dict.fromkeys(values)) for key, values in found.items() if _differ(configs, key)}
+
+
+def _usual(configs: Sequence[Row], key: str) -> list[Any]:
+    """The value that most of them have; none where two are as frequent."""
+    counted = Counter(config[key] for config in configs).most_common(2)
+    return [] if len(counted) == 2 and counted[0][1] == counted[1][1] else [counted[0][0]]
 
 
 def _differ(configs: Sequence[Row], key: str) -> bool:

@@ -38,7 +38,7 @@ def test_what_decides_the_numbers_tells_groups_apart_and_is_named():
     runs = [summary("1"), summary("2", epochs=5), summary("3", method="ewc"), summary("4", state="failed")]
     groups = outcomes.groups(runs)
     assert [group["runs"] for group in groups] == [["1"], ["2"], ["3"], ["4"]]
-    assert [group["settings"] for group in groups] == ["epochs=3", "epochs=5", "epochs=3", "epochs=3"]
+    assert [group["settings"] for group in groups] == ["epochs=3", "epochs=5", "", "epochs=3"]
     assert groups[0]["average_accuracy_sd"] is None
 
 
@@ -47,6 +47,8 @@ def test_what_a_fair_comparison_has_equal_is_said_of_every_method_where_it_is_no
     assert [group["settings"] for group in outcomes.groups(equal)] == ["", "", ""]  # the third answers another question
     apart = [summary("1"), summary("2", method="ewc", epochs=5)]
     assert [group["settings"] for group in outcomes.groups(apart)] == ["epochs=3", "epochs=5"]
+    most = [*apart, summary("3", method="er")]
+    assert [group["settings"] for group in outcomes.groups(most)] == ["", "epochs=5", ""]
     assert outcomes.unequal([one["config"] for one in apart]) == {"epochs": [3, 5]}
     assert outcomes.unequal([one["config"] for one in equal[:2]]) == {}
 
