@@ -156,7 +156,7 @@ def _start(entry: Entry, kind: str, options: Mapping[str, Any]) -> None:
     session.remember(_asked(entry), True)
     session.remember(_since(entry), None)
     try:
-        jobs.analyse(entry.store, entry.run_id, kind, options)
+        jobs.analyse(entry.store, entry.run_id, kind, options, owner=session.user())
     except InputError as error:
         session.remember("trouble", str(error))
 

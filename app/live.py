@@ -130,7 +130,7 @@ def _buttons(entry: Entry, status: Status) -> None:
         )
         return
     if status.state in ("cancelled", "failed", "lost"):
-        row.button(text("Resume"), key="resume", type="primary", on_click=_try, args=(jobs.resume, entry))
+        row.button(text("Resume"), key="resume", type="primary", on_click=_try, args=(_resume, entry))
     with row.popover(text("Delete …")):
         st.write(text("For seven days the Runs page can bring it back."))
         st.button(text("Delete this run"), key="delete", on_click=_try, args=(_delete, entry))
@@ -141,6 +141,10 @@ def _try(action: Callable[..., None], entry: Entry) -> None:
         action(entry.store, entry.run_id)
     except InputError as error:
         session.remember("trouble", str(error))
+
+
+def _resume(store: RunStore, run_id: str) -> None:
+    jobs.resume(store, run_id, owner=session.user())
 
 
 def _delete(store: RunStore, run_id: str) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 from app import duplicating, reading, results, run_report, session, starting, widgets
 from app.language import text
 from app.reading import Entry
-from esacl import bundles, trash, unpacking
+from esacl import bundles, quota, trash, unpacking
 from esacl.errors import InputError, RunUnreadable
 from esacl.labels import MOST_CHARACTERS
 from esacl.reproducing import as_command, as_toml
@@ -195,6 +195,9 @@ def _import(key: str, count: int) -> None:
     if file is None:
         return
     session.remember("uploads", count + 1)  # an empty control for the next one
-    run_id = unpacking.import_run(reading.own_runs(), file, name=file.name, most=MOST_UNPACKED)
+    store, owner = reading.own_runs(), session.user()
+    quota.check(store, owner, job=False)
+    run_id = unpacking.import_run(store, file, name=file.name, most=MOST_UNPACKED)
+    quota.claim(store, run_id, owner)
     session.share("run", run_id)
     session.remember("told", text("%(run)s is imported.", run=run_id))

@@ -99,6 +99,12 @@ def _language() -> str | None:
 language.spoken_by(_language)
 
 
+def user() -> str:
+    """Who has logged in, by the login or the proxy that the server trusts; nothing where nobody has to."""
+    told = st.user.to_dict() if get_script_run_ctx(suppress_warning=True) else {}
+    return next((str(told[name]) for name in ("email", "name", "sub") if told.get(name)), "")
+
+
 def large() -> bool:
     """Whether the reader asked for large type, as a class in front of a projector needs it."""
     return str(shared("large")) == "1"

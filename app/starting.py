@@ -290,6 +290,6 @@ def _checked(settings: dict[str, Any]) -> RunConfig | None:
 
 def _start(config: RunConfig) -> None:
     try:
-        session.share("run", jobs.start(config, reading.own_runs()))
+        session.share("run", jobs.start(config, reading.own_runs(), owner=session.user()))
     except InputError as error:
         session.remember("trouble", str(error))

@@ -1,6 +1,5 @@
 """Controls and texts that pages share. Text that a user or a run's folder brings is shown as text, never as markup."""
 
-import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -171,6 +170,9 @@ def facts(entry: Entry, record: RunRecord | None = None) -> None:
 def wait(entry: Entry, missing: str) -> NoReturn:
     """Say that there is nothing to show yet, why, and what to do; the page ends here."""
     status = entry.status
+    if trouble := session.remembered("trouble"):
+        say("error", trouble)
+        session.remember("trouble", None)
     about = {"missing": missing, "state": text(STATES[status.state])}
     if status.live:
         said = text("%(missing)s: the run %(state)s. Follow it on the Run page; then look here again.", **about)
@@ -184,8 +186,10 @@ def wait(entry: Entry, missing: str) -> NoReturn:
 
 
 def _resume(entry: Entry) -> None:
-    with contextlib.suppress(InputError):  # another has resumed it meanwhile: the page says how it stands
-        jobs.resume(entry.store, entry.run_id)
+    try:
+        jobs.resume(entry.store, entry.run_id, owner=session.user())
+    except InputError as error:
+        session.remember("trouble", str(error))
 
 
 def facts_line(entry: Entry, record: RunRecord | None) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from esacl import jobs, logs, machine, stopping
+from esacl import jobs, logs, machine, processes, stopping
 from esacl.config import RunConfig
 from esacl.durable import read_json
 from esacl.errors import InputError, RunUnreadable
@@ -286,7 +286,7 @@ class Memory:
             free, total = torch.cuda.mem_get_info(self._device)
             peak = torch.cuda.max_memory_allocated(self._device)
             return {"peak_bytes": peak, "device_bytes": total - free, "device_total_bytes": total}
-        held, total = jobs.memory_bytes()
+        held, total = processes.memory_bytes()
         return {"peak_bytes": machine.peak_bytes(), "device_bytes": held, "device_total_bytes": total}
 
 
@@ -317,7 +317,7 @@ def _device_before(store: RunStore, run_id: str) -> str:
 
 def _sign_in(store: RunStore, run_id: str) -> None:
     try:
-        jobs.sign_in(store, run_id)
+        processes.sign_in(store, run_id)
     except OSError as error:
         where = store.folder(run_id)
         raise InputError(f"{where} cannot be written ({error.strerror}); mend it") from None

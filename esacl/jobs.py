@@ -7,21 +7,18 @@ it looks dead, and the system drops the lock whenever and however it ends.
 import contextlib
 import os
 import platform
-import signal
 import subprocess
-import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from esacl import locks, logs
+from esacl import locks, logs, quota
 from esacl.config import RunConfig
-from esacl.durable import replace_json
 from esacl.errors import InputError
 from esacl.events import Failed, RunFinished
+from esacl.processes import end, launch, sign_in
 from esacl.records import read_events
 from esacl.store import RunStore
 from esacl.tickets import ANALYSIS, RUN, Ticket, plain
@@ -29,42 +26,62 @@ from esacl.tickets import ANALYSIS, RUN, Ticket, plain
 GRACE = 15.0  # seconds from asking a job to stop to ending it, and again from that to killing it
 _POLL = 0.2  # seconds between two looks at a busy device
 MOST_DEATHS = 3  # of a job's processes at one place, before it is let be
-_SAME_START = 1.0  # seconds within which two start times are of one process
 
+_one_at_a_time = threading.Lock()  # two clicks at once do not both take the last place of their owner
 _children: list[subprocess.Popen[bytes]] = []
 
 
-def start(config: RunConfig, store: RunStore, data: Path | None = None) -> str:
+def start(config: RunConfig, store: RunStore, data: Path | None = None, *, owner: str = "") -> str:
     """Start a run in a process of its own and return its id at once.
 
+    Args:
+        config: what to run.
+        store: where to keep it.
+        data: where the data sets lie.
+        owner: who asks, on a server where people log in.
+
     Raises:
-        InputError: the runs folder cannot be written, or no process can be started.
+        InputError: the runs folder cannot be written, no process can be started, or the owner has as much as the
+            server allows.
     """
-    run_id = store.create(config)
-    try:
-        _owe(store, run_id, ["run", "--into", run_id], RUN, data)
-    except InputError:
-        store.delete(run_id)
-        raise
+    with _one_at_a_time:
+        quota.check(store, owner)
+        run_id = store.create(config)
+        try:
+            quota.claim(store, run_id, owner)
+            _owe(store, run_id, ["run", "--into", run_id], RUN, data, owner)
+        except (InputError, OSError) as error:
+            store.delete(run_id)
+            raise error if isinstance(error, InputError) else InputError(_unwritten(store, error)) from None
     return run_id
 
 
-def resume(store: RunStore, run_id: str, data: Path | None = None) -> None:
+def resume(store: RunStore, run_id: str, data: Path | None = None, *, owner: str = "") -> None:
     """Go on with a cancelled, failed or lost run from its last checkpoint.
 
     Raises:
-        InputError: it is finished or being worked on, or no process can be started.
+        InputError: it is finished or being worked on, no process can be started, or the owner has as much as the
+            server allows.
     """
     status = store.status(run_id)
     if status.live or status.state == "finished":
         raise InputError(f"run {run_id} is {status.state}; only a stopped run can be resumed")
-    with store.workers.hold(run_id):
+    with _one_at_a_time, store.workers.hold(run_id):
+        quota.check(store, owner)
         store.reopen(run_id)
         (store.folder(run_id) / "done.json").unlink(missing_ok=True)
-        _owe(store, run_id, ["resume", run_id], RUN, data)
+        _owe(store, run_id, ["resume", run_id], RUN, data, owner)
 
 
-def analyse(store: RunStore, run_id: str, kind: str, options: Mapping[str, Any], data: Path | None = None) -> None:
+def analyse(
+    store: RunStore,
+    run_id: str,
+    kind: str,
+    options: Mapping[str, Any],
+    data: Path | None = None,
+    *,
+    owner: str = "",
+) -> None:
     """Analyse a run in a process of its own; `store.tail(run_id, "analyses")` follows it.
 
     Args:
@@ -73,17 +90,20 @@ def analyse(store: RunStore, run_id: str, kind: str, options: Mapping[str, Any],
         kind: as `esacl analyse` takes it.
         options: its options, by name: {"task": 1, "points": 51, "check": True}; None and False are left out.
         data: where the data sets lie.
+        owner: who asks.
 
     Raises:
-        InputError: the run is being worked on, or no process can be started.
+        InputError: the run is being worked on, no process can be started, or the owner has as much as the server
+            allows.
     """
     flags: list[str] = []
     for name, value in options.items():
         if value is not None and value is not False:
             flags += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    with store.workers.hold(run_id):
+    with _one_at_a_time, store.workers.hold(run_id):
+        quota.check(store, owner)
         store.reopen(run_id)
-        _owe(store, run_id, ["analyse", run_id, kind, *flags], ANALYSIS, data)
+        _owe(store, run_id, ["analyse", run_id, kind, *flags], ANALYSIS, data, owner)
 
 
 def recover(store: RunStore) -> list[str]:
@@ -170,11 +190,6 @@ def cancel(store: RunStore, run_id: str) -> None:
     logs.note(logs.server_log(store.root), "cancel", run=run_id)
 
 
-def kill(store: RunStore, run_id: str) -> None:
-    """End a job at once; what it has kept until now stays."""
-    _end(store.workers.about(run_id), hard=True)
-
-
 def reap(store: RunStore, grace: float = GRACE) -> None:
     """Collect ended child processes, and end the jobs that were asked to stop longer than `grace` seconds ago."""
     _children[:] = [child for child in _children if child.poll() is None]
@@ -184,7 +199,7 @@ def reap(store: RunStore, grace: float = GRACE) -> None:
             waited = time.time() - flag.stat().st_mtime
             if store.workers.alive(run_id):
                 if waited > grace:
-                    _end(store.workers.about(run_id), hard=waited > 2 * grace)
+                    end(store.workers.about(run_id), hard=waited > 2 * grace)
             elif (flag.parent / "done.json").exists():
                 store.reopen(run_id)
             else:
@@ -221,17 +236,6 @@ def device_turn(store: RunStore, run_id: str, device: str) -> Iterator[bool]:
             os.close(descriptor)
 
 
-def sign_in(store: RunStore, run_id: str, **more: Any) -> None:
-    """Note in `worker.json` that this process works on the run.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    process = psutil.Process()
-    about = {"pid": process.pid, "started": process.create_time(), **more}
-    replace_json(store.folder(run_id) / "worker.json", about)
-
-
 def device_key(device: str) -> str:
     """One name for each device, known without torch, so that a waiting job costs no memory."""
     if device == "auto":
@@ -241,20 +245,15 @@ def device_key(device: str) -> str:
     return "cuda:0" if device == "cuda" else device
 
 
-def memory_bytes() -> tuple[int, int]:
-    """Memory that this process holds now, and that the machine has."""
-    return psutil.Process().memory_info().rss, psutil.virtual_memory().total
-
-
-def _owe(store: RunStore, run_id: str, command: list[str], priority: int, data: Path | None) -> None:
+def _owe(store: RunStore, run_id: str, command: list[str], priority: int, data: Path | None, owner: str = "") -> None:
     """Write down that a job is owed, then start it."""
     device = device_key(store.config(run_id).device)
-    content = {"command": command, "data": str(data.absolute()) if data else None}
+    content = {"command": command, "data": str(data.absolute()) if data else None, "owner": owner}
     with store.workers.hold(run_id):
         try:
             store.workers.queue.draw(run_id, device, priority, content)
         except OSError as error:
-            raise InputError(f"runs folder {store.root} cannot be written ({error.strerror}); mend it") from None
+            raise InputError(_unwritten(store, error)) from None
         try:
             _spawn(store, run_id, command, data)
         except InputError:
@@ -263,50 +262,13 @@ def _owe(store: RunStore, run_id: str, command: list[str], priority: int, data: 
     logs.note(logs.server_log(store.root), "start", run=run_id, command=command, device=device)
 
 
+def _unwritten(store: RunStore, error: OSError) -> str:
+    return f"runs folder {store.root} cannot be written ({error.strerror}); mend it"
+
+
 def _spawn(store: RunStore, run_id: str, command: list[str], data: Path | None) -> None:
     with store.workers.hold(run_id):
         _children.append(launch(store, run_id, ["esacl", *command], data))
-
-
-def launch(
-    store: RunStore,
-    run_id: str,
-    words: list[str],
-    data: Path | None,
-    environment: Mapping[str, str] | None = None,
-    *,
-    bound: bool = False,
-) -> subprocess.Popen[bytes]:
-    """Start `python -m WORDS` on a run that this thread holds; it takes over the lock, its output goes to the log.
-
-    Args:
-        store: where the run is.
-        run_id: the run.
-        words: the module and its arguments.
-        data: where the data sets are.
-        environment: variables to set beside those of this process.
-        bound: give it a stdin that ends when this process does.
-
-    Raises:
-        InputError: no process can be started.
-    """
-    folder = store.folder(run_id)
-    more = ["--runs", str(store.root.absolute()), *(["--data", str(data.absolute())] if data else [])]
-    descriptor = store.workers.lend(run_id)
-    arguments = [sys.executable, "-m", *words, *more, "--held-lock", str(descriptor)]
-    try:
-        with (folder / "log.txt").open("ab") as log:
-            return subprocess.Popen(
-                arguments,
-                stdin=subprocess.PIPE if bound else subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=(descriptor,),
-                env={**os.environ, **environment} if environment else None,
-            )
-    except OSError as error:
-        raise InputError(f"run {run_id} cannot be started ({error.strerror}); mend {folder}") from None
 
 
 def _take(store: RunStore, run_id: str, lock: Path) -> int | None:
@@ -322,16 +284,3 @@ def _wait(store: RunStore, run_id: str, lock: Path) -> int | None:
             return descriptor
         time.sleep(_POLL)
     return None
-
-
-def _end(worker: dict[str, Any], *, hard: bool) -> None:
-    """Signal a job and its children, if the process of that number is still the one that was started."""
-    with contextlib.suppress(psutil.Error, ProcessLookupError, KeyError, TypeError, ValueError):
-        pid = int(worker["pid"])
-        if abs(psutil.Process(pid).create_time() - float(worker["started"])) > _SAME_START:
-            return
-        number = signal.SIGKILL if hard else signal.SIGTERM
-        if os.getpgid(pid) == pid:
-            os.killpg(pid, number)
-        else:
-            os.kill(pid, number)

@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from esacl import jobs
+from esacl import jobs, processes
 from esacl.records import Status
 from esacl.store import RunStore
 
@@ -62,4 +62,4 @@ def _begin(
         (store.folder(run_id) / "done.json").unlink(missing_ok=True)
         store.workers.queue.tear_up(run_id)  # an earlier job of the app is not owed any more
         words = [WORKER, run_id, *(["--bound"] if bound else [])]
-        return jobs.launch(store, run_id, words, data, environment, bound=bound)
+        return processes.launch(store, run_id, words, data, environment, bound=bound)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from esacl import jobs
+from esacl import jobs, processes
 from esacl.sweep.carry import carry
 from esacl.sweep.driver import Ended
 from esacl.sweep.gpus import pinned
@@ -44,7 +44,7 @@ class Processes:
             if store.workers.alive(run_id) and not (store.folder(run_id) / "CANCEL").exists():
                 jobs.cancel(store, run_id)
             if requests > 1:
-                jobs.kill(store, run_id)
+                processes.kill(store, run_id)
         jobs.reap(store)
 
     def done(self) -> None:

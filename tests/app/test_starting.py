@@ -23,7 +23,7 @@ def form(monkeypatch, tmp_path):
 
 def test_the_form_is_the_default_run(form, monkeypatch):
     started = []
-    monkeypatch.setattr(starting.jobs, "start", lambda config, store: started.append(config) or "a-run")
+    monkeypatch.setattr(starting.jobs, "start", lambda config, store, owner: started.append(config) or "a-run")
     form.button(key="start").click().run()
     assert started == [read_config(None, {})]
     assert form.session_state["run"] == "a-run"
@@ -35,7 +35,7 @@ def test_the_form_is_the_default_run(form, monkeypatch):
 )
 def test_what_nobody_touched_is_what_the_command_line_would_take(form, monkeypatch, method, scenario):
     started = []
-    monkeypatch.setattr(starting.jobs, "start", lambda config, store: started.append(config) or "a-run")
+    monkeypatch.setattr(starting.jobs, "start", lambda config, store, owner: started.append(config) or "a-run")
     form.selectbox(key="new-method").select(method).run()
     form.selectbox(key="new-scenario-3").select(scenario).run()
     form.button(key="start").click().run()
@@ -45,7 +45,7 @@ def test_what_nobody_touched_is_what_the_command_line_would_take(form, monkeypat
 
 def test_controls_reach_the_config(form, monkeypatch):
     started = []
-    monkeypatch.setattr(starting.jobs, "start", lambda config, store: started.append(config) or "a-run")
+    monkeypatch.setattr(starting.jobs, "start", lambda config, store, owner: started.append(config) or "a-run")
     form.selectbox(key="new-benchmark").select("split-mnist").run()
     form.selectbox(key="new-method").select("ewc").run()
     form.slider(key="new-sparsity-False").set_value(95.0).run()
@@ -65,7 +65,7 @@ def test_controls_reach_the_config(form, monkeypatch):
 @pytest.mark.parametrize("method", ["esacl", "ewc", "joint"])
 def test_a_protocol_brings_its_own_size_and_rates(form, monkeypatch, method):
     started = []
-    monkeypatch.setattr(starting.jobs, "start", lambda config, store: started.append(config) or "a-run")
+    monkeypatch.setattr(starting.jobs, "start", lambda config, store, owner: started.append(config) or "a-run")
     form.selectbox(key="new-benchmark").select("split-cifar10").run()
     form.selectbox(key="new-method").select(method).run()
     form.selectbox(key="new-protocol-2").select("der").run()
@@ -104,7 +104,7 @@ def test_a_network_that_is_slow_to_measure_is_announced(form):
 
 
 def test_a_refused_start_is_one_line(form, monkeypatch):
-    def refuse(config, store):
+    def refuse(config, store, owner):
         raise starting.InputError("runs folder /nowhere cannot be written (Read-only file system); mend it")
 
     monkeypatch.setattr(starting.jobs, "start", refuse)
@@ -146,7 +146,7 @@ def test_devices_are_found_without_torch():
 
 def test_what_a_method_keeps_by_itself_is_shown_and_goes_with_it(form, monkeypatch):
     started = []
-    monkeypatch.setattr(starting.jobs, "start", lambda config, store: started.append(config) or "a-run")
+    monkeypatch.setattr(starting.jobs, "start", lambda config, store, owner: started.append(config) or "a-run")
     form.selectbox(key="new-method").select("er").run()
     assert form.number_input(key="new-buffer-200").value == 200
     form.number_input(key="new-buffer-200").set_value(60).run()
@@ -159,7 +159,7 @@ def test_what_a_method_keeps_by_itself_is_shown_and_goes_with_it(form, monkeypat
 
 def test_what_sparcl_is_laid_over_and_the_mask_on_logits_can_be_chosen(form, monkeypatch):
     started = []
-    monkeypatch.setattr(starting.jobs, "start", lambda config, store: started.append(config) or "a-run")
+    monkeypatch.setattr(starting.jobs, "start", lambda config, store, owner: started.append(config) or "a-run")
     form.selectbox(key="new-method").select("sparcl").run()
     assert not form.toggle
     form.selectbox(key="new-scenario-3").select("class").run()

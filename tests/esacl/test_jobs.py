@@ -10,7 +10,7 @@ import psutil
 import pytest
 from small_stream import CONFIG, SmallStream
 
-from esacl import computing, jobs, locks, stopping
+from esacl import computing, jobs, locks, processes, stopping
 from esacl.config import RunConfig
 from esacl.durable import replace_json
 from esacl.errors import InputError
@@ -243,7 +243,7 @@ def test_nothing_is_left_where_no_process_can_be_started(store, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise OSError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(jobs.subprocess, "Popen", refuse)
+    monkeypatch.setattr(processes.subprocess, "Popen", refuse)
     with pytest.raises(InputError, match="cannot be started"):
         jobs.start(TINY, store)
     assert store.ids() == ()

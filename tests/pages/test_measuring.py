@@ -34,7 +34,7 @@ def ours(store):
 def asked(monkeypatch):
     """What jobs were asked for: run, kind, options."""
     found = []
-    monkeypatch.setattr(analysing.jobs, "analyse", lambda store, *about: found.append(about))
+    monkeypatch.setattr(analysing.jobs, "analyse", lambda store, *about, owner: found.append(about))
     return found
 
 

@@ -89,7 +89,7 @@ def test_a_lost_run_can_be_resumed(app, monkeypatch):
     from app import live
 
     resumed = []
-    monkeypatch.setattr(live.jobs, "resume", lambda store, run_id: resumed.append(run_id))
+    monkeypatch.setattr(live.jobs, "resume", lambda store, run_id, owner: resumed.append(run_id))
     at = app("run", run="lost")
     assert "was lost" in said(at)[0]
     at.button(key="resume").click().run()
@@ -238,7 +238,7 @@ def test_a_missing_measurement_can_be_made_on_the_spot(app, monkeypatch, runs):
     from app import analysing
 
     asked = []
-    monkeypatch.setattr(analysing.jobs, "analyse", lambda store, run_id, kind, options: asked.append((kind, options)))
+    monkeypatch.setattr(analysing.jobs, "analyse", lambda store, run, kind, about, owner: asked.append((kind, about)))
     monkeypatch.setattr(analysing.reading, "array_names", lambda entry: ("weights-t2",))
     at = app("landscape", run="unmeasured")
     at.button(key="measure-now").click().run()

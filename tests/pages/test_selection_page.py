@@ -54,7 +54,7 @@ def test_the_page_says_why_hard_examples_mislead(app):
 
 def test_an_older_recording_shows_what_it_has_and_offers_the_rest(app, older, monkeypatch):
     asked = []
-    monkeypatch.setattr(analysing.jobs, "analyse", lambda store, *about: asked.append(about))
+    monkeypatch.setattr(analysing.jobs, "analyse", lambda store, *about, owner: asked.append(about))
     monkeypatch.setattr(analysing, "possible", lambda entry, task: True)
     at = app("selection", run=older)
     assert not at.error

@@ -29,7 +29,7 @@ def run_of(store, method):
 @pytest.fixture
 def asked(monkeypatch):
     found = []
-    monkeypatch.setattr(analysing.jobs, "analyse", lambda store, *about: found.append(about))
+    monkeypatch.setattr(analysing.jobs, "analyse", lambda store, *about, owner: found.append(about))
     return found
 
 

@@ -1,0 +1,104 @@
+"""What one person may have on a server that many share: jobs at a time, and bytes of runs; no limit until one is set.
+
+The environment of the server sets both: `ESACL_USER_JOBS=2`, `ESACL_USER_BYTES=5GB`. Whom a run belongs to lies in its
+folder; what nobody has signed for, because nobody had to log in, counts together.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from esacl.durable import read_json, replace_json
+from esacl.errors import InputError, RunUnreadable
+from esacl.printing import size
+from esacl.store import RunStore
+
+JOBS, BYTES = "ESACL_USER_JOBS", "ESACL_USER_BYTES"
+OWNER = "owner.json"
+_UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_SIZE = re.compile(r"(\d{1,15})\s*([kmgt]b)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Quota:
+    """The limits of one person; None is none."""
+
+    jobs: int | None = None
+    bytes: int | None = None
+
+
+def quota(environment: Mapping[str, str] | None = None) -> Quota:
+    """What the environment says.
+
+    Raises:
+        InputError: a value that is none.
+    """
+    given = os.environ if environment is None else environment
+    jobs, room = given.get(JOBS, ""), given.get(BYTES, "")
+    if jobs and not re.fullmatch(r"[1-9]\d{0,5}", jobs):
+        raise InputError(f"{JOBS}={jobs!r:.40} is no number of jobs; give a whole number from 1 on")
+    if room and not _SIZE.fullmatch(room):
+        raise InputError(f"{BYTES}={room!r:.40} is no size; give bytes, or a whole number with kB, MB, GB or TB")
+    found = _SIZE.fullmatch(room)
+    return Quota(int(jobs) if jobs else None, int(found[1]) * _UNITS[(found[2] or "").lower()] if found else None)
+
+
+def check(store: RunStore, owner: str, *, job: bool = True) -> None:
+    """Whether somebody may have one more: a job, or only its bytes.
+
+    Raises:
+        InputError: a limit is reached, or one is malformed.
+    """
+    limits = quota()
+    if job and limits.jobs is not None and (at_work := jobs_of(store, owner)) >= limits.jobs:
+        raise InputError(
+            f"{at_work} of your jobs are at work or wait, and this server allows {limits.jobs}; "
+            "wait until one has ended, or cancel one"
+        )
+    if limits.bytes is not None and (held := bytes_of(store, owner)) >= limits.bytes:
+        raise InputError(
+            f"your runs take {size(held)}, and this server allows {size(limits.bytes)}; delete some on the Runs page"
+        )
+
+
+def claim(store: RunStore, run_id: str, owner: str) -> None:
+    """Note whose run it is.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if owner:
+        replace_json(store.folder(run_id) / OWNER, {"owner": owner[:200]})
+
+
+def owner_of(store: RunStore, run_id: str) -> str:
+    """Whose run it is; nothing where nobody has signed for it."""
+    try:
+        return str(read_json(store.folder(run_id) / OWNER).get("owner", ""))
+    except (RunUnreadable, InputError):
+        return ""
+
+
+def jobs_of(store: RunStore, owner: str) -> int:
+    """How many jobs that somebody asked for are at work or wait."""
+    queue = store.workers.queue
+    return sum(
+        queue.content(ticket).get("owner", "") == owner and store.workers.alive(ticket.run_id)
+        for ticket in queue.tickets()
+    )
+
+
+def bytes_of(store: RunStore, owner: str) -> int:
+    """What somebody's runs take on the disk; those in the bin do not count."""
+    return sum(_size(store.folder(run_id)) for run_id in store.ids() if owner_of(store, run_id) == owner)
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # a file may go while it is looked at
+            total += path.lstat().st_size
+    return total

@@ -1,0 +1,100 @@
+"""What one person may have on a shared server: what is counted and refused, and that nothing is left of a refusal."""
+
+import os
+
+import pytest
+from small_stream import CONFIG
+
+from esacl import jobs, locks, quota
+from esacl.errors import InputError
+from esacl.store import RunStore
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """A store whose jobs start no process: the lock of each is held by this one, as if it were at work."""
+    store = RunStore(tmp_path / "runs")
+    held = []
+
+    def spawn(store, run_id, command, data):
+        held.append(locks.take(store.folder(run_id) / "lock-of-the-test"))
+        monkeypatch.setattr(type(store.workers), "alive", lambda self, run_id: True)
+
+    monkeypatch.setattr(jobs, "_spawn", spawn)
+    yield store
+    for descriptor in held:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ({}, quota.Quota()),
+        ({quota.JOBS: "2"}, quota.Quota(2)),
+        ({quota.BYTES: "5GB"}, quota.Quota(None, 5 * 10**9)),
+        ({quota.BYTES: "300 kb", quota.JOBS: "1"}, quota.Quota(1, 300_000)),
+        ({quota.BYTES: "17"}, quota.Quota(None, 17)),
+    ],
+)
+def test_the_environment_says_what_is_allowed(environment, found):
+    assert quota.quota(environment) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(quota.JOBS, "0"), (quota.JOBS, "many"), (quota.JOBS, "-1"), (quota.BYTES, "5 GiB"), (quota.BYTES, "lots")],
+)
+def test_a_limit_that_is_none_is_one_line(monkeypatch, store, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=f"{name}='{value}' is no"):
+        jobs.start(CONFIG, store, owner="ada")
+    assert store.ids() == ()
+
+
+def test_nothing_is_limited_until_it_is_set(store):
+    for _ in range(3):
+        jobs.start(CONFIG, store, owner="ada")
+    assert quota.jobs_of(store, "ada") == 3
+
+
+def test_one_job_more_is_refused_to_its_owner_alone_and_leaves_nothing(store, monkeypatch):
+    monkeypatch.setenv(quota.JOBS, "2")
+    runs = [jobs.start(CONFIG, store, owner="ada") for _ in range(2)]
+    with pytest.raises(InputError, match="2 of your jobs are at work or wait, and this server allows 2"):
+        jobs.start(CONFIG, store, owner="ada")
+    assert set(store.ids()) == set(runs)
+    other = jobs.start(CONFIG, store, owner="grace")
+    nobody = jobs.start(CONFIG, store)
+    assert [quota.owner_of(store, run_id) for run_id in (*runs, other, nobody)] == ["ada", "ada", "grace", ""]
+    assert [quota.jobs_of(store, owner) for owner in ("ada", "grace", "")] == [2, 1, 1]
+    store.workers.queue.tear_up(runs[0])  # it has ended
+    jobs.start(CONFIG, store, owner="ada")
+
+
+def test_an_analysis_and_a_resumption_are_jobs_of_who_asks(store, monkeypatch):
+    run_id = store.create(CONFIG)
+    monkeypatch.setenv(quota.JOBS, "1")
+    jobs.analyse(store, run_id, "spectrum", {}, owner="grace")
+    assert (quota.jobs_of(store, "grace"), quota.jobs_of(store, "")) == (1, 0)
+    with pytest.raises(InputError, match="1 of your jobs"):
+        jobs.analyse(store, store.create(CONFIG), "spectrum", {}, owner="grace")
+
+
+def test_what_the_runs_of_one_person_take_is_counted_and_limited(store, monkeypatch):
+    mine, theirs = jobs.start(CONFIG, store, owner="ada"), jobs.start(CONFIG, store, owner="grace")
+    before = quota.bytes_of(store, "ada")
+    (store.folder(mine) / "arrays").mkdir()
+    (store.folder(mine) / "arrays" / "big.npz").write_bytes(bytes(5000))
+    (store.folder(theirs) / "big").write_bytes(bytes(9000))
+    assert before > 0
+    assert quota.bytes_of(store, "ada") == before + 5000 + (store.folder(mine) / "arrays").lstat().st_size
+    monkeypatch.setenv(quota.BYTES, "4kB")
+    with pytest.raises(InputError, match=r"your runs take .* kB, and this server allows 4 kB; delete some"):
+        quota.check(store, "ada", job=False)
+    quota.check(store, "nobody yet")
+
+
+def test_an_owner_file_that_is_damaged_is_nobodys(store):
+    run_id = jobs.start(CONFIG, store, owner="ada")
+    (store.folder(run_id) / quota.OWNER).write_text("{")
+    assert quota.owner_of(store, run_id) == ""
