@@ -51,7 +51,7 @@ def _summaries(found: Sequence[Entry]) -> list[dict[str, object]]:
 
 def groups_picker(found: Sequence[Group], of: report.Family) -> list[Group]:
     """Which groups to show; all until somebody chooses."""
-    by_runs = {"+".join(group.row["runs"]): group for group in found}
+    by_runs = {str(group.row["identity"]): group for group in found}
     names = list(by_runs)
     chosen = st.multiselect(
         text("Methods"),

@@ -139,6 +139,7 @@ def read_batch(path: Path, labels_key: str, classes: int, remedy: str) -> Piece:
         raise InputError(f"{path} holds {held} {labels_key} for its {len(rows)} images; {remedy}")
     wrong = next((label for label in labels if type(label) is not int or not 0 <= label < classes), None)
     if wrong is not None:
-        raise InputError(f"{path} holds the label {str(wrong)[:40]}; labels are 0 to {classes - 1}; {remedy}")
+        told = str(wrong) if type(wrong) is int else f"of type {type(wrong).__name__}"  # a text of it may have no end
+        raise InputError(f"{path} holds the label {told:.40}; labels are 0 to {classes - 1}; {remedy}")
     pixels = rows.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
     return pixels, np.array(labels, dtype=np.int64)

@@ -125,7 +125,7 @@ def _of_selection(config: "RunConfig") -> Iterator[str]:
         return
     told = f"ids.train_fraction: {config.ids.train_fraction} will not do"
     sparcl = config.method == "sparcl"
-    if config.buffer.rehearsal == "dark":
+    if config.buffer.rehearsal == "dark" and config.buffer.size:
         yield f"{told}: rehearsal with logits (DER++) has three losses and no one score to choose by; leave it at 1"
     if sparcl and config.sparcl.removal:
         yield f"{told}: SparCL chooses its examples by sparcl.removal; leave one of them off (1, or removal 0)"
@@ -136,6 +136,8 @@ def _of_selection(config: "RunConfig") -> Iterator[str]:
 def _of_buffer(config: "RunConfig") -> Iterator[str]:
     if rehearses(config.method, config.to_dict()) and not config.buffer.size:
         yield f"buffer.size: 0 will not do: {config.method!r} rehearses; choose a whole number from 1 on"
+    if config.buffer.rehearsal == "dark" and not config.buffer.size:
+        yield "buffer.rehearsal: 'dark' needs a memory; choose a buffer.size from 1 on, or leave it out"
     whose = {True: "dark", False: "plain"}[dark(config.method, config.to_dict())]
     if rehearses(config.method, config.to_dict()) and config.buffer.rehearsal != whose:
         yield (

@@ -77,9 +77,9 @@ def _cut(method: str, fields: dict[str, Any]) -> float:
 def _strength(method: str, fields: dict[str, Any]) -> float:
     """How strongly to anchor where it was not said: distillation holds too, but for domain-IL, where it cannot."""
     distilled = _given(fields, "anchor", "distillation", Anchor().distillation if method == "esacl" else 0.0) != 0
-    if _told_apart_by_replay(fields):
-        return HELD_REHEARSED
-    return HELD if distilled and fields["scenario"] != "domain" else HELD_ALONE
+    if not distilled or fields["scenario"] == "domain":
+        return HELD_ALONE
+    return HELD_REHEARSED if _told_apart_by_replay(fields) else HELD
 
 
 def rehearses(method: str, fields: dict[str, Any]) -> bool:

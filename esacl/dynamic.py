@@ -29,8 +29,8 @@ class TaskAwareDynamic(AtMask):
     remove the least important and grow as many by chance. Only the survivors with the largest gradients are updated.
 
     Differences from the paper, of which the text was not at hand: the gradients of today's loss and of the replayed
-    one are taken together, as the root of the moving average of their square (one backward pass has both), and the
-    periods are tenths of a task.
+    one are taken together, as the root of the moving average of their square (one backward pass has both), the periods
+    are tenths of a task, and momentum carries a weight on for some steps after its gradient is masked.
     """
 
     def __init__(self, ranking: Ranking, config: RunConfig) -> None:
@@ -66,7 +66,8 @@ class TaskAwareDynamic(AtMask):
     @override
     @torch.no_grad()
     def leave(self, step: int) -> None:
-        super().leave(step)  # the moments are of all survivors
+        self.mask.apply_to_gradients(self.weights)  # a sparse pass has no gradients but the survivors'
+        super().leave(step)  # the moments are of all of them
         self.updating.apply_to_gradients(self.weights)
 
     @override
@@ -102,6 +103,7 @@ class TaskAwareDynamic(AtMask):
             moved = round(MOVED * target.kept)
             fewer = self._top(importance, 1 - (target.kept - moved) / target.total)
             self.mask = self._grown(fewer, target.kept - fewer.kept, f"grow {self.period}")
+        self.mask.apply_to(self.ranking.moments)  # what is grown again begins without a past
         self.flips = self.mask.flips(before)
         self.total_flips += self.flips
         self.updating = self._by_gradient()

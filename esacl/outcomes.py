@@ -1,5 +1,6 @@
 """Runs beside each other as rows: one a run, or one a group of runs that differ in their seed alone."""
 
+import hashlib
 import json
 import statistics
 from collections import Counter
@@ -12,7 +13,9 @@ Row = dict[str, Any]
 
 SETTINGS = ("benchmark", "scenario", "method", "sparsity")
 PROBLEM = ("benchmark", "scenario", "tasks", "evaluation")  # runs that differ here answer different questions
-EFFORT = ("network", "activation", "resolution", "train_limit", "epochs")  # and these are to be equal to be fair
+EFFORT = (  # and these are to be equal to be fair
+    "network", "activation", "resolution", "train_limit", "epochs", "batch_size", "augment", "schedule",
+)  # fmt: skip
 MEASURED = (
     "average_accuracy", "average_accuracy_task", "learning_accuracy", "backward_transfer", "forgetting",
     "pruning_drop", "smallest_sparsity", "lambda_max_dense", "lambda_max_pruned", "train_flops",
@@ -53,6 +56,7 @@ def groups(summaries: Sequence[Row]) -> list[Row]:
 
     Each of `MEASURED` is the mean over seeds and has a column `..._sd`, the sample standard deviation, None below
     two; `n` counts seeds. Of runs that share a seed too only the newest counts; the others are `repeats`.
+    `identity` names the group, however many seeds it has.
     `settings` says what else tells a group from one of the same benchmark, scenario, method and sparsity.
     """
     found: dict[str, list[Row]] = {}
@@ -60,7 +64,10 @@ def groups(summaries: Sequence[Row]) -> list[Row]:
         decides = {key: value for key, value in summary["config"].items() if key not in _NO_MATTER}
         found.setdefault(json.dumps([decides, summary["status"]], sort_keys=True), []).append(summary)
     told = _told_apart([members[0]["config"] for members in found.values()])
-    return [{**_group(members), "settings": settings} for members, settings in zip(found.values(), told)]
+    return [
+        {**_group(members), "settings": settings, "identity": hashlib.sha256(key.encode()).hexdigest()[:16]}
+        for (key, members), settings in zip(found.items(), told)
+    ]
 
 
 def _group(members: Sequence[Row]) -> Row:

@@ -34,19 +34,15 @@ class PackNet(Dense):
     def begin(self, task: int, schedule: Schedule) -> None:
         super().begin(task, schedule)
         self.task = task
-        self.turn = max(1, round((1 - self.config.packnet.retrain) * schedule.steps))
+        # A step at least comes after the cut, however few there are: without a cut a task would own nothing.
+        self.turn = min(max(1, round((1 - self.config.packnet.retrain) * schedule.steps)), schedule.steps - 1)
         self._refresh(cut=False)
 
     @override
     @torch.no_grad()
     def enter(self, step: int) -> dict[str, float] | None:
         if step >= self.turn and not self._is_cut:
-            largest = {name: w.abs() for name, w in self.weights.items()}
-            above = max(float(size.max()) for size in largest.values()) + 1
-            # What is owned already stays: it ranks above all that is free.
-            ranked = {name: torch.where(self.owner[name] > 0, above, size) for name, size in largest.items()}
-            chosen = keep_top(ranked, self._sparsity(), self.config.pruning.allocation)
-            for name, kept in chosen.items():
+            for name, kept in self._chosen().items():
                 self.owner[name][kept & (self.owner[name] == 0)] = self.task + 1
             self._refresh(cut=True)
             self.mask.apply_to(self.weights)
@@ -72,7 +68,7 @@ class PackNet(Dense):
 
     @override
     def survivors(self) -> Mask | None:
-        return self._owned()
+        return self._owned() if self._is_cut else self._chosen()
 
     @override
     @contextlib.contextmanager
@@ -109,6 +105,14 @@ class PackNet(Dense):
     def _sparsity(self) -> float:
         """Of what is owned once this task has its part."""
         return 1 - (1 - self.config.sparsity) * (self.task + 1) / self.config.tasks
+
+    @torch.no_grad()
+    def _chosen(self) -> Mask:
+        """What is owned already, and the largest of what is free."""
+        largest = {name: w.abs() for name, w in self.weights.items()}
+        above = max(float(size.max()) for size in largest.values()) + 1
+        ranked = {name: torch.where(self.owner[name] > 0, above, size) for name, size in largest.items()}
+        return keep_top(ranked, self._sparsity(), self.config.pruning.allocation)
 
     def _owned(self) -> Mask:
         return Mask({name: owner > 0 for name, owner in self.owner.items()})

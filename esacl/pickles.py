@@ -28,6 +28,12 @@ _OPCODES = frozenset(
     }
 )
 _MEMO_WRITERS = ("BINPUT", "LONG_BINPUT")
+_TUPLES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")
+_CONSUMERS = ("REDUCE", "BUILD")  # of a tuple that holds arguments or a state
+_MOST_TUPLES = (
+    16  # that nothing consumes at once: an array has two. As a key, tuples in tuples are hashed to the bottom.
+)
+_MOST_DIMENSIONS = 4
 _BYTE_NAMES = (b"u1", "u1", b"uint8", "uint8")
 
 
@@ -50,9 +56,12 @@ class ArrayOfBytes:
             raise _Unsafe("holds an array without shape and content")
         _, shape, kind, fortran, content = state
         sizes = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
+        if sizes and len(shape) > _MOST_DIMENSIONS:
+            raise _Unsafe(f"holds an array of {len(shape)} dimensions")
         if not (sizes and isinstance(kind, _Kind) and isinstance(content, bytes)):
             raise _Unsafe("holds an array of something else than unsigned bytes")
-        if math.prod(shape) != len(content):  # Python's integers cannot overflow
+        # Python's integers cannot overflow; without content numpy's would.
+        if math.prod(shape) != len(content) or any(n > max(len(content), 2**20) for n in shape):
             raise _Unsafe(f"announces an array of {'x'.join(map(str, shape))} bytes and holds {len(content)}")
         self.shape, self.order, self.content = shape, "F" if fortran else "C", content
 
@@ -72,6 +81,14 @@ class _StandIn:
         raise _Unsafe("changes what it has imported: it is a program, not a data set")
 
 
+def _plain(values: Any) -> None:
+    """Refuse a tuple of anything but numbers and texts: a tuple in it could hold another, and so on."""
+    if not (
+        isinstance(values, tuple) and all(value is None or isinstance(value, int | str | bytes) for value in values)
+    ):
+        raise _Unsafe("nests what no array needs")
+
+
 class _Ndarray(_StandIn):
     __slots__ = ()
 
@@ -81,12 +98,14 @@ class _Kind(_StandIn):
 
     def __setstate__(self, state: Any) -> None:
         """Byte order and alignment mean nothing for single bytes."""
+        _plain(state)
 
 
 class _MakeKind(_StandIn):
     __slots__ = ()
 
     def __call__(self, *args: Any) -> _Kind:
+        _plain(args)
         if not args or args[0] not in _BYTE_NAMES:
             raise _Unsafe("holds an array of something else than unsigned bytes")
         return _Kind()
@@ -98,6 +117,7 @@ class _Reconstruct(_StandIn):
     def __call__(self, kind: Any, shape: Any, code: Any) -> ArrayOfBytes:
         if not isinstance(kind, _Ndarray):
             raise _Unsafe("holds an object that is no array")
+        _plain(shape)
         return ArrayOfBytes()
 
 
@@ -180,7 +200,13 @@ def array_of(value: Any, path: Path, remedy: str) -> np.ndarray:
 
 def _check(content: bytes) -> None:
     """Look at every opcode without carrying one out. genops never reads more than there is."""
+    tuples, before = 0, ""
     for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+        tuples += before in _TUPLES and opcode.name not in (*_CONSUMERS, *_MEMO_WRITERS, "MEMOIZE")
+        if tuples > _MOST_TUPLES:
+            raise _Unsafe(f"makes more than {_MOST_TUPLES} tuples, which no data set needs")
+        if opcode.name not in (*_MEMO_WRITERS, "MEMOIZE"):
+            before = opcode.name
         if opcode.name not in _OPCODES:
             raise _Unsafe(f"uses {opcode.name}, which no data set needs")
         if opcode.name in _MEMO_WRITERS and isinstance(argument, int) and argument > count + 1:

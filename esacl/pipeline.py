@@ -255,7 +255,7 @@ def _cost(learner: Learner, stage: Stage) -> CostCounted:
         weights_bytes=4 * (values + learner.statistics.numbers),
         masks_bytes=-(-mask.total // 8) if owned is None else owned,
         anchors_bytes=(learner.anchors.bytes if learner.anchors else 0) + (contrast.teacher_bytes if contrast else 0),
-        buffer_bytes=learner.buffer.bytes,
+        buffer_bytes=stage.examples.inputs.nbytes if learner.joint else learner.buffer.bytes,  # all it learns again
         optimiser_bytes=_optimiser_bytes(learner),
         activations_bytes=_activation_bytes(learner, stage),
         **_bill(ledger),

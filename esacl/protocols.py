@@ -52,8 +52,10 @@ DER: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 DER_OPTIMISER: dict[str, Any] = {"momentum": 0.0, "schedule": "constant"}
 DER_SMALL_BUFFER = 200  # DER++ weighs logits by 0.1 with a buffer of this size, by 0.2 with a larger one
-# Learning rates of the methods that it publishes; every other method keeps its own.
-DER_RATES = {"finetune": 0.1, "joint": 0.1, "ewc": 0.03, "er": 0.1, "derpp": 0.03}
+# Learning rates of the methods that it publishes. Without momentum the rates of `small` would be a tenth of themselves:
+# the other methods have that of plain SGD, SparCL that of DER++, which it is usually laid over. Neither was tuned.
+DER_RATES = {"finetune": 0.1, "joint": 0.1, "ewc": 0.03, "er": 0.1, "derpp": 0.03, "sparcl": 0.03}
+DER_RATE = 0.1
 
 
 def of(benchmark: str) -> tuple[str, ...]:
@@ -74,5 +76,5 @@ def preset(protocol: str, benchmark: str, method: str, *, contrastive: bool = Fa
         return {"network": "mlp"} | {key: facts[key] for key in _SMALL_KEYS if key in facts} | rate
     if benchmark not in DER:
         raise InputError(f"protocol {protocol!r} has no settings for {benchmark!r}; choose from {', '.join(DER)}")
-    rate = {"lr": DER_RATES[method]} if method in DER_RATES else {}
+    rate = {"lr": DER_RATES.get(method, DER_RATE)}
     return DER[benchmark] | DER_OPTIMISER | rate

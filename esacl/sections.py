@@ -53,7 +53,8 @@ class Anchor(Section):
     """The quadratic anchor that consolidates earlier tasks."""
 
     strength: Annotated[float, Field(ge=0, le=1e6)] = 3.0
-    """lambda, of the weights' way from where they were; 0.1 beside distillation, where it is not given."""
+    """lambda, of the weights' way from where they were. Where it is not given: 0.1 beside distillation, and 0.03 in
+    class-IL with a rehearsal of logits beside it."""
     distillation: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """Of what the outputs of earlier tasks on today's examples have moved; 0 = off, as published for other methods."""
     guard: bool = True
@@ -65,7 +66,8 @@ class Buffer(Section):
 
     size: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     rehearsal: Literal["plain", "dark"] = "plain"
-    """What joins a batch: as many kept images; or two draws, the first with the logits that it had (DER++)."""
+    """What joins a batch: as many kept images; or two draws, the first with the logits that it had (DER++).
+    Where it is not given, `dark` for DER++, for SparCL over it, and for EsaCL in class-IL."""
 
 
 class DERPP(Section):

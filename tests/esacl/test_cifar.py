@@ -61,6 +61,16 @@ BAD = {
 }
 
 
+def nested(depth: int) -> list:
+    found: list = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+BAD["a label that is a list of lists"] = ({b"labels": [*LABELS[:9], nested(300)], b"data": ROWS}, "label of type list;")
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_batch_is_named_in_one_line(tmp_path, case):
     content, told = BAD[case]

@@ -57,6 +57,14 @@ def test_every_survivors_gradient_is_billed_as_its_moments_are_kept():
     assert form.updated() == {"w": pytest.approx(form.mask.density)}
 
 
+def test_what_is_removed_has_no_gradient_in_the_moments_that_choose():
+    for state in (e for e in of_kind(events_of(tiny(SETTINGS)), CheckpointReady) if e.epoch > 0):
+        for name, mask in masks(state.tensors).items():
+            moment = state.tensors[f"form/moment/{name}"]
+            assert not moment[~mask.numpy()].any()
+            assert moment.any()
+
+
 def test_easy_examples_leave_over_the_first_half():
     events = events_of(tiny(SETTINGS, tasks=1))
     left = [int(e.tensors["removal/left"].sum()) for e in of_kind(events, CheckpointReady) if e.epoch > 0]

@@ -28,6 +28,12 @@ def test_runs_that_differ_in_seed_name_device_and_threads_are_one_group():
         assert group[f"{name}_sd"] == pytest.approx(statistics.stdev(r[name] for r in rows))
 
 
+def test_a_group_keeps_its_identity_when_a_further_seed_has_finished():
+    (before,) = outcomes.groups([summary("a", seed=0)])
+    after, other = outcomes.groups([summary("b", seed=1), summary("a", seed=0), summary("c", epochs=9)])
+    assert after["identity"] == before["identity"] != other["identity"]
+
+
 def test_a_seed_counts_once_by_its_newest_run():
     (group,) = outcomes.groups([summary("2", seed=0), summary("1", seed=0), summary("3", seed=1)])
     assert (group["n"], group["runs"], group["repeats"]) == (2, ["2", "3"], ["1"])
@@ -51,6 +57,8 @@ def test_what_a_fair_comparison_has_equal_is_said_of_every_method_where_it_is_no
     assert [group["settings"] for group in outcomes.groups(most)] == ["", "epochs=5", ""]
     assert outcomes.unequal([one["config"] for one in apart]) == {"epochs": [3, 5]}
     assert outcomes.unequal([one["config"] for one in equal[:2]]) == {}
+    harder = [summary("1"), summary("2", method="er", batch_size=64, augment="crop-flip")]
+    assert set(outcomes.unequal([one["config"] for one in harder])) == {"batch_size", "augment"}
 
 
 def test_what_one_run_does_not_know_has_no_mean():

@@ -2,11 +2,12 @@
 
 from itertools import pairwise
 
+import pytest
 import torch
 from tiny_runs import events_of, of_kind, tiny
 
 from esacl import networks
-from esacl.events import CheckpointReady, CostCounted, Evaluated
+from esacl.events import CheckpointReady, CostCounted, Evaluated, Stepped
 from esacl.stages import stage_of
 from esacl.tasks import task_stream
 
@@ -68,3 +69,16 @@ def test_the_bill_knows_what_is_frozen():
     dense = [b.train_flops_dense_sgd - a.train_flops_dense_sgd for a, b in pairwise(costs)]
     assert spent[1] < spent[0] < dense[0]
     assert costs[-1].masks_bytes == -(-2 * (64 * 100 + 100 * 100) // 8)  # two bits tell three tasks and none apart
+
+
+@pytest.mark.parametrize(("epochs", "limit", "retrain"), [(1, 16, 0.34), (3, 16, 0.1), (2, 32, 0.05)])
+def test_a_task_of_few_steps_owns_its_part_all_the_same(epochs, limit, retrain):
+    found = ends(tiny({**SETTINGS, "epochs": epochs, "train_limit": limit, "packnet.retrain": retrain}))
+    owner = [t for name, t in found[-1].items() if name.startswith("between/owner/")]
+    share = sum(int((n > 0).sum()) for n in owner) / sum(n.size for n in owner)
+    assert share == pytest.approx(0.3, abs=1e-3)
+
+
+def test_what_the_cut_would_take_is_known_before_it_comes():
+    shares = [e.doomed_share for e in of_kind(events_of(tiny(SETTINGS)), Stepped)]
+    assert 0 < shares[0] < 1

@@ -93,6 +93,8 @@ DAMAGE = {
     "a huge announced array": (array_saying(b"J" + struct.pack("<i", 2**31 - 1) + b"J\0\0\0\x40\x86"), "and holds 3"),
     "a negative shape": (array_saying(b"J\xfd\xff\xff\xffJ\xff\xff\xff\xff\x86"), "unsigned bytes"),
     "an array without content": (b"\x80\x02}U\x04data" + EMPTY_ARRAY + b"s.", "without shape and content"),
+    "seventy dimensions": (array_saying(b"(" + b"K\1" * 70 + b"t", b"U\1a"), "an array of 70 dimensions"),
+    "nothing, in huge rows": (array_saying(b"(K\0J" + struct.pack("<i", 2**31 - 1) + b"t", b"U\0"), "and holds 0"),
     "a state that is none": (b"\x80\x02" + EMPTY_ARRAY + b"K\x01b.", "without shape and content"),
 }
 
@@ -121,6 +123,28 @@ def test_damage_is_named_in_one_line_and_asks_for_no_memory(read, tmp_path, case
     assert "\n" not in str(caught.value)
     assert "batch" in str(caught.value)
     assert str(caught.value).endswith("get another")
+
+
+def test_tuples_in_tuples_neither_overflow_the_stack_nor_are_hashed_for_ever(read):
+    with pytest.raises(InputError, match="makes more than 16 tuples"):
+        read(b"\x80\x02})" + b"\x85" * 300_000 + b"Ns.")
+    doubled = b"".join(b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(60))
+    with pytest.raises(InputError, match="makes more than 16 tuples"):
+        read(b"\x80\x02})" + doubled + b"Ns.")
+    assert read(b"\x80\x02})" + doubled[: 5 * 14] + b"Ns.").keys()  # as many as there may be end at once
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        DTYPE + b"U\x02u1h\0\x86q\0R",  # an argument of dtype holds the tuple before it
+        DTYPE + b"U\x02u1\x85Rh\0\x85q\0b",  # a state of dtype
+        RECONSTRUCT + b"cnumpy\nndarray\nh\0\x85q\0U\x01b\x87R",  # the shape of an array
+    ],
+)
+def test_no_tuple_is_nested_by_way_of_what_consumes_it(read, step):
+    with pytest.raises(InputError, match=r"nests what no array needs|more than 16 tuples"):
+        read(b"\x80\x02})q\0" + step * 40 + b"h\0Ns.")
 
 
 def test_a_text_that_is_encoded_again_and_again_does_not_grow(read):

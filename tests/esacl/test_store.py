@@ -222,6 +222,7 @@ class OutOfMemoryError(RuntimeError):
     [
         (RunFailure("the loss is not finite; lower lr"), "the loss is not finite; lower lr"),
         (OutOfMemoryError("CUDA"), "out of memory; take batch_size 8 or"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), "out of memory; take batch_size 8 or"),
         (MemoryError(), "out of memory"),
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
         (InputError("weights do not fit"), "weights do not fit"),
