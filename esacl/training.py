@@ -210,15 +210,11 @@ class Learner(Parts):
 
     def _report(self, stage: Stage, epoch: int, step: int, schedule: Schedule, losses: list[Tensor]) -> Stepped:
         loss, mask = float(torch.stack(losses).mean()), self.form.mask
+        self._check("loss", loss, stage, step, schedule)
         # A dense form has no mask, but a cut may await it all the same.
         coming = mask if mask.kept < mask.total else self.survivors() or mask
         doomed_share, densities = removed_share(self.weights, coming), mask.layer_densities()
-        for what, value in (("loss", loss), ("share of the weights to be cut", doomed_share)):
-            if not math.isfinite(value):
-                raise RunFailure(
-                    f"the {what} became {value} in task {stage.task} at step {step + 1} of {schedule.steps}; "
-                    f"try a smaller lr than {self.config.lr}"
-                )
+        self._check("share of the weights to be cut", doomed_share, stage, step, schedule)
         return Stepped(
             task=stage.task,
             epoch=epoch,
@@ -234,3 +230,10 @@ class Learner(Parts):
             selection_open=self.gate.open,
             layer_density=tuple(densities[name] for name in self.weights),
         )
+
+    def _check(self, what: str, value: float, stage: Stage, step: int, schedule: Schedule) -> None:
+        if not math.isfinite(value):
+            raise RunFailure(
+                f"the {what} became {value} in task {stage.task} at step {step + 1} of {schedule.steps}; "
+                f"try a smaller lr than {self.config.lr}"
+            )
