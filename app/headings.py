@@ -31,6 +31,10 @@ HEADINGS = {
     "displacement_norm": "|d|",
     "removed_share": marked("share of |θ|² removed"),
     "loss": marked("loss"),
+    # the runs of a sweep
+    "status": marked("status"),
+    "run": marked("Run"),
+    "detail": marked("reason"),
     # runs compared
     "settings": marked("settings"),
     "sparsity, %": marked("sparsity, %"),

@@ -1,6 +1,6 @@
 import streamlit as st
 
-from app import gallery, reading, run_panel, session
+from app import gallery, reading, run_panel, session, sweeps
 from app.language import text
 
 st.title(text("All runs"))
@@ -16,3 +16,4 @@ with right:
     if entry is not None:
         run_panel.panel(entry)
     run_panel.taking_in()
+sweeps.show()

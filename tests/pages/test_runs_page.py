@@ -4,11 +4,12 @@ import io
 import json
 import re
 import shutil
+import time
 
 import pytest
 from pages_runs import record
 
-from app import reading
+from app import reading, sweeps
 from esacl import trash
 from esacl.bundles import write_bundle
 from esacl.store import RunStore
@@ -214,7 +215,56 @@ def test_a_copy_of_a_recorded_run_hides_it(app, store, monkeypatch, tmp_path):
     store.root.mkdir()
     (recorded.root / run_id).rename(tmp_path / "copy")
     for root in (store.root, recorded.root):
-            shutil.copytree(tmp_path / "copy", root / run_id)
+        shutil.copytree(tmp_path / "copy", root / run_id)
     at = app("runs")
     assert [row["id"] for row in gallery(at)["rows"]] == [run_id]
     assert at.button(key="discard")
+
+
+# Sweeps
+
+
+def swept(store: RunStore, name: str, rows: list[dict], workers: int = 2) -> None:
+    folder = store.root / "sweeps" / name
+    folder.mkdir(parents=True)
+    head = {"format": 1, "sweep": name, "file": "s.toml", "token": "0" * 32, "engine": "process", "workers": workers}
+    (folder / "sweep.json").write_text(json.dumps({**head, "others": [], "rows": rows}))
+
+
+def bars(at) -> list[str]:
+    return [bar.proto.text.replace("\\", "") for bar in at.get("progress")]
+
+
+def test_without_a_sweep_nothing_is_said_of_one(app, store):
+    record(store)
+    assert [header.value for header in app("runs").header if header.value == "Sweeps"] == []
+
+
+def test_a_sweep_shows_how_far_it_has_come_when_it_ends_and_what_became_of_its_runs(app, store, monkeypatch):
+    done, now = record(store), time.time()
+    swept(store, "field", [
+        {"label": "seed=0", "run": done, "state": "finished", "seconds": 600.0},
+        {"label": "seed=1", "run": done, "state": "running", "since": now},
+        {"label": "seed=2", "run": None, "state": "waiting"},
+        {"label": "seed=3", "run": done, "state": "failed", "detail": "<b>lower lr</b>"},
+    ])  # fmt: skip
+    monkeypatch.setattr(sweeps.record.locks, "is_held", lambda path: path.parent.name == "field")
+    at = app("runs")
+    assert not at.exception
+    assert bars(at) == ["field: 1 of 4 finished, 1 running, 1 failed, about 10 min left"]
+    table = next(frame.value for frame in at.dataframe if "detail" in frame.value)
+    assert table["settings"].tolist() == ["seed=0", "seed=1", "seed=2", "seed=3"]
+    assert table["status"].tolist() == ["finished", "is running", "waits for its turn", "failed"]
+    at.button(key="cancel-sweep-field").click().run()
+    assert (store.root / "sweeps" / "field" / "CANCEL").exists()
+    assert at.button(key="cancel-sweep-field").disabled
+
+
+def test_a_sweep_that_nobody_works_on_says_how_to_go_on_and_a_damaged_one_takes_nothing_down(app, store):
+    swept(store, "old", [{"label": "a", "run": record(store), "state": "running"}, {"label": "b", "state": "waiting"}])
+    swept(store, "torn", [])
+    (store.root / "sweeps" / "torn" / "sweep.json").write_text("{")
+    at = app("runs")
+    assert bars(at) == ["old: 1 of 2 finished, 1 to come: the same command goes on with them"]
+    assert any("The sweep torn cannot be read" in line for line in said(at))
+    assert gallery(at)["rows"]
