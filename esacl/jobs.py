@@ -66,11 +66,12 @@ def resume(store: RunStore, run_id: str, data: Path | None = None, *, owner: str
     status = store.status(run_id)
     if status.live or status.state == "finished":
         raise InputError(f"run {run_id} is {status.state}; only a stopped run can be resumed")
-    with _one_at_a_time, store.workers.hold(run_id):
-        quota.check(store, owner)
-        store.reopen(run_id)
-        (store.folder(run_id) / "done.json").unlink(missing_ok=True)
-        _owe(store, run_id, ["resume", run_id], RUN, data, owner)
+    with _one_at_a_time:
+        quota.check(store, owner)  # before the run is held: one that is counts as at work, and this one may be owed
+        with store.workers.hold(run_id):
+            store.reopen(run_id)
+            (store.folder(run_id) / "done.json").unlink(missing_ok=True)
+            _owe(store, run_id, ["resume", run_id], RUN, data, owner)
 
 
 def analyse(
@@ -100,10 +101,11 @@ def analyse(
     for name, value in options.items():
         if value is not None and value is not False:
             flags += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    with _one_at_a_time, store.workers.hold(run_id):
+    with _one_at_a_time:
         quota.check(store, owner)
-        store.reopen(run_id)
-        _owe(store, run_id, ["analyse", run_id, kind, *flags], ANALYSIS, data, owner)
+        with store.workers.hold(run_id):
+            store.reopen(run_id)
+            _owe(store, run_id, ["analyse", run_id, kind, *flags], ANALYSIS, data, owner)
 
 
 def recover(store: RunStore) -> list[str]:

@@ -98,3 +98,12 @@ def test_an_owner_file_that_is_damaged_is_nobodys(store):
     run_id = jobs.start(CONFIG, store, owner="ada")
     (store.folder(run_id) / quota.OWNER).write_text("{")
     assert quota.owner_of(store, run_id) == ""
+
+
+def test_a_run_that_is_lost_is_no_job_of_its_own_when_it_is_resumed(tmp_path, monkeypatch):
+    store = RunStore(tmp_path / "runs")
+    monkeypatch.setattr(jobs, "_spawn", lambda *about: None)  # the process dies at once
+    run_id = jobs.start(CONFIG, store, owner="ada")
+    monkeypatch.setenv(quota.JOBS, "1")
+    assert store.workers.queue.of(run_id) is not None
+    jobs.resume(store, run_id, owner="ada")
