@@ -19,7 +19,6 @@ EVERY = 0.7  # seconds
 def missing(entry: Entry, what: str, kind: str, task: int) -> NoReturn:
     """Say that `what` is not there; offer to measure it where a job can; the page ends here."""
     if not possible(entry, task):
-        _trouble()
         widgets.wait(entry, what)
     if not follow(entry):
         _last_attempt(entry)
@@ -77,7 +76,7 @@ def follow(*entries: Entry | None) -> bool:
 
     When one ends, the page is drawn anew, with what was found.
     """
-    _trouble()
+    widgets.trouble()
     at_work = [entry for entry in entries if entry is not None and busy(entry)]
     for entry in entries:
         if entry is not None and entry not in at_work and session.remembered(_asked(entry)):
@@ -121,13 +120,6 @@ def _last_attempt(entry: Entry) -> None:
         widgets.say("error", text("The last analysis %(state)s: %(reason)s", state=state, reason=status.detail))
     elif status is not None and status.state == "cancelled":
         widgets.say("info", text("The last analysis was cancelled; what it had measured by then is kept."))
-
-
-def _trouble() -> None:
-    trouble = session.remembered("trouble")
-    if trouble:
-        widgets.say("error", trouble)
-        session.remember("trouble", None)
 
 
 def _why_not(entry: Entry) -> str:

@@ -51,16 +51,16 @@ def _summaries(found: Sequence[Entry]) -> list[dict[str, object]]:
 
 def groups_picker(found: Sequence[Group], of: report.Family) -> list[Group]:
     """Which groups to show; all until somebody chooses."""
-    by_runs = {str(group.row["identity"]): group for group in found}
-    names = list(by_runs)
+    by_identity = {str(group.row["identity"]): group for group in found}
+    names = list(by_identity)
     chosen = st.multiselect(
         text("Methods"),
         names,
         default=names,
-        format_func={name: f"{group.label} (n = {group.row['n']})" for name, group in by_runs.items()}.__getitem__,
+        format_func={name: f"{group.label} (n = {group.row['n']})" for name, group in by_identity.items()}.__getitem__,
         key=f"methods-{'/'.join(map(str, of))}-{len(names)}",
     )
-    return comparison.tagged([by_runs[name] for name in names if name in chosen])
+    return comparison.tagged([by_identity[name] for name in names if name in chosen])
 
 
 def table(found: Sequence[Group]) -> None:

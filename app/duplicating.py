@@ -12,7 +12,9 @@ from esacl.config import RunConfig
 from esacl.reproducing import settings
 
 # Of what the form has no control for: settings and sections that mean the same to every method.
-OF_ANY_METHOD = ("activation", "batch_size", "resolution", "evaluation", "threads", "curvature")
+OF_ANY_METHOD = (
+    "activation", "batch_size", "schedule", "momentum", "augment", "resolution", "evaluation", "threads", "curvature",
+)  # fmt: skip
 
 
 def begin(entry: Entry, fill: Callable[[RunConfig], set[str]]) -> None:

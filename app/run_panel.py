@@ -21,11 +21,9 @@ LISTED = 50
 
 def news() -> None:
     """What the last click has done: an error, a deletion that can be undone, a run that came in."""
-    trouble, told = session.remembered("trouble"), session.remembered("told")
-    session.remember("trouble", None)
+    widgets.trouble()
+    told = session.remembered("told")
     session.remember("told", None)
-    if trouble:
-        widgets.say("error", trouble)
     if told:
         widgets.say("success", told)
     run_id = session.remembered("deleted")

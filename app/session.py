@@ -13,9 +13,9 @@ from app.language import marked, text
 from app.reading import Entry, NoRun
 from esacl.errors import RunUnreadable
 
-# What a link carries: ?run=...&sparsity=...
 _NO_TASK = marked("The link asks for task %(value)s; this run has the tasks 1 to %(tasks)d. The usual one is shown.")
 _NO_SPARSITY = marked("The link asks for sparsity %(value)s, which is no number from 0 to below 1. The usual is shown.")
+# What a link carries: ?run=...&sparsity=...
 SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y", "experiment", "tour", "language", "large")
 
 
@@ -154,7 +154,6 @@ def put_right(tasks: int) -> list[str]:
         if value is not None and not _holds(allowed, value):
             said.append(text(telling, value=repr(str(value)[:40]), tasks=tasks))
             share(name, None)
-            st.query_params.pop(name, None)
     return said
 
 

@@ -53,10 +53,7 @@ def form() -> None:
         args=(config,),
         width="stretch",
     )
-    trouble = session.remembered("trouble")
-    if trouble:
-        widgets.say("error", trouble)
-        session.remember("trouble", None)
+    widgets.trouble()
     if config is not None:
         with st.expander(text("The same on the command line")):
             st.code(command(settings), language=None, wrap_lines=True)

@@ -1,8 +1,8 @@
 """The sweeps of the runs folder: how far each has come, when it will end, and a way to stop it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import streamlit as st
 
 from app import reading, session, widgets
@@ -10,6 +10,9 @@ from app.language import text
 from esacl.errors import RunUnreadable
 from esacl.sweep import record
 from esacl.sweep.record import SweepState
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EVERY = 2.0  # seconds
 LISTED = 8  # sweeps, those that somebody works on first
@@ -21,9 +24,6 @@ def show() -> None:
     if not folders:
         return
     st.header(text("Sweeps"))
-    if trouble := session.remembered("sweep-trouble"):
-        widgets.say("error", trouble)
-        session.remember("sweep-trouble", None)
     read = [(folder, _state(folder)) for folder in folders]
     read.sort(key=lambda one: (not isinstance(one[1], SweepState) or not one[1].live, -_changed(one[0])))
     for folder, state in read[:LISTED]:
@@ -47,8 +47,10 @@ def summary(state: SweepState) -> str:
     return widgets.time_left(", ".join(parts), state.eta)
 
 
-def rows(state: SweepState) -> pd.DataFrame:
+def rows(state: SweepState) -> "pd.DataFrame":
     """A row a run: what it varies, how it stands, its id, and why it failed."""
+    import pandas as pd  # loaded late: most folders have no sweep
+
     told = [
         (row.label, text(widgets.STATES["queued" if row.state == "waiting" else row.state]), row.run or "", row.detail)
         for row in state.rows
@@ -58,6 +60,7 @@ def rows(state: SweepState) -> pd.DataFrame:
 
 @st.fragment(run_every=EVERY)
 def _live(folder: Path) -> None:
+    widgets.trouble()  # of its own button, which draws nothing else anew
     state = _state(folder)
     _one(folder, state)
     if isinstance(state, str) or not state.live:
@@ -98,4 +101,4 @@ def _cancel(folder: Path) -> None:
         record.cancel(folder)
     except OSError as error:
         told = text("%(where)s cannot be written (%(why)s).", where=folder, why=error.strerror)
-        session.remember("sweep-trouble", told)
+        session.remember("trouble", told)

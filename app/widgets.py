@@ -156,6 +156,14 @@ def say(kind: Literal["error", "warning", "info", "success"], line: str) -> None
     getattr(st, kind)(plain(line))
 
 
+def trouble() -> None:
+    """What the last click got wrong, once."""
+    line = session.remembered("trouble")
+    if line:
+        say("error", line)
+        session.remember("trouble", None)
+
+
 def plain(line: str) -> str:
     """Text in which Markdown finds nothing to do."""
     return re.sub(r"([\\`*_{}\[\]()<>#+!|$~:^=-])", r"\\\1", " ".join(line.split()))
@@ -170,9 +178,7 @@ def facts(entry: Entry, record: RunRecord | None = None) -> None:
 def wait(entry: Entry, missing: str) -> NoReturn:
     """Say that there is nothing to show yet, why, and what to do; the page ends here."""
     status = entry.status
-    if trouble := session.remembered("trouble"):
-        say("error", trouble)
-        session.remember("trouble", None)
+    trouble()
     about = {"missing": missing, "state": text(STATES[status.state])}
     if status.live:
         said = text("%(missing)s: the run %(state)s. Follow it on the Run page; then look here again.", **about)

@@ -134,12 +134,14 @@ def _of_selection(config: "RunConfig") -> Iterator[str]:
 
 
 def _of_buffer(config: "RunConfig") -> Iterator[str]:
-    if rehearses(config.method, config.to_dict()) and not config.buffer.size:
+    fields = config.to_dict()
+    own = rehearses(config.method, fields)
+    if own and not config.buffer.size:
         yield f"buffer.size: 0 will not do: {config.method!r} rehearses; choose a whole number from 1 on"
     if config.buffer.rehearsal == "dark" and not config.buffer.size:
         yield "buffer.rehearsal: 'dark' needs a memory; choose a buffer.size from 1 on, or leave it out"
-    whose = {True: "dark", False: "plain"}[dark(config.method, config.to_dict())]
-    if rehearses(config.method, config.to_dict()) and config.buffer.rehearsal != whose:
+    whose = "dark" if dark(config.method, fields) else "plain"
+    if own and config.buffer.rehearsal != whose:
         yield (
             f"buffer.rehearsal: {config.buffer.rehearsal!r} is not {config.method!r}, whose own is {whose!r}; "
             "leave it out, or choose another method (or sparcl.base)"

@@ -30,10 +30,9 @@ _OPCODES = frozenset(
 _MEMO_WRITERS = ("BINPUT", "LONG_BINPUT")
 _TUPLES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")
 _CONSUMERS = ("REDUCE", "BUILD")  # of a tuple that holds arguments or a state
-_MOST_TUPLES = (
-    16  # that nothing consumes at once: an array has two. As a key, tuples in tuples are hashed to the bottom.
-)
-_MOST_DIMENSIONS = 4
+# So many tuples may be made that nothing consumes at once: an array has two. As a key, one is hashed to its bottom.
+_MOST_TUPLES = 16
+_MOST_DIMENSIONS, _LONGEST = 4, 2**20  # of an array that may be empty: numpy's own product must not overflow
 _BYTE_NAMES = (b"u1", "u1", b"uint8", "uint8")
 
 
@@ -60,8 +59,8 @@ class ArrayOfBytes:
             raise _Unsafe(f"holds an array of {len(shape)} dimensions")
         if not (sizes and isinstance(kind, _Kind) and isinstance(content, bytes)):
             raise _Unsafe("holds an array of something else than unsigned bytes")
-        # Python's integers cannot overflow; without content numpy's would.
-        if math.prod(shape) != len(content) or any(n > max(len(content), 2**20) for n in shape):
+        # Python's integers cannot overflow.
+        if math.prod(shape) != len(content) or any(n > max(len(content), _LONGEST) for n in shape):
             raise _Unsafe(f"announces an array of {'x'.join(map(str, shape))} bytes and holds {len(content)}")
         self.shape, self.order, self.content = shape, "F" if fortran else "C", content
 

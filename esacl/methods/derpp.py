@@ -10,6 +10,7 @@ from esacl.training import Learner
 def derpp(config: RunConfig, **parts: Any) -> Learner:
     """Rehearsal of labels and of logits; with sparsity above 0, one unprepared cut after each task.
 
-    Logits are those of the step in which an example came into the reservoir, which is offered every batch.
+    Logits are those of the step in which an example came into the reservoir, which is offered every batch: that is
+    `buffer.rehearsal = "dark"`, which this method has of itself.
     """
-    return Learner(config, make_form=Dense, offers_steps=True, **parts)
+    return Learner(config, make_form=Dense, **parts)
