@@ -218,3 +218,12 @@ def test_no_band_leaves_the_accuracies_that_there_are():
     assert len(ticks) == len(set(ticks))
     scale = 30, 310 - 46  # where the panel begins and ends
     assert scale[0] <= min(heights) < max(heights) <= scale[1]
+
+
+def test_ticks_of_accuracies_that_lie_close_are_told_apart():
+    frame = pd.DataFrame(
+        [("x", "", "esacl", after, 0, 0.9011 + after / 2000, float("nan"), 1) for after in range(2)],
+        columns=["label", "tag", "method", "after", "on", "value", "sd", "n"],
+    )
+    ticks = [mark["text"] for mark in compared.so_far(frame, 2)["marks"] if "%" in mark.get("text", "")]
+    assert len(ticks) == len(set(ticks)) > 2

@@ -102,6 +102,13 @@ def test_in_class_il_the_head_is_prunable_too():
     assert events_of(tiny(scenario="class", epochs=1))[0].prunable == 64 * 100 + 100 * 100 + 100 * 4
 
 
+def test_joint_is_billed_for_the_images_that_it_keeps():
+    config = tiny(method="joint", tasks=3)
+    (cost,) = of_kind(events_of(config), CostCounted)
+    images = stage_of(config, task_stream(config), 2, torch.device("cpu"), joint=True).examples.inputs
+    assert cost.buffer_bytes == images.nbytes > 0
+
+
 def test_joint_has_one_stage_with_the_examples_of_all_tasks():
     config = tiny(method="joint", tasks=3)
     events = events_of(config)
