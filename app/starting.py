@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from app import duplicating, reading, session, widgets
 from app.figures import palette
@@ -241,7 +240,7 @@ def _more(usual: RunConfig, benchmark: str, method: str, device: str) -> dict[st
             **keep,
         )
         name = right.text_input(text("Name"), key="new-name", max_chars=200, placeholder=text("optional"), **keep)
-        own = _of_method(usual, left, right)
+        own = _of_method(usual)
     return own | {
         "tasks": tasks,
         "network": network,
@@ -252,21 +251,21 @@ def _more(usual: RunConfig, benchmark: str, method: str, device: str) -> dict[st
     }
 
 
-def _of_method(usual: RunConfig, left: DeltaGenerator, right: DeltaGenerator) -> dict[str, Any]:
+def _of_method(usual: RunConfig) -> dict[str, Any]:
     """What only some methods and scenarios have."""
     keep: dict[str, Any] = {"persist_state": "session"}
     found: dict[str, Any] = {}
     if usual.method == "sparcl":
-        found["sparcl.base"] = left.selectbox(
+        found["sparcl.base"] = st.selectbox(
             text("SparCL over"),
             SPARCL_BASE_NAMES,
             SPARCL_BASE_NAMES.index(usual.sparcl.base),
             key="new-base",
-            format_func=lambda name: palette.written("sparcl", base=name),
+            format_func=palette.base_written,
             **keep,
         )
     if usual.scenario == "class" and usual.method != "joint":
-        masks = right.toggle(
+        masks = st.toggle(
             text("Mask the logits of earlier classes"),
             usual.mask_logits,
             key=f"new-mask-{usual.mask_logits}",

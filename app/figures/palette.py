@@ -38,10 +38,15 @@ def written(method: str, sparsity: float = 0.0, saliency: str = "", base: str = 
     """A method as the reader knows it, with its pruning, and what it is laid over."""
     name = printing.METHODS[method]
     if method == "sparcl" and base:
-        return text("%(method)s over %(base)s", method=name, base=printing.METHODS.get(base, "Co2L"))
+        return text("%(method)s over %(base)s", method=name, base=base_written(base))
     if method in SPARSE_METHODS or sparsity == 0:
         return name
     return text("%(method)s + %(kind)s pruning", method=name, kind=saliency or text("one-shot"))
+
+
+def base_written(base: str) -> str:
+    """What SparCL is laid over, as the reader knows it; Co2L is no method of its own here."""
+    return printing.METHODS.get(base, "Co2L")
 
 
 def hue(task: int, tasks: int) -> float:
