@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from esacl import indexed
 from esacl.buffer import Buffer
 
 
@@ -54,8 +55,8 @@ def test_size_0_keeps_nothing():
 
 def test_bytes_are_those_of_inputs_and_targets():
     buffer = Buffer(3, 0)
-    buffer.offer(*examples(0, 9))
-    assert buffer.bytes == 3 * (4 + 8)
+    buffer.offer(*examples(0, 3))
+    assert buffer.bytes == 3 * (1 + 8) + 3 * 4  # a code and a target each, and the three values that they have
 
 
 def test_logits_stay_with_their_examples():
@@ -66,7 +67,9 @@ def test_logits_stay_with_their_examples():
         assert buffer.kept.logits.equal(buffer.kept.inputs.view(-1, 1).repeat(1, 3))
     drawn = buffer.draw(3, torch.Generator().manual_seed(0))
     assert drawn.logits[:, 0].equal(drawn.inputs.flatten())
-    assert buffer.bytes == 5 * (4 + 8 + 12)
+    values = len(buffer.state()["palette"][0])
+    assert 5 <= values < 24  # those that came in; 24 were offered
+    assert buffer.bytes == 5 * (1 + 8 + 12) + 4 * values
     again = Buffer(5, 0)
     again.load(buffer.state(), buffer.seen)
     assert again.kept.logits.equal(buffer.kept.logits)
@@ -95,3 +98,25 @@ def test_drawing_is_without_replacement_and_follows_its_generator():
 def test_drawing_from_an_empty_buffer_is_a_mistake():
     with pytest.raises(AssertionError, match="empty buffer"):
         Buffer(3, 0).draw(1, torch.Generator())
+
+
+def test_images_of_many_values_are_kept_as_they_are(monkeypatch):
+    monkeypatch.setattr(indexed, "WIDEST", 12)
+    buffer, plain = Buffer(8, 3), []
+    for first in range(0, 40, 4):  # after a while the numbers are too many to be indexed
+        buffer.offer(*examples(first, first + 4))
+        plain.append("inputs" in buffer.state())
+    assert not plain[0]
+    assert plain[-1]
+    assert plain == sorted(plain)
+    assert len(set(kept(buffer))) == 8
+    assert buffer.bytes == 8 * (4 + 8)
+
+
+def test_a_state_from_before_images_were_indexed_goes_on():
+    buffer, older = Buffer(4, 1), Buffer(4, 1)
+    buffer.offer(*examples(0, 10))
+    older.load({"inputs": buffer.kept.inputs, "targets": buffer.kept.targets}, buffer.seen)
+    for one in (buffer, older):
+        one.offer(*examples(10, 30))
+    assert kept(buffer) == kept(older)

@@ -202,7 +202,7 @@ def test_costs_grow_and_bytes_are_those_of_what_is_kept():
     others = 100 + 100 + 100 * 4 + 4
     assert costs[-1].weights_bytes == 4 * (prunable // 10 + others)
     assert costs[-1].masks_bytes == -(-prunable // 8)
-    assert costs[-1].buffer_bytes == 10 * (64 * 4 + 8)
+    assert costs[-1].buffer_bytes == 10 * (64 + 8) + 4 * 17  # a code a pixel; digits have 17 levels
     # The momentum, ADMM's moments, dual and target, and its mask.
     assert costs[-1].optimiser_bytes == 4 * (prunable + others) + (3 * 4 + 1) * prunable
     told = 4 * 48 * 4  # of the 48 examples that a teacher was asked about
