@@ -85,6 +85,7 @@ class Book:
 
     def __init__(self, store: RunStore, folder: Path, sweep: Sweep, engine: str, workers: int) -> None:
         before = _content(folder) if (folder / FILE).exists() else {}
+        _refuse_another(before, sweep)
         known = _runs_by_key(store, before)
         self.store, self.folder = store, folder
         self.configs: tuple[RunConfig, ...] = tuple(row.config for row in sweep.rows)
@@ -153,7 +154,8 @@ def opened(store: RunStore, sweep: Sweep, engine: str, workers: int) -> Iterator
     """Be the one that works on a sweep.
 
     Raises:
-        InputError: another process does, its record is damaged, or the runs folder cannot be written.
+        InputError: another process does, its record is damaged or of another file of that name, or the runs folder
+            cannot be written.
     """
     folder = store.root / FOLDER / sweep.name
     new = [path for path in (folder, *folder.parents[:2]) if not path.exists()]  # innermost first
@@ -240,6 +242,17 @@ def _content(folder: Path) -> dict[str, Any]:
     if not all(isinstance(row, dict) for row in rows):
         raise RunUnreadable(f"{path} is damaged; move it away to begin anew")
     return content
+
+
+def _refuse_another(before: dict[str, Any], sweep: Sweep) -> None:
+    """Two files of one stem are two sweeps; a file that was moved is still the same one."""
+    file = Path(str(before.get("file", sweep.path)))
+    try:
+        same = file.samefile(sweep.path)
+    except (OSError, ValueError):  # it is gone, or was never a path
+        same = True
+    if not same:
+        raise InputError(f"the sweep {sweep.name} of this runs folder is {file}; give {sweep.path} another name")
 
 
 def _entry(fields: dict[str, Any]) -> Entry:

@@ -235,6 +235,24 @@ def test_a_sweep_knows_its_runs_by_what_they_compute(tmp_path):
         assert book.token == token
 
 
+def test_two_files_of_one_name_are_two_sweeps_and_one_that_was_moved_is_the_same(tmp_path):
+    with opened(tmp_path, seeds(1)) as book:
+        book.store.create(book.configs[0])
+    first = tmp_path / "some.toml"
+    other = tmp_path / "elsewhere" / "some.toml"
+    other.parent.mkdir()
+    other.write_text(first.read_text())
+    store = RunStore(tmp_path / "runs")
+    with pytest.raises(InputError, match="give .*elsewhere.* another name"), record.opened(
+        store, read_spec(other), "process", 2
+    ):  # fmt: skip
+        pass
+    assert record.read_sweep(store.root / "sweeps" / "some").file == str(first)
+    first.unlink()
+    with record.opened(store, read_spec(other), "process", 2) as book:
+        assert book.state().file == str(other)
+
+
 def test_a_sweep_that_is_refused_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match="no room"), opened(tmp_path, seeds(1)):
         raise InputError("no room")
