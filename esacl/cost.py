@@ -245,15 +245,16 @@ def activation_bytes(network: nn.Module, inputs: Tensor) -> int:
     parameters = {p.untyped_storage().data_ptr() for p in network.parameters()}
     kept: dict[int, Tensor] = {}  # holding what is kept saves its addresses from being reused
 
-    def note(saved: Tensor) -> Tensor:
+    def note(saved: Tensor) -> None:
+        # Nothing is given back: who asks for no gradient needs nothing, and a saved output that came back as itself
+        # would hold its own graph, for ever.
         known = kept.get(saved.data_ptr())
         fresh = saved.untyped_storage().data_ptr() not in parameters
         if fresh and (known is None or known.nbytes < saved.nbytes):
             kept[saved.data_ptr()] = saved.detach()
-        return saved
 
     step = by_batch(network, len(inputs), moving=False)
-    with step, torch.autograd.graph.saved_tensors_hooks(note, lambda saved: saved):
+    with step, torch.autograd.graph.saved_tensors_hooks(note, lambda nothing: nothing):
         network(inputs)
     return sum(tensor.nbytes for tensor in kept.values())
 

@@ -195,15 +195,19 @@ class Objective:
 
     def _graph_bytes(self, batch: Batch) -> int:
         sizes: dict[int, int] = {}
+        boxes: list[list[Tensor]] = []
 
-        def seen(tensor: Tensor) -> Tensor:
+        def seen(tensor: Tensor) -> list[Tensor]:
             storage = tensor.untyped_storage()
             sizes[storage.data_ptr()] = storage.nbytes()
-            return tensor
+            boxes.append([tensor])
+            return boxes[-1]
 
         leaves = self.leaves()
-        with torch.autograd.graph.saved_tensors_hooks(seen, lambda tensor: tensor):
+        with torch.autograd.graph.saved_tensors_hooks(seen, lambda box: box[0]):
             self.graph(leaves, leaves, batch, differentiable=True)
+        for box in boxes:
+            box.clear()  # what a step made and saved would hold the step that holds it, for ever
         return sum(sizes.values())
 
 
