@@ -10,6 +10,7 @@ import random
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +65,8 @@ def _killed(store: RunStore, settings: dict[str, Any], whole: str, seed: str, fo
         check_the_same(store, whole, killed.run_id)
     except AssertionError as error:
         found.kills += 1
-        found.faults.append(f"seed {seed!r}, {told}: {' '.join(str(error).split())[:300]}")
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        found.faults.append(f"seed {seed!r}, {told}: {where.line} {' '.join(str(error).split())[:300]}")
         print(f"{found.kills:>4}  {found.faults[-1]}", flush=True)
         return None
     events = len(store.read(whole).events)

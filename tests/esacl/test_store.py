@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_stream import CONFIG, SmallStream, raising
 
-from esacl import recording
+from esacl import checkpoints, recording
 from esacl.config import RunConfig
 from esacl.errors import InputError, RunFailure, RunUnreadable
 from esacl.events import (
@@ -340,6 +340,29 @@ def test_checkpoints_are_at_most_two_and_the_newest_counts(store):
     state = store.checkpoint(run_id)
     assert (state.task, state.epoch, dict(state.counters)) == (1, 2, {"epoch": 2})
     assert state.tensors["weight"].dtype == np.float32
+
+
+def test_a_kill_between_the_newest_checkpoint_and_the_deletion_of_the_oldest_leaves_no_third(store, monkeypatch):
+    class Killed(BaseException):
+        """Nothing is tidied up after it."""
+
+    drop = checkpoints._drop_oldest
+
+    def killed(folder):
+        if (folder / "002-00000.safetensors").exists():
+            raise Killed
+        drop(folder)
+
+    run_id = store.create(CONFIG)
+    folder = store.folder(run_id) / "checkpoints"
+    with monkeypatch.context() as patched:
+        patched.setattr("esacl.checkpoints._drop_oldest", killed)
+        with pytest.raises(Killed):
+            list(store.record(SmallStream(), run_id))
+    assert len(list(folder.iterdir())) == 3
+    start = store.checkpoint(run_id)
+    list(store.record(SmallStream(start), run_id, start=start))
+    assert sorted(path.name for path in folder.iterdir()) == ["001-00003.safetensors", "002-00000.safetensors"]
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(store):
