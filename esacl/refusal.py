@@ -1,6 +1,6 @@
 """What a config refuses, in one line a person can act on."""
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -27,6 +27,9 @@ def one_line(error: ValidationError, config: type[BaseModel]) -> str:
         inner, field = next(iter(section.model_fields[key].annotation.model_fields.items()))
         example = f"{key}.{inner}={field.default}"
         return f"{key}: {value!r:.80} will not do: {key} is a section; set a key of it, for example {example}"
+    names = get_args(section.model_fields[str(first["loc"][-1])].annotation)
+    if names and all(isinstance(name, str) for name in names):  # no text at all for one of a few
+        return f"unknown {key} {value!r:.80}; choose from {', '.join(names)}"
     return f"{key}: {value!r:.80} will not do; choose {_range(section.model_fields[str(first['loc'][-1])])}"
 
 

@@ -1,9 +1,12 @@
 """What the fuzzer, and looking for what it cannot reach, has found in the readers: each kept from coming back."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from small_stream import CONFIG
 from test_bad_inputs import asks_for_little, store
 
@@ -23,6 +26,8 @@ __all__ = ["store"]  # a fixture
         ({"\ud800": 1}, r"unknown key '\ud800'; choose from benchmark, "),
         ({"ids": {"\ud800": 1}}, r"unknown key '\ud800'; choose from fraction, "),
         ({"ids": {1: 1}}, "unknown key 1; choose from fraction, "),
+        ({"augment": "\ud800"}, r"unknown augment '\ud800'; choose from none, crop-flip"),
+        ({"sdp": {"form": "\ud800"}}, r"unknown sdp.form '\ud800'; choose from admm, "),
         ({"name": "\ud800"}, r"name: '\ud800' will not do"),
     ],
 )
@@ -93,3 +98,30 @@ def test_a_server_starts_whatever_a_ticket_says(store, monkeypatch, change):
     store.workers.queue.draw(run_id, "cpu", 1, {"mark": "", "deaths": 0} | change | {"command": words})
     assert jobs.recover(store) == ([] if "command" in change else [run_id])
     assert started == ([] if "command" in change else [(["resume", run_id], None)])
+
+
+ODD = (
+    None, True, -1, 0, 0.5, 1e308, 10**400, float("nan"), [], {}, [[1], 2], {"a": 1}, {"\ud800": 1}, "", "x", "\ud800",
+    "\0", "a\nb", "x" * 5000, 2**31, -(2**63) - 1,
+)  # fmt: skip
+
+
+def keys(model: type[BaseModel], before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The place of every setting of a config, sections included."""
+    for name, field in model.model_fields.items():
+        yield (*before, name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from keys(field.annotation, (*before, name))
+
+
+@pytest.mark.parametrize("place", keys(RunConfig), ids=".".join)
+def test_every_setting_takes_or_refuses_what_is_odd_in_one_short_line(place):
+    for value in ODD:
+        fields: Any = value
+        for name in reversed(place):
+            fields = {name: fields}
+        try:
+            RunConfig.from_dict(fields)
+        except InputError as error:
+            assert "\n" not in str(error), value
+            assert len(str(error)) < 600, value
