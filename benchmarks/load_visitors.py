@@ -133,8 +133,8 @@ class Caller:
         if kind == "delta" and message.delta.WhichOneof("type") == "new_element":
             self._element(message.delta.new_element)
         elif kind == "navigation":
-            self._pages = {page.url_pathname: page.page_script_hash for page in message.navigation.app_pages}
-            self._pages |= {"": page.page_script_hash for page in message.navigation.app_pages if page.is_default}
+            pages = message.navigation.app_pages
+            self._pages = {"" if page.is_default else page.url_pathname: page.page_script_hash for page in pages}
         elif kind == "page_info_changed":
             self.query = message.page_info_changed.query_string
         elif kind == "new_session" and ("" in self._asked or not self._asked):
