@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from esacl.events import (
     Stepped,
     TaskFinished,
 )
+from esacl.labels import FILE as LABEL
 from esacl.store import RunStore
 
 
@@ -606,3 +608,12 @@ def test_a_file_in_place_of_the_runs_folder_is_one_clear_line(tmp_path):
 def test_evaluations_are_kept_in_full(store):
     evaluated = [e for e in store.read(finished(store)).events if isinstance(e, Evaluated)]
     assert [(e.after, e.on) for e in evaluated] == [(-1, 0), (-1, 1), (0, 0), (1, 0), (1, 1)]
+
+
+def test_the_head_of_the_store_names_every_file_of_a_run():
+    from esacl import bundle, store
+    from esacl.recording import RESERVE
+
+    named = set(re.findall(r"[\w-]+\.\w+|CANCEL", store.__doc__))
+    assert {*bundle._OF_RUN, *bundle._LOGS, LABEL, "CANCEL"} <= named
+    assert RESERVE.startswith(".")  # what begins with a point is nobody's to read
