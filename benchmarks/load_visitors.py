@@ -23,7 +23,7 @@ PAGES = (
 )  # fmt: skip
 PATIENCE = 60.0  # seconds until an answer is taken for lost
 ERROR = 1  # Alert.Format
-EPOCHS = 2
+TYPED = {"new-epochs": 2, "new-tasks": 2}  # what users type into the form, so that their runs are short
 IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 FAULTS = "[data-testid=stException], [data-testid=stAlertContentError]"
 
@@ -97,11 +97,13 @@ class Caller:
         await self._ask()
 
     async def start(self) -> None:
-        """Press the button of the Run page, with few epochs typed, and note the run that this has made."""
+        """Type few epochs and tasks, press the button of the Run page, and note the run that this has made."""
         await self.browse("run")
         for key, identifier in self._ids.items():
-            if key.startswith("new-epochs"):
-                self._states[identifier] = EPOCHS
+            for begin, number in TYPED.items():
+                if key.startswith(begin):
+                    self._states[identifier] = number
+        await self._ask()  # as a page does when a number was typed; the button starts what is on the page then
         before = self._run()
         await self._press("start")
         if (run_id := self._run()) in ("", before):
@@ -248,7 +250,7 @@ class Browser:
         """Type few epochs and press the button."""
         await self.browse("run")
         epochs = self._page.get_by_role("spinbutton", name="Epochs")
-        await epochs.fill(str(EPOCHS))
+        await epochs.fill(str(TYPED["new-epochs"]))
         await epochs.press("Enter")
         await self._page.wait_for_selector(IDLE)
         before = self._run()

@@ -79,6 +79,7 @@ def test_a_server_that_is_killed_under_load_and_started_again_loses_no_run_and_r
     assert {run_id: events.count(RunFinished) for run_id, events in told.items()} == dict.fromkeys(runs, 1)
     assert {run_id: events.count(RunStarted) for run_id, events in told.items()} == dict.fromkeys(runs, 1)
     assert len({tuple(events) for events in told.values()}) == 1, "they were started with the same settings"
+    assert {store.config(run_id).epochs for run_id in runs} == {2}, "what was typed is not what was started"
     assert [len(entries(store.folder(run_id), "finished")) for run_id in runs] == [1] * len(runs)
     turns = [entries(store.folder(run_id), "turn")[-1] for run_id in runs]
     assert turns == sorted(turns), "the order of the clicks is not kept"

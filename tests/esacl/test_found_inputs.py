@@ -1,6 +1,7 @@
 """What the fuzzer, and looking for what it cannot reach, has found in the readers: each kept from coming back."""
 
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from small_stream import CONFIG
 from test_bad_inputs import asks_for_little, store
 
 from esacl import jobs
+from esacl.archives import unpack
 from esacl.config import RunConfig, read_config
 from esacl.errors import InputError
 from esacl.pickles import read_pickle
@@ -127,3 +129,15 @@ def test_every_setting_takes_or_refuses_what_is_odd_in_one_short_line(place):
             told = str(error)
         assert "\n" not in told, value
         assert len(told) < 600, value
+
+
+def test_an_archive_with_a_name_that_is_no_text_is_damaged(tmp_path):
+    name = "pictures/ä"
+    with zipfile.ZipFile(tmp_path / "a", "w") as archive:
+        archive.writestr(name, b"1")
+    content = (tmp_path / "a").read_bytes()
+    assert content.count(name.encode()) == 2
+    (tmp_path / "a").write_bytes(content.replace("ä".encode(), b"\x98\x98", 1))  # before the file, not in the directory
+    error = asks_for_little(lambda: unpack(tmp_path / "a", tmp_path / "pictures"))
+    assert "is truncated or corrupt" in str(error)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
