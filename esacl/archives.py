@@ -2,8 +2,10 @@
 
 import contextlib
 import hashlib
+import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -113,7 +115,7 @@ def unpack(path: Path, folder: Path) -> None:
             unpacked.replace(folder)
     except _Refused as why:
         raise InputError(f"{path} {why}; {remedy}") from None
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         cause = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(f"{path} is truncated or corrupt ({cause}); {remedy}") from None
     except OSError as error:
@@ -121,6 +123,13 @@ def unpack(path: Path, folder: Path) -> None:
         raise InputError(
             f"{path} cannot be unpacked in {folder.parent} ({cause}); make room, or name another folder by --data"
         ) from None
+
+
+_DAMAGED = (
+    tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, struct.error, NotImplementedError,
+    RuntimeError, ValueError,  # of a name that is no text
+)  # fmt: skip
+"""What the standard library's readers say of an archive that they cannot read."""
 
 
 class _Refused(Exception):

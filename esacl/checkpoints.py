@@ -45,15 +45,23 @@ def write_checkpoint(folder: Path, state: CheckpointReady, place: Place) -> None
     tensors = {name: np.ascontiguousarray(value) for name, value in state.tensors.items()}
     folder.mkdir(exist_ok=True)
     replace_file(_path(folder, state), save(tensors, metadata={"esacl": json.dumps(meta)}))
-    for path in _newest_first(folder)[KEPT:]:
-        path.unlink(missing_ok=True)
+    _drop_oldest(folder)
 
 
 def drop_later(folder: Path, state: CheckpointReady | None) -> None:
-    """Delete the checkpoints that come after `state` (all of them for None)."""
+    """Delete the checkpoints that come after `state` (all of them for None), and one more than are kept.
+
+    That one is there where a process was killed between writing the newest and deleting the oldest.
+    """
     for path in _newest_first(folder):
         if state is None or path.name > _path(folder, state).name:
             path.unlink(missing_ok=True)
+    _drop_oldest(folder)
+
+
+def _drop_oldest(folder: Path) -> None:
+    for path in _newest_first(folder)[KEPT:]:
+        path.unlink(missing_ok=True)
 
 
 def newest(folder: Path) -> tuple[CheckpointReady, Place] | None:

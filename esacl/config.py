@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from esacl import strict_toml
 from esacl.conflicts import conflicts
 from esacl.defaults import resolved
 from esacl.errors import InputError
@@ -145,11 +146,14 @@ def read_config(path: Path | None, settings: dict[str, Any]) -> RunConfig:
     fields: dict[str, Any] = {}
     if path is not None:
         try:
-            fields = tomllib.loads(path.read_text(encoding="utf-8"))
+            fields = strict_toml.decode(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError(f"config file {path} cannot be read ({error.strerror}); check --config") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"config file {path} is not TOML: {error}") from None
+        except (RecursionError, ValueError):
+            cause = f"config file {path} is nested too deeply, or a number too long"
+            raise InputError(f"{cause}; this is no config") from None
     return _with_settings(fields, settings)
 
 
@@ -195,4 +199,4 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 def _one_of(what: str, value: Any, names: tuple[str, ...]) -> None:
     if value not in names:
-        raise InputError(f"unknown {what} {value!r}; choose from {', '.join(names)}")
+        raise InputError(f"unknown {what} {value!r:.80}; choose from {', '.join(names)}")

@@ -56,7 +56,7 @@ def _of_benchmark(config: "RunConfig") -> Iterator[str]:
 
 def _of_device(config: "RunConfig") -> Iterator[str]:
     if not re.fullmatch(r"auto|cpu|cuda(:\d{1,2})?|mps", config.device):
-        yield f"device {config.device!r} is not known; choose auto, cpu, cuda, cuda:0, ... or mps"
+        yield f"device {config.device!r:.80} is not known; choose auto, cpu, cuda, cuda:0, ... or mps"
 
 
 def _of_cut(config: "RunConfig") -> Iterator[str]:

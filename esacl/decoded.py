@@ -2,7 +2,7 @@
 
 It lies below the data folder, or below the user's cache folder where that cannot be written. Where neither can, or no
 room is left, the images are decoded into memory each time. What was decoded from other files than those that lie
-there now, and what is damaged, is made anew.
+there now, and what is damaged, is made anew; what a killed builder has left is removed by the next.
 """
 
 import contextlib
@@ -18,6 +18,8 @@ from typing import BinaryIO
 
 import numpy as np
 import platformdirs
+
+from esacl import locks
 
 FOLDER = "decoded"
 _VERSION = 1  # of what is kept; another one is made anew
@@ -97,8 +99,12 @@ def _build(source: Source, place: Path, name: str, digest: str) -> None:
     place.mkdir(parents=True, exist_ok=True)
     kept = place / f"{name}-{digest}"
     temporary = place / f".{name}-{os.getpid()}-{threading.get_ident()}.tmp"
+    _tidy(place)
     temporary.mkdir()  # with the rights that the user gives to new folders, not to himself alone
+    held: int | None = None
     try:
+        with contextlib.suppress(OSError):  # where folders cannot be locked: one that tidies up makes this one fail
+            held = locks.take_folder(temporary)
         labels: list[np.ndarray] = []
         with (temporary / _PIXELS).open("wb") as file:
             _write(file, source.shape, _collecting(source.pieces(), labels))
@@ -116,6 +122,15 @@ def _build(source: Source, place: Path, name: str, digest: str) -> None:
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        if held is not None:
+            os.close(held)
+
+
+def _tidy(place: Path) -> None:
+    """Remove what builders that were killed have left: the system has dropped the locks on it."""
+    for path in place.glob(".*.tmp"):
+        if path.is_dir() and not path.is_symlink() and not locks.is_held(path):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _collecting(pieces: Iterator[Piece], labels: list[np.ndarray]) -> Iterator[np.ndarray]:

@@ -15,3 +15,17 @@ class RunUnreadable(InputError):
 
 class RunFailure(RuntimeError):
     """A run cannot go on (NaN loss, out of memory, disk full); carries one line for the reader."""
+
+
+_NO_MEMORY = (
+    "can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)  # fmt: skip
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory was asked for that the machine or its device has not got."""
+    # torch's own error is known by its name, so that the record half need not load torch.
+    names = {kind.__name__ for kind in type(error).__mro__}
+    told = isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+    return bool(names & {"MemoryError", "OutOfMemoryError"}) or told

@@ -7,12 +7,13 @@ it looks dead, and the system drops the lock whenever and however it ends.
 import contextlib
 import os
 import platform
+import re
 import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from esacl import locks, logs, quota
 from esacl.config import RunConfig
@@ -140,7 +141,8 @@ def _picked_up(store: RunStore, ticket: Ticket) -> bool:
         queue.tear_up(run_id)
         return False
     here = mark(store.folder(run_id))
-    deaths = (int(content.get("deaths") or 0) if content.get("mark") == here else 0) + ticket.working
+    before = content.get("deaths") if content.get("mark") == here else 0
+    deaths = (before if type(before) is int and before > 0 else 0) + ticket.working
     if deaths > MOST_DEATHS:
         queue.tear_up(run_id)
         logs.note(logs.job_log(store.folder(run_id)), "given up", deaths=deaths)
@@ -150,16 +152,21 @@ def _picked_up(store: RunStore, ticket: Ticket) -> bool:
         (store.folder(run_id) / "done.json").unlink(missing_ok=True)
     again = ["resume", run_id] if command[0] == "run" and ticket.working else command
     data = content.get("data")
-    _spawn(store, run_id, again, Path(data) if isinstance(data, str) else None)
+    _spawn(store, run_id, again, Path(data) if _is_word(data) else None)
     return True
 
 
 def _command(told: Any, run_id: str) -> list[str] | None:
     """What a ticket says where it is the command of a job on this run: a ticket may be damaged."""
-    if not isinstance(told, list) or not all(isinstance(word, str) for word in told):
+    if not isinstance(told, list) or not all(map(_is_word, told)):
         return None
     known = told in (["run", "--into", run_id], ["resume", run_id]) or told[:2] == ["analyse", run_id]
     return told if known else None
+
+
+def _is_word(told: object) -> TypeGuard[str]:
+    """Whether the arguments of a process can hold it."""
+    return isinstance(told, str) and "\0" not in told and not re.search("[\ud800-\udfff]", told)
 
 
 def _is_over(store: RunStore, run_id: str, kind: str, ticket: Ticket) -> bool:

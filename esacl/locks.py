@@ -38,8 +38,25 @@ def take_patiently(path: Path, tries: int = 20) -> int | None:
     return take(path)
 
 
+def take_folder(path: Path) -> int | None:
+    """The descriptor that holds a folder itself, so that nothing of the lock is left in or beside it; None: held.
+
+    Raises:
+        OSError: there is no such folder, or its file system locks no folders.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException as error:
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
+    return descriptor
+
+
 def is_held(path: Path) -> bool:
-    """Whether somebody alive holds the lock."""
+    """Whether somebody alive holds the lock: a file, or a folder itself."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:

@@ -9,6 +9,7 @@ import io
 import math
 import pickle
 import pickletools
+import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -154,7 +155,8 @@ class _Reader(pickle.Unpickler):
         if (module, name) == ("_codecs", "encode"):
             return self._encode
         if (module, name) not in self._NAMES:
-            raise _Unsafe(f"asks for {module}.{name}: it is a program, not a data set")
+            asked = re.sub(r"[^!-~]", "?", f"{module}.{name}")[:80]  # a name may be of any characters
+            raise _Unsafe(f"asks for {asked}: it is a program, not a data set")
         return self._NAMES[module, name]
 
 

@@ -14,7 +14,7 @@ from esacl.config import RunConfig
 from esacl.cost import Ledger, activation_bytes, count_layers, count_product
 from esacl.criterion import Criterion, criterion
 from esacl.devices import device_name, resolve_device
-from esacl.errors import RunFailure
+from esacl.errors import RunFailure, is_out_of_memory
 from esacl.events import (
     CheckpointReady,
     CostCounted,
@@ -177,7 +177,7 @@ def _evaluate(learner: Learner, stream: TaskStream, after: int) -> Iterator[Even
     for task in stream[:count]:
         alone = learner.form.known(task.index) if task.index <= after else contextlib.nullcontext()
         with alone, learner.statistics.of(task.index):
-            outputs, targets = _outputs(learner, task.evaluation.to(device))
+            outputs, targets = _outputs(learner, task.evaluation, device)
         value = loss.mean(outputs, targets)
         if not math.isfinite(value):
             raise RunFailure(
@@ -194,16 +194,23 @@ def _evaluate(learner: Learner, stream: TaskStream, after: int) -> Iterator[Even
 
 
 @torch.no_grad()
-def _outputs(learner: Learner, examples: Examples) -> tuple[torch.Tensor, torch.Tensor]:
-    numbers = EVALUATION_NUMBERS.get(examples.inputs.device.type, EVALUATION_NUMBERS_ELSEWHERE)
+def _outputs(learner: Learner, examples: Examples, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    numbers = EVALUATION_NUMBERS.get(device.type, EVALUATION_NUMBERS_ELSEWHERE)
     size = max(1, numbers // max(28 * 28, examples.inputs[0].numel()))
-    pieces = [learner.network(part) for part in examples.inputs.split(size)]
-    return torch.cat(pieces), examples.targets
+    try:
+        there = examples.to(device)
+        return torch.cat([learner.network(part) for part in there.inputs.split(size)]), there.targets
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        # Its batches are of a size of their own, which none of the settings that training is told to lower changes.
+        what = f"out of memory on {device} while {len(examples)} images are judged, where batch_size does not matter"
+        raise RunFailure(f"{what}; take another device, or a smaller network or resolution") from error
 
 
 def _accuracy(learner: Learner, loss: Criterion, judged: list[Examples]) -> float:
     device = next(learner.network.parameters()).device
-    found = [_outputs(learner, examples.to(device)) for examples in judged]
+    found = [_outputs(learner, examples, device) for examples in judged]
     return _mean(torch.cat([loss.correct(outputs, targets) for outputs, targets in found]))
 
 

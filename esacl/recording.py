@@ -14,7 +14,7 @@ from esacl import machine
 from esacl.arrays import write_arrays
 from esacl.checkpoints import Place, drop_later, place_of, write_checkpoint
 from esacl.durable import leftovers, replace_json
-from esacl.errors import InputError, RunFailure, RunUnreadable
+from esacl.errors import InputError, RunFailure, RunUnreadable, is_out_of_memory
 from esacl.events import (
     ArrayRecorded,
     Cancelled,
@@ -31,10 +31,6 @@ from esacl.records import read_config_file, read_measured
 
 MEASURED_EVERY = 1.0  # seconds
 RESERVE, RESERVE_BYTES = ".reserve", 16 * 1024  # kept free for the last event and `done.json`
-_NO_MEMORY = (
-    "can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)  # fmt: skip
 
 
 class Lines:
@@ -246,13 +242,13 @@ def array_name(name: str) -> str:
 
 def explain(error: Exception, folder: Path) -> str:
     """One line for the reader: what stopped the run, and what to do."""
-    if _is_out_of_memory(error):
+    if isinstance(error, RunFailure):
+        return str(error)
+    if is_out_of_memory(error):
         return f"out of memory; take {_smaller_batch(folder)} or a smaller curvature.examples, or another device"
     if isinstance(error, OSError):
         cause = f"the run's files cannot be written ({error.strerror or error})"
         return f"{cause}; make room, then `esacl resume {folder.name}`"
-    if isinstance(error, RunFailure):
-        return str(error)
     text = f"internal error, {type(error).__name__}: {error}; please report it with the run's log.txt"
     return " ".join(text.split())
 
@@ -271,12 +267,5 @@ def _close(stream: Iterable[Event]) -> None:
         stream.close()
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    # torch's own error is known by its name, so that this half need not load torch.
-    names = {kind.__name__ for kind in type(error).__mro__}
-    told = isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
-    return bool(names & {"MemoryError", "OutOfMemoryError"}) or told
-
-
 def _is_foreseen(error: Exception) -> bool:
-    return isinstance(error, (RunFailure, OSError)) or _is_out_of_memory(error)
+    return isinstance(error, (RunFailure, OSError)) or is_out_of_memory(error)

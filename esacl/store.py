@@ -1,7 +1,7 @@
 """RunStore: one folder a run, which is the truth about it. Loads neither torch nor anything heavy.
 
     config.json  label.json  machine.json  worker.json  events.jsonl  measured.jsonl  arrays/*.npz
-    checkpoints/*.safetensors  analyses.jsonl  log.txt  done.json  CANCEL
+    checkpoints/*.safetensors  analyses.jsonl  log.jsonl  log.txt  done.json  CANCEL
 
 Wall time and memory are measured into a file of their own, so that equal runs have byte-identical events.
 """

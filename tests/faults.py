@@ -9,9 +9,11 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from esacl.events import CheckpointReady, Event, Pulse, Stepped, to_line
 from esacl.records import read_events
 from esacl.store import RunStore
 
+ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 300.0  # seconds until a process is taken for hung
 
 
@@ -32,11 +35,27 @@ def processes() -> ForkServerContext:
     """Where the processes come from."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["esacl.computing", "warm"])
+    with _found_by_the_server():
+        forkserver.ensure_running()
     return context
+
+
+@contextlib.contextmanager
+def _found_by_the_server() -> Iterator[None]:
+    """The server is a fresh interpreter, which takes over no sys.path and passes in silence over what it lacks."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in (str(ROOT), str(ROOT / "tests"), before) if path)
+    try:
+        yield
+    finally:
+        os.environ.pop("PYTHONPATH")
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
 
 
 def work(root: str, run_id: str, resumes: bool, acknowledged: str) -> None:
     """What `esacl run --into` and `esacl resume` do; every event that is passed on is noted in a file."""
+    assert "warm" in sys.modules, "the server of processes has not loaded what its forks are to have"
     noted = os.open(acknowledged, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     follow = computing._follow
 
@@ -60,14 +79,27 @@ def _noting(events: Iterable[Event], noted: int) -> Iterator[Event]:
         yield event
 
 
+@dataclass(frozen=True)
+class Moment:
+    """When a run was killed: how many events it had passed on and kept, and after how many of them it goes on."""
+
+    acknowledged: int
+    kept: int
+    goes_on_after: int
+    repeats: tuple[tuple[int, int], ...]  # (task, epoch) of the steps that come again
+
+
 @dataclass
 class Killed:
-    """A run that is killed `kills` times: where, and what that showed."""
+    """A run that was killed, and when."""
 
-    store: RunStore
     run_id: str
-    kills: int = 0
-    resumes: int = 0
+    moments: list[Moment] = field(default_factory=list)
+
+    @property
+    def kills(self) -> int:
+        """How often."""
+        return len(self.moments)
 
 
 def undisturbed(store: RunStore, config: RunConfig) -> str:
@@ -80,14 +112,13 @@ def undisturbed(store: RunStore, config: RunConfig) -> str:
 def killed_and_resumed(store: RunStore, config: RunConfig, whole: str, kills: int, rng: random.Random) -> Killed:
     """A run of the same config, killed so often at random moments and each time gone on with, to its end."""
     size = (store.folder(whole) / "events.jsonl").stat().st_size
-    killed = Killed(store, store.create(config))
+    killed = Killed(store.create(config))
     resumes, least = False, 0
     while killed.kills < kills:
         process = _started(store, killed.run_id, resumes=resumes)
         if not _kill(process, store.folder(killed.run_id) / "events.jsonl", rng.randint(least, size), rng):
             break  # it was faster: nothing is left to kill
-        killed.kills += 1
-        _check_nothing_is_lost(store, killed.run_id)
+        killed.moments.append(_check_nothing_is_lost(store, killed.run_id))
         resumes = True
     if store.status(killed.run_id).state != "finished":
         assert store.status(killed.run_id).state == "lost"
@@ -120,17 +151,20 @@ def _equal(one: Any, other: Any) -> None:
         assert np.ascontiguousarray(one[name]).tobytes() == np.ascontiguousarray(other[name]).tobytes(), name
 
 
-def _check_nothing_is_lost(store: RunStore, run_id: str) -> None:
+def _check_nothing_is_lost(store: RunStore, run_id: str) -> Moment:
     """Every event that was passed on is kept, and going on repeats no more than one epoch."""
     folder = store.folder(run_id)
-    passed = [line for line in _acknowledged(store, run_id).read_bytes().splitlines() if b'"Loading"' not in line]
+    noted = _acknowledged(store, run_id)
+    lines = noted.read_bytes().split(b"\n")[:-1] if noted.exists() else []
+    passed = [line for line in lines if b'"Loading"' not in line]
     kept = [line for line in (folder / "events.jsonl").read_bytes().split(b"\n")[:-1] if b'"Loading"' not in line]
     found = newest(folder / "checkpoints")
     assert set(passed) <= set(kept), "acknowledged events were lost"
     events = read_events(folder / "events.jsonl")
-    again = events[found[1].lines if found else 0 :]
-    epochs = {(event.task, event.epoch) for event in again if isinstance(event, Stepped)}
+    after = found[1].lines if found else 0
+    epochs = {(event.task, event.epoch) for event in events[after:] if isinstance(event, Stepped)}
     assert len(epochs) <= 1, f"epochs {epochs} would be repeated"
+    return Moment(len(passed), len(events), after, tuple(epochs))
 
 
 def _started(store: RunStore, run_id: str, *, resumes: bool) -> ForkServerProcess:

@@ -27,6 +27,7 @@ from esacl.sweep.spec import Sweep
 
 FOLDER, FILE, CANCEL = "sweeps", "sweep.json", "CANCEL"
 MOST_BYTES = 16 * 2**20
+MOST_WORKERS = 100_000  # that a record may name
 FORMAT = 1
 ROW_STATES = ("waiting", "running", "finished", "failed", "cancelled")
 _TOKEN = re.compile(r"[0-9a-f]{32}")
@@ -227,7 +228,8 @@ def _undo(new: list[Path]) -> None:
 
 
 def _state(content: dict[str, Any], rows: list[Entry], *, live: bool) -> SweepState:
-    workers = int(content.get("workers") or 1)
+    workers = content.get("workers")
+    workers = workers if type(workers) is int and 0 < workers <= MOST_WORKERS else 1
     left = time_left(rows, workers, time.time()) if live else None
     name, file, engine = (str(content.get(key) or "") for key in ("sweep", "file", "engine"))
     return SweepState(name, file, engine, workers, live, tuple(rows), left)
@@ -262,9 +264,14 @@ def _entry(fields: dict[str, Any]) -> Entry:
         run=run if isinstance(run, str) else None,
         state=state if state in ROW_STATES else "waiting",
         detail=str(fields.get("detail", "")),
-        since=float(since) if isinstance(since, (int, float)) else None,
-        seconds=float(seconds) if isinstance(seconds, (int, float)) else None,
+        since=_seconds(since),
+        seconds=_seconds(seconds),
     )
+
+
+def _seconds(told: Any) -> float | None:
+    """A time where it is one: whole numbers of a record may be too large for a float."""
+    return float(told) if isinstance(told, (int, float)) and abs(told) < 1e15 else None
 
 
 def _runs_by_key(store: RunStore, content: dict[str, Any]) -> dict[str, str]:

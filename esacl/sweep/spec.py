@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from esacl import strict_toml
 from esacl.config import RunConfig, read_config
 from esacl.errors import InputError
 
@@ -64,7 +65,13 @@ def read_spec(path: Path) -> Sweep:
     Raises:
         InputError: an unreadable file, an unknown key, a setting that a run refuses (the row is named), too many runs.
     """
-    table = _read_toml(path)
+    try:
+        return _sweep(path, _read_toml(path))
+    except RecursionError:
+        raise InputError(f"{path} is nested too deeply; this is no sweep") from None
+
+
+def _sweep(path: Path, table: dict[str, Any]) -> Sweep:
     if odd := sorted(table.keys() - set(_TOP)):
         raise InputError(f"{path}: unknown key {odd[0]!r}; choose from {', '.join(_TOP)}")
     common = flat(_table(path, table, "common"))
@@ -88,7 +95,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         if path.is_file() and path.stat().st_size > MOST_BYTES:
             raise InputError(f"{path} is larger than {MOST_BYTES} bytes; this is no sweep")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return strict_toml.decode(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); check the name") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

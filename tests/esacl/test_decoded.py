@@ -1,7 +1,10 @@
 """The decoded cache: decoded once, mapped afterwards, made anew where sources changed or the cache is damaged."""
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -173,3 +176,28 @@ def test_another_process_that_was_faster_is_no_trouble(counted, tmp_path):
     same(decoded(replace(source, pieces=slower), tmp_path / "data"))
     assert len(times) == 1
     assert kept(tmp_path / "data").is_dir()
+
+
+def test_what_a_killed_build_has_left_is_removed_by_the_next(counted, tmp_path):
+    source, _ = counted
+    script = (
+        "import os, sys; sys.path.insert(0, sys.argv[3])\n"
+        "from pathlib import Path\n"
+        "from esacl.decoded import _build, Source\n"
+        "def pieces():\n    print('begun', flush=True)\n    sys.stdin.read()\n    yield\n"
+        "source = Source('name-train', (Path(sys.argv[2]),), (2, 3, 3), 4, pieces)\n"
+        "_build(source, Path(sys.argv[1]), 'name-train', '0' * 20)\n"
+    )
+    place, root = tmp_path / "data" / FOLDER, Path(cache.__file__).parents[1]
+    command = [sys.executable, "-c", script, str(place), str(source.files[0]), str(root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as builder:
+        builder.stdout.readline()
+        (other,) = place.iterdir()
+        same(decoded(source, tmp_path / "data"))
+        assert other.is_dir(), "it was taken from one that is at work"
+        builder.kill()
+    put(tmp_path / "data" / "a", b"other files")
+    put(place / ".hidden.tmp", b"no folder")
+    same(decoded(source, tmp_path / "data"))
+    assert not other.exists()
+    assert {path.name[:11] for path in place.iterdir()} == {"name-train-", ".hidden.tmp"}

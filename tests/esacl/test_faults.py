@@ -2,9 +2,10 @@
 
 import random
 
+import kills
 import pytest
 from faults import check_the_same, killed_and_resumed, undisturbed
-from tiny_runs import STATEFUL, distinct, label, tiny
+from tiny_runs import label, tiny
 
 from esacl.store import RunStore
 
@@ -21,8 +22,6 @@ SOME = [
         )
     ),
 ]
-ALL = distinct(STATEFUL)
-KILLS = 50
 
 
 def disturbed(tmp_path, settings: dict, kills: int, seed: int) -> int:
@@ -39,14 +38,18 @@ def test_a_run_that_is_killed_and_resumed_ends_as_if_nothing_had_happened(settin
 
 
 @pytest.mark.slow
-def test_fifty_kills_over_runs_of_every_method(tmp_path):
-    kills, seed = 0, 0
-    while kills < KILLS or seed < len(ALL):
-        for _ in range(3):  # a run that was over before it could be killed is tried again
-            seed += 1
-            found = disturbed(tmp_path / str(seed), ALL[(seed - 1) % len(ALL)], 1, seed)
-            kills += found
-            print(kills, ALL[(seed - 1) % len(ALL)], flush=True)
-            if found:
-                break
-    print(f"{kills} kills over {seed} runs of {len(ALL)} variants, all of them resumed to the very same end")
+def test_fifty_kills_over_runs_of_every_method(capsys):
+    assert kills.main(["--kills", "50"]) == 0, capsys.readouterr().out
+
+
+def test_a_run_that_does_not_end_the_same_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(kills, "VARIANTS", [{}])
+
+    def apart(store, one, other):
+        assert one == other, "they differ"
+
+    monkeypatch.setattr(kills, "check_the_same", apart)
+    assert kills.main(["--kills", "1"]) == 1
+    told = capsys.readouterr().out
+    assert "0 resumed to the very same end, 1 not" in told
+    assert "they differ" in told

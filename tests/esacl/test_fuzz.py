@@ -69,8 +69,8 @@ def test_a_fault_is_found(tmp_path):
         raise KeyError("x")
 
     with held(CAP):
-        assert fault_of(Reader((b"",), greedy, 1), b"", tmp_path) == "asked for more memory than the cap"
-    assert "KeyError" in str(fault_of(Reader((b"",), clumsy, 1), b"", tmp_path))
+        assert fault_of(Reader((b"",), greedy), b"", tmp_path) == "asked for more memory than the cap"
+    assert "KeyError" in str(fault_of(Reader((b"",), clumsy), b"", tmp_path))
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ RECORD = {
     "esacl.metrics": (),
     "esacl.durable": (),
     "esacl.strict_json": (),
+    "esacl.strict_toml": (),
     "esacl.labels": (),
     "esacl.locks": (),
     "esacl.logs": (),

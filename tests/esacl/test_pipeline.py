@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from esacl.config import BENCHMARKS as FACTS
 from esacl.config import RunConfig
 from esacl.cost import ITEMS
 from esacl.defaults import SPARSE_METHODS
-from esacl.errors import DataMissing, InputError
+from esacl.errors import DataMissing, InputError, RunFailure
 from esacl.events import (
     Analysing,
     ArrayRecorded,
@@ -35,8 +36,9 @@ from esacl.events import (
     to_line,
 )
 from esacl.methods import METHODS
+from esacl.recording import explain
 from esacl.stages import stage_of
-from esacl.tasks import task_stream
+from esacl.tasks import Examples, task_stream
 
 SCENARIOS = [(name, scenario) for name, facts in FACTS.items() for scenario in facts["scenarios"]]
 
@@ -275,3 +277,27 @@ def test_auto_is_the_cpu_where_there_is_nothing_else(default, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert events_of(tiny(device="auto")) == default
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch names it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "told"),
+    [
+        (OutOfMemoryError("CUDA out of memory"), RunFailure, r"out of memory on cpu while 2 images are judged, where "),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"), RunFailure, "take another device, or a smaller network or res"),
+        (RuntimeError("shapes do not fit"), RuntimeError, "shapes do not fit"),
+    ],
+)
+def test_out_of_memory_in_evaluation_does_not_advise_what_changes_nothing(tmp_path, error, raised, told):
+    class Refusing(torch.nn.Linear):
+        def forward(self, inputs):
+            raise error
+
+    learner, examples = SimpleNamespace(network=Refusing(2, 2)), Examples(torch.zeros(2, 2), torch.zeros(2).long())
+    with pytest.raises(raised, match=told) as caught:
+        pipeline._outputs(learner, examples, torch.device("cpu"))
+    if raised is RunFailure:
+        assert explain(caught.value, tmp_path) == str(caught.value)

@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from small_stream import CONFIG, SmallStream, raising
 
-from esacl import recording
+from esacl import checkpoints, recording
 from esacl.config import RunConfig
 from esacl.errors import InputError, RunFailure, RunUnreadable
 from esacl.events import (
@@ -25,6 +26,7 @@ from esacl.events import (
     Stepped,
     TaskFinished,
 )
+from esacl.labels import FILE as LABEL
 from esacl.store import RunStore
 
 
@@ -342,6 +344,29 @@ def test_checkpoints_are_at_most_two_and_the_newest_counts(store):
     assert state.tensors["weight"].dtype == np.float32
 
 
+def test_a_kill_between_the_newest_checkpoint_and_the_deletion_of_the_oldest_leaves_no_third(store, monkeypatch):
+    class Killed(BaseException):
+        """Nothing is tidied up after it."""
+
+    drop = checkpoints._drop_oldest
+
+    def killed(folder):
+        if (folder / "002-00000.safetensors").exists():
+            raise Killed
+        drop(folder)
+
+    run_id = store.create(CONFIG)
+    folder = store.folder(run_id) / "checkpoints"
+    with monkeypatch.context() as patched:
+        patched.setattr("esacl.checkpoints._drop_oldest", killed)
+        with pytest.raises(Killed):
+            list(store.record(SmallStream(), run_id))
+    assert len(list(folder.iterdir())) == 3
+    start = store.checkpoint(run_id)
+    list(store.record(SmallStream(start), run_id, start=start))
+    assert sorted(path.name for path in folder.iterdir()) == ["001-00003.safetensors", "002-00000.safetensors"]
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(store):
     run_id = store.create(CONFIG)
     for event in store.record(SmallStream(), run_id):
@@ -583,3 +608,12 @@ def test_a_file_in_place_of_the_runs_folder_is_one_clear_line(tmp_path):
 def test_evaluations_are_kept_in_full(store):
     evaluated = [e for e in store.read(finished(store)).events if isinstance(e, Evaluated)]
     assert [(e.after, e.on) for e in evaluated] == [(-1, 0), (-1, 1), (0, 0), (1, 0), (1, 1)]
+
+
+def test_the_head_of_the_store_names_every_file_of_a_run():
+    from esacl import bundle, store
+    from esacl.recording import RESERVE
+
+    named = set(re.findall(r"[\w-]+\.\w+|CANCEL", store.__doc__))
+    assert {*bundle._OF_RUN, *bundle._LOGS, LABEL, "CANCEL"} <= named
+    assert RESERVE.startswith(".")  # what begins with a point is nobody's to read

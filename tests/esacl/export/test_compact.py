@@ -144,10 +144,20 @@ def test_a_tensor_that_is_there_twice_is_refused(tmp_path):
         read(tmp_path, with_header(data, lambda header: header["tensors"].append(header["tensors"][0])))
 
 
+@pytest.mark.parametrize("start", [0, 2])
+def test_two_tensors_do_not_share_bytes(tmp_path, start):
+    data = as_compact({"w": sparse((50, 40), 0.1)}, {})
+    with pytest.raises(InputError, match="'v' does not begin where the one before it ends"):
+        read(
+            tmp_path,
+            with_header(data, lambda h: h["tensors"].append(h["tensors"][0] | {"name": "v", "start": start})),
+        )
+
+
 def test_a_small_file_cannot_ask_for_much_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(compact, "load", lambda path: pytest.fail("it was loaded"))
     data = as_compact({"w": np.zeros(8, np.float32)}, {})
-    with pytest.raises(InputError, match="more than 536870912 entries"):
+    with pytest.raises(InputError, match="more than 67108864 entries"):
         read(tmp_path, with_header(data, lambda header: header["tensors"][0].update(shape=[2**30])))
 
 
