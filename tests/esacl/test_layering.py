@@ -31,6 +31,7 @@ RECORD = {
     "esacl.formats": (),
     "esacl.tickets": (),
     "esacl.machine": (),
+    "esacl.ranks": (),
     "esacl.arrays": (),
     "esacl.checkpoints": ("safetensors",),
     "esacl.records": (),
@@ -62,6 +63,7 @@ COMMANDS = {
     "esacl.exporting": (),
     "esacl.viewing": (),
     "esacl.stopping": (),
+    "esacl.torchrun": ("psutil", "torch"),  # torch inside functions
     "esacl.resuming": (),
     "esacl.serving": (),
     "esacl.doctor": ("torch",),  # inside a function
