@@ -119,17 +119,12 @@ class Processes(Group):
         if self._device.type == "cuda":  # torch's own, which is fused and wants CUDA
             replace_norms(network, nn.SyncBatchNorm.convert_sync_batchnorm)
         else:
-            replace_norms(network, lambda layer: GlobalBatchNorm.of(layer, self.gather))
+            replace_norms(network, lambda layer: GlobalBatchNorm(layer, self._ranks.rank, self._ranks.count, self.sum))
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over the processes of a tensor that each has, in place."""
         self._exchanged(lambda: dist.all_reduce(tensor))
         return tensor
-
-    def gather(self, row: Tensor) -> Tensor:
-        """The rows (c,) of all processes, (count, c). Backward each gets the gradients that all have of its row."""
-        found: Tensor = _Rows.apply(row, self._ranks.rank, self._ranks.count, self.sum)
-        return found
 
     def tell(self, state: CheckpointReady | None) -> CheckpointReady | None:
         """The state that the first process goes on from, if it does; what the others give is not looked at."""
@@ -212,18 +207,3 @@ class _Whole(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         return gradient[ctx.place], None, None, None
-
-
-class _Rows(torch.autograd.Function):
-    """Own row (c,) -> the rows of all processes (count, c); backward the own row of the sum of their gradients."""
-
-    @staticmethod
-    def forward(ctx: Any, row: Tensor, rank: int, count: int, add: Callable[[Tensor], Tensor]) -> Tensor:
-        ctx.rank, ctx.add = rank, add
-        rows = row.new_zeros(count, *row.shape)
-        rows[rank] = row
-        return add(rows)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        return ctx.add(gradient.clone())[ctx.rank], None, None, None
