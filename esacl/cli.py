@@ -165,6 +165,9 @@ def _run(args: argparse.Namespace) -> int:
     from esacl import computing
 
     store = RunStore(args.runs)
+    ranks = of_torchrun()
+    if ranks and ranks.restarts:
+        raise InputError("torchrun would start the whole run again; leave --max-restarts at 0, and resume the run")
     if args.into:
         _adopt(store, args.into, args.held_lock)
         return computing.run_job(store, args.into, args.data, as_json=args.json)

@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 import psutil
 
 from esacl.config import RunConfig
-from esacl.errors import RunFailure
+from esacl.errors import InputError, RunFailure
 from esacl.events import CheckpointReady
 from esacl.ranks import Ranks
 from esacl.recording import explain
@@ -42,11 +42,11 @@ class Others:
     `told` says whether a loss was told: once, whoever sees it first.
     """
 
-    def __init__(self, ranks: Ranks) -> None:
+    def __init__(self, ranks: Ranks, store: Any = None) -> None:
         from torch.distributed import rendezvous
 
         self.ranks, self.told = ranks, False
-        self.store = next(rendezvous("env://"))[0]
+        self.store = store or next(rendezvous("env://"))[0]
         self._apart = self.store.clone()  # a connection of its own: an exchange may hold the other one for long
         process = psutil.Process()
         about = {"machine": platform.node(), "pid": process.pid}
@@ -224,9 +224,9 @@ def _tell(others: Others, error: Exception) -> None:
 
     if isinstance(error, LostTouch):
         return  # another one failed, and tells why
-    if not isinstance(error, ValueError | RunFailure):
-        traceback.print_exc()
-    reason = explain(error, Path("RUN")) if not isinstance(error, ValueError) else str(error)
+    if not isinstance(error, InputError | RunFailure):
+        traceback.print_exception(error)
+    reason = str(error) if isinstance(error, InputError) else explain(error, Path("RUN"))
     others.say(_FAILED, f"process {others.ranks.rank} of {others.ranks.count}: {reason}")
 
 
