@@ -14,8 +14,8 @@ where it hooks into one, `forward`. What is given up: it sends while it still co
 
 The bill (`cost.Ledger`) counts the whole batch, so it is of all processes together and equals that of one. Each
 process holds the weights, the optimiser's state, anchors and buffer, which the bill lists once. Peak memory is that of
-the first process. What is measured beside training (curvature, slices) everybody computes: nobody would have anything to do
-meanwhile, and nobody has to wait for a process whose time is not known.
+the first process. What is measured beside training (curvature, slices) everybody computes: nobody would have
+anything to do meanwhile, and nobody has to wait for a process whose time is not known.
 """
 
 import json

@@ -1,7 +1,7 @@
 """BatchNorm by the batch of all processes, on any device; torch's own `SyncBatchNorm` wants CUDA.
 
-Source: Ioffe and Szegedy 2015, Batch Normalization, algorithms 1 and 2, with the gradients of its section 3; the moments
-of parts are put together after Chan et al. 1983, equation 2.1.
+Source: Ioffe and Szegedy 2015, Batch Normalization, algorithms 1 and 2, with the gradients of its section 3; the
+moments of parts are put together after Chan et al. 1983, equation 2.1.
 """
 
 from collections.abc import Callable

@@ -85,9 +85,7 @@ def run(
     return EventStream(config, lambda: _events(config, state, data, group or Group()))
 
 
-def _events(
-    config: RunConfig, state: CheckpointReady | None, data: Path | None, group: Group
-) -> Iterator[Event]:
+def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None, group: Group) -> Iterator[Event]:
     device = group.device(config.device)
     torch.set_num_threads(config.threads)
     keep_freed_memory()

@@ -4,9 +4,9 @@ The first process does what `esacl` does alone: it reads the command line, makes
 The others are told by it what to compute and go through the same events, which they throw away. So a stop needs no
 agreement: whenever and however the leader ends (finished, cancelled, failed, by bad input), it says so in torchrun's
 key-value store, and a thread in each follower ends its process at once, even inside an exchange that nobody will answer
-any more. Signals are the leader's alone. A follower that fails tells why, one that is killed is missed by its number; the
-run is then recorded as failed, by the leader's main thread, or by a thread where that one waits for the lost process
-and cannot be woken.
+any more. Signals are the leader's alone. A follower that fails tells why, one that is killed is missed by its number;
+the run is then recorded as failed, by the leader's main thread, or by a thread where that one waits for the lost
+process and cannot be woken.
 """
 
 import contextlib

@@ -18,7 +18,7 @@ from esacl.pipeline import run
 from esacl.ranks import Ranks
 
 # By how much parts of a batch may differ from the whole in float32, over the largest number of a tensor. BatchNorm over
-# a few numbers a channel makes chaos of it: one unit in the last place of the first weights does the same to one process.
+# few numbers makes chaos of it at a high rate: one unit in the last place of the first weights does that to one.
 CLOSE = 1e-5
 WHOLE = (
     {"method": "finetune", "batch_size": 7},
