@@ -21,6 +21,7 @@ anything to do meanwhile, and nobody has to wait for a process whose time is not
 import json
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ class Processes(Group):
     def agree(self, tensors: Iterable[Tensor]) -> None:
         for tensor in tensors:
             flat = tensor.detach().reshape(-1).clone()
-            self._exchanged(lambda flat=flat: dist.broadcast(flat, 0))
+            self._exchanged(partial(dist.broadcast, flat, 0))
             tensor.copy_(flat.view(tensor.shape))
 
     @override

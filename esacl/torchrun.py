@@ -189,6 +189,7 @@ class Leader:
 
 
 def _follow(ranks: Ranks) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks to stop asks the leader, who then ends this process
     others = Others(ranks)
     told = None
     while told is None:
@@ -196,8 +197,7 @@ def _follow(ranks: Ranks) -> int:
             return 0
         time.sleep(POLL)
         told = others.heard(_START)
-    for number in (signal.SIGINT, signal.SIGTERM):  # who asks to stop asks the leader, who then ends this process
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # until now it was torchrun's way to end this process
     threading.Thread(target=_end_with_the_leader, args=(others,), daemon=True).start()
     try:
         _compute(ranks, others, json.loads(told))
