@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 _NOT_COMPUTE = {
     "__init__", "__main__", "arrays", "bundle", "bundles", "checkpoints", "checkup", "cli", "comparing", "computing",
     "doctor", "durable", "formats", "jobs", "keeping", "labels", "locks", "logs", "machine", "printing", "processes",
-    "progress", "quota", "recording", "records", "reproducing", "resuming", "serving", "stopping", "store",
-    "strict_json", "strict_toml", "tickets", "trash", "unpacking", "viewing", "workers",
+    "progress", "quota", "ranks", "recording", "records", "reproducing", "resuming", "serving", "stopping", "store",
+    "strict_json", "strict_toml", "tickets", "torchrun", "trash", "unpacking", "viewing", "workers",
 }  # fmt: skip
 _NOT_COMPUTE_FOLDERS = {"sweep"}
 

@@ -13,6 +13,7 @@ from esacl.errors import InputError, RunUnreadable
 from esacl.events import Evaluated
 from esacl.look import AXES, PROBES, Look
 from esacl.metrics import average_accuracy
+from esacl.ranks import of_torchrun
 from esacl.records import read_events_of
 from esacl.store import RunStore
 from esacl.summary import accuracy_matrix, summarise
@@ -27,7 +28,16 @@ _POINTS_RANGE = {"landscape": (2, 201), "spectrum": (1, 20), "sparsity": (1, 100
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code."""
+    """Run a command and return its exit code; one of several processes that torchrun started ends with it."""
+    ranks = of_torchrun()
+    if ranks is None:
+        return _main(arguments)
+    from esacl import torchrun
+
+    torchrun.main(ranks, _main, arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without Greek still gets the numbers
@@ -35,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args, rest = known.parse_known_args(arguments)
     if rest and not args.passes_on:
         args.parser.error(f"unknown {rest[0]!r}")
+    if of_torchrun() and args.command not in (_run, _resume):
+        args.parser.error("only run and resume are for several processes; start this one without torchrun")
     args.rest = rest
     args.runs = args.runs or Path(os.environ.get("ESACL_RUNS") or "runs")
     try:
@@ -153,6 +165,9 @@ def _run(args: argparse.Namespace) -> int:
     from esacl import computing
 
     store = RunStore(args.runs)
+    ranks = of_torchrun()
+    if ranks and ranks.restarts:
+        raise InputError("torchrun would start the whole run again; leave --max-restarts at 0, and resume the run")
     if args.into:
         _adopt(store, args.into, args.held_lock)
         return computing.run_job(store, args.into, args.data, as_json=args.json)

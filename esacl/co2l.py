@@ -15,6 +15,7 @@ from esacl.buffer import Buffer
 from esacl.config import RunConfig
 from esacl.contrastive import DISTILLATION, asymmetric_contrast, nearest_class, relation_distillation
 from esacl.cost import LayerFlops, Ledger, activation_bytes
+from esacl.group import Group
 from esacl.mask import Mask
 from esacl.networks import Network
 from esacl.replay import Batch
@@ -55,8 +56,8 @@ class Co2L:
     classifier learns from features of whole images, made once, and not from views.
     """
 
-    def __init__(self, config: RunConfig, network: Network, ledger: Ledger) -> None:
-        self._config, self._network, self._ledger = config, network, ledger
+    def __init__(self, config: RunConfig, network: Network, ledger: Ledger, group: Group | None = None) -> None:
+        self._config, self._network, self._ledger, self._group = config, network, ledger, group or Group()
         width = network.head.in_features
         projection = Projection(width, seeds.torch_generator(config.seed, "projection"))
         self._stack = nn.Sequential(network.body, projection.to(network.head.weight.device)).eval()
@@ -89,11 +90,11 @@ class Co2L:
         inputs, targets = torch.cat([batch.inputs] * VIEWS), batch.targets.repeat(VIEWS)
         images = torch.arange(len(batch), device=targets.device).repeat(VIEWS)
         views = stage.view(inputs, generator)
-        projections = self._stack(views)
+        projections = self._group.spread(self._stack, views)
         loss = asymmetric_contrast(projections, targets, images < batch.fresh)
         if self._teacher is not None:
             with torch.no_grad():
-                past = self._teacher(views)
+                past = self._group.spread(self._teacher, views)
             self._ledger.forward(
                 len(views), self.entered(past_mask.layer_densities() if past_mask else None), item="other"
             )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from esacl import jobs, logs, machine, processes, stopping
+from esacl import jobs, logs, machine, processes, stopping, torchrun
 from esacl.config import RunConfig
 from esacl.durable import read_json
 from esacl.errors import InputError, RunUnreadable
@@ -27,6 +27,7 @@ from esacl.events import (
 )
 from esacl.printing import curvature_table, result_text
 from esacl.progress import with_bar, with_stages
+from esacl.ranks import of_torchrun
 from esacl.recording import explain
 from esacl.records import read_events_of
 from esacl.resuming import exactness, fitting
@@ -155,8 +156,9 @@ def _run(
     with store.workers.hold(run_id):
         _sign_in(store, run_id)
         memory = Memory(_device_before(store, run_id) if start else "cpu")
-        stream = memory.watch(_events(config, start, data))
-        with stopping.on_request(store, run_id):
+        leader = _leader()
+        stream = memory.watch(_events(config, start, data, leader))
+        with _led(leader, store, run_id), stopping.on_request(store, run_id, leader.lost if leader else lambda: False):
             stream = accepted(stream) if untouched else stream
             stream = stream if start is None else _saying(stream, store, run_id, start)
             events = store.record(stream, run_id, start=start, measure=memory.measure)
@@ -168,11 +170,28 @@ def _run(
     return _code(last)
 
 
-def _events(config: RunConfig, start: CheckpointReady | None, data: Path | None) -> Iterator[Event]:
+def _leader() -> torchrun.Leader | None:
+    ranks = of_torchrun()
+    return torchrun.Leader(ranks) if ranks else None
+
+
+def _led(leader: torchrun.Leader | None, store: RunStore, run_id: str) -> contextlib.AbstractContextManager[None]:
+    """A block in which the other processes of a run are watched; what is lost of them is kept as its failure."""
+
+    def at_loss(reason: str) -> None:
+        store.finish(run_id, "failed", reason)
+        print(f"error: {reason}", file=sys.stderr, flush=True)
+
+    return leader.watching(at_loss) if leader else contextlib.nullcontext()
+
+
+def _events(
+    config: RunConfig, start: CheckpointReady | None, data: Path | None, leader: torchrun.Leader | None
+) -> Iterator[Event]:
     yield Loading(what="torch")
     from esacl.pipeline import run
 
-    events = run(config, start, data=data)
+    events = run(config, start, data=data, group=leader.meet(config, start, data) if leader else None)
     yield from events if start is None else fitting(events, config, start, data)
 
 

@@ -6,7 +6,8 @@ weights one by one and to second order; this guards the function, where today's 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 import torch
@@ -15,6 +16,7 @@ from torch.func import functional_call
 
 from esacl import batchnorm
 from esacl.cost import Ledger
+from esacl.group import Group
 from esacl.stages import Stage
 
 TEMPERATURE = 2.0  # that of the paper, section 3
@@ -66,23 +68,30 @@ class Teacher:
         densities: kept fraction of each prunable weight, which is what asking costs.
         told: (n, c) of all of today's examples, where an answer depends on nothing else; None where each step crops
             anew or normalises by its batch.
+        group: the processes that train.
     """
 
     network: nn.Module
     solution: Mapping[str, Tensor]
     densities: Mapping[str, float]
     told: Tensor | None
+    group: Group = field(default_factory=Group)
 
     def of(self, rows: Tensor, inputs: Tensor, ledger: Ledger) -> Tensor:
         """What it says (b, c) of the examples `rows` (b,), the first of the `inputs` (m, ...) of a step."""
         if self.told is not None:
             return self.told[rows]
         ledger.forward(len(inputs), self.densities, item="other")
-        return asked(self.network, self.solution, inputs)[: len(rows)]
+        return self.group.spread(partial(asked, self.network, self.solution), inputs)[: len(rows)]
 
 
 def teacher(
-    network: nn.Module, solution: Mapping[str, Tensor], stage: Stage, names: tuple[str, ...], ledger: Ledger | None
+    network: nn.Module,
+    solution: Mapping[str, Tensor],
+    stage: Stage,
+    names: tuple[str, ...],
+    ledger: Ledger | None,
+    group: Group | None = None,
 ) -> Teacher:
     """The teacher of a task.
 
@@ -92,15 +101,21 @@ def teacher(
         stage: the task that begins.
         names: the prunable weights.
         ledger: whom to bill; None where it was billed before.
+        group: the processes that train; default this one.
     """
+    group = group or Group()
     densities = {name: float((solution[name] != 0).float().mean()) for name in names}
     if stage.augment is not None or batchnorm.layers(network):
-        return Teacher(network, solution, densities, None)
+        return Teacher(network, solution, densities, None, group)
     if ledger is not None:
         ledger.forward(len(stage.examples), densities, item="other")
     inputs = stage.examples.inputs
-    parts = inputs.split(ASKED_AT_ONCE.get(inputs.device.type, ASKED_AT_ONCE_ELSEWHERE))
-    return Teacher(network, solution, densities, torch.cat([asked(network, solution, part) for part in parts]))
+    size = ASKED_AT_ONCE.get(inputs.device.type, ASKED_AT_ONCE_ELSEWHERE)
+
+    def asked_of(some: Tensor) -> Tensor:
+        return torch.cat([asked(network, solution, part) for part in some.split(size)])
+
+    return Teacher(network, solution, densities, group.spread(asked_of, inputs))
 
 
 def spare(head: nn.Module, past: Sequence[Tensor]) -> None:

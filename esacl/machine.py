@@ -9,13 +9,18 @@ from typing import Any
 import numpy as np
 
 from esacl import __version__
+from esacl.ranks import of_torchrun
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pyhessian", "safetensors")
 _KEPT_BYTES = 31 << 20  # glibc keeps no block of 32 MiB or more
 
 
 def facts() -> dict[str, Any]:
-    """`versions` of Python, EsaCL and its packages; `hardware`: processor, cores, memory in bytes, system."""
+    """`versions` of Python, EsaCL and its packages; `hardware`: processor, cores, memory in bytes, system.
+
+    Of several processes that do a run together (`torchrun`) the hardware is that of the first, beside their number.
+    """
+    ranks = of_torchrun()
     return {
         "versions": {"esacl": __version__, "python": platform.python_version(), **versions(PACKAGES)},
         "hardware": {
@@ -23,6 +28,7 @@ def facts() -> dict[str, Any]:
             "cores": _cores(),
             "memory_bytes": _memory(),
             "system": f"{platform.system()} {platform.machine()}",
+            **({"processes": ranks.count} if ranks else {}),
         },
     }
 

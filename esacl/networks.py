@@ -124,6 +124,12 @@ def features(network: nn.Module, inputs: Tensor) -> Tensor:
     return cast(Network, network).features(inputs)
 
 
+def with_features(network: "Network", inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """What the head sees (n, f), and its outputs (n, c)."""
+    seen = network.features(inputs)
+    return seen, network.head(seen)
+
+
 def prunable_names(network: nn.Module, scenario: str) -> tuple[str, ...]:
     """The weights that pruning may remove: all but biases, BatchNorm and private heads, in the network's order."""
     private = private_names(network, scenario)

@@ -19,6 +19,7 @@ from esacl.distillation import Teacher
 from esacl.events import CheckpointReady
 from esacl.form import Form
 from esacl.gate import Gate
+from esacl.group import Group
 from esacl.mask import Mask
 from esacl.networks import Network
 from esacl.ranking import Ranking
@@ -35,7 +36,7 @@ class Parts:
     cut; None before the first one and for dense methods. `offers_steps` says whether the buffer is offered the
     fresh examples of every step, or those of a task once it is over; some settings ask for every step.
     `freezes_rest` that shared parameters which cannot be pruned are learned in the first task only. With `contrast` the
-    network is learned without its head, which is fitted once a task is over.
+    network is learned without its head, which is fitted once a task is over. `group` are the processes that do it.
     """
 
     config: RunConfig
@@ -51,6 +52,7 @@ class Parts:
     removal: Removal = field(default_factory=lambda: Removal(0.0, 0))
     freezes_rest: bool = False
     contrast: Co2L | None = None
+    group: Group = field(default_factory=Group)
     teacher: Teacher | None = field(default=None, init=False)
     mask: Mask | None = None
     form: Form = field(init=False)
@@ -108,6 +110,7 @@ class Parts:
             fisher = fisher_information(
                 self.config, self.network, stage, self.shared, self.mask, self.ledger, ids=self.ids
             )
+            self.group.agree(fisher.values())
             self.anchors.consolidate(self.parameters, fisher, self.mask or Mask({}))
         elif self.anchors is not None and self.distils:
             self.anchors.remember({name: self.parameters[name] for name in self.shared})
@@ -131,6 +134,9 @@ class Parts:
 
         Epoch 0 stands between two tasks: the form and the momentum begin anew and are left out.
         """
+        # What several devices computed alike may differ in the last bit, which the next epochs would make more of.
+        self.group.agree([p.data for p in self.parameters.values()])
+        self.group.agree(self.network.buffers())
         groups: dict[str, Mapping[str, Tensor]] = {
             "network": dict(self.network.named_parameters()),
             "momentum": self.momentum() if epoch else {},

@@ -13,7 +13,7 @@ from esacl import analysis, networks
 from esacl.config import RunConfig
 from esacl.cost import Ledger, activation_bytes, count_layers, count_product
 from esacl.criterion import Criterion, criterion
-from esacl.devices import device_name, resolve_device
+from esacl.devices import device_name
 from esacl.errors import RunFailure, is_out_of_memory
 from esacl.events import (
     CheckpointReady,
@@ -27,6 +27,7 @@ from esacl.events import (
     TaskFinished,
     TaskStarted,
 )
+from esacl.group import Group
 from esacl.machine import keep_freed_memory
 from esacl.mask import Mask
 from esacl.methods import METHODS
@@ -62,28 +63,36 @@ class EventStream(Iterator[Event]):
         self._events.close()  # type: ignore[attr-defined]
 
 
-def run(config: RunConfig, state: CheckpointReady | None = None, *, data: Path | None = None) -> EventStream:
+def run(
+    config: RunConfig,
+    state: CheckpointReady | None = None,
+    *,
+    data: Path | None = None,
+    group: Group | None = None,
+) -> EventStream:
     """The events of a run, from its beginning or from a checkpoint.
 
     Args:
         config: what to compute.
         state: go on from here (`RunStore.checkpoint`).
         data: where the data sets lie; default `$ESACL_DATA`, else the user's cache folder.
+        group: the processes that do it together (`distributed.Processes`); default this one alone.
 
     Raises:
         InputError: while iterating, before `RunStarted`: no such device, a data set missing or damaged.
         RunFailure: while iterating: the loss is no longer finite.
     """
-    return EventStream(config, lambda: _events(config, state, data))
+    return EventStream(config, lambda: _events(config, state, data, group or Group()))
 
 
-def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None) -> Iterator[Event]:
-    device = resolve_device(config.device)
+def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None, group: Group) -> Iterator[Event]:
+    device = group.device(config.device)
     torch.set_num_threads(config.threads)
     keep_freed_memory()
-    stream = task_stream(config, data)
+    stream = group.in_turn(lambda: task_stream(config, data))
     network = networks.placed(networks.build(config, stream), config, device)
-    learner = learner_of(config, stream, network, device)
+    group.norms(network)
+    learner = learner_of(config, stream, network, device, group)
     if state is None:
         yield _started(stream, learner, device)
         yield from _evaluate(learner, stream, after=-1)
@@ -137,7 +146,13 @@ def _cut(learner: Learner, stage: Stage, stream: TaskStream) -> Iterator[Event]:
         )
 
 
-def learner_of(config: RunConfig, stream: TaskStream, network: networks.Network, device: torch.device) -> Learner:
+def learner_of(
+    config: RunConfig,
+    stream: TaskStream,
+    network: networks.Network,
+    device: torch.device,
+    group: Group | None = None,
+) -> Learner:
     """Who learns in a run, before it has learned anything; `Learner.load` goes on from a checkpoint."""
     private = networks.private_names(network, config.scenario)
     sample = stream[0].train.inputs[:2].to(device)
@@ -148,6 +163,7 @@ def learner_of(config: RunConfig, stream: TaskStream, network: networks.Network,
         prunable=networks.prunable_in(config, network),
         shared=tuple(name for name, _ in network.named_parameters() if name not in private),
         ledger=ledger,
+        group=group or Group(),
     )
 
 
@@ -197,9 +213,13 @@ def _evaluate(learner: Learner, stream: TaskStream, after: int) -> Iterator[Even
 def _outputs(learner: Learner, examples: Examples, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     numbers = EVALUATION_NUMBERS.get(device.type, EVALUATION_NUMBERS_ELSEWHERE)
     size = max(1, numbers // max(28 * 28, examples.inputs[0].numel()))
+
+    def outputs(inputs: torch.Tensor) -> torch.Tensor:
+        return torch.cat([learner.network(part) for part in inputs.split(size)])
+
     try:
         there = examples.to(device)
-        return torch.cat([learner.network(part) for part in there.inputs.split(size)]), there.targets
+        return learner.group.spread(outputs, there.inputs), there.targets
     except Exception as error:
         if not is_out_of_memory(error):
             raise

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from esacl.defaults import SPARSE_METHODS
+from esacl.ranks import count_of
 
 Summary = dict[str, Any]
 WORDS = ("name", "status", "benchmark", "scenario", "method", "settings")  # columns of text
@@ -88,6 +89,8 @@ def _heading(summary: Summary) -> str:
         told.append(f"cut after {percent(config['sdp']['cut'])}% of a task")
     if summary["batchnorm"]:
         told.append(summary["batchnorm"]["said"])
+    if (processes := count_of(summary["hardware"])) > 1:
+        told.append(f"by {processes} processes together")
     state = summary["status"] + (f": {summary['detail']}" if summary["detail"] else "")
     name = f"  {summary['name']}" if summary["name"] else ""
     return f"run {summary['run']}{name}\n{', '.join(told)}\n{state}"

@@ -17,6 +17,7 @@ from esacl.checkpoints import file_name
 from esacl.config import RunConfig
 from esacl.errors import RunUnreadable
 from esacl.events import CheckpointReady, Event, RunStarted
+from esacl.ranks import count_of
 
 _CURE = "delete it; resume then goes on from an earlier checkpoint, or from the beginning"
 # Groups of a checkpoint whose tensors belong each to the parameter that they are named after.
@@ -73,11 +74,18 @@ def exactness(before: Mapping[str, Any], started: RunStarted | None, device: str
     cpu = (before.get("hardware") or {}).get("cpu")
     if cpu not in (None, now["hardware"]["cpu"]):
         moved.append(f"the processor {cpu} has become {now['hardware']['cpu']}")
+    processes = count_of(before.get("hardware"))
+    if processes != count_of(now["hardware"]):
+        moved.append(f"a run by {_processes(processes)} has become one by {_processes(count_of(now['hardware']))}")
     if moved:
         return f"{' and '.join(moved)}: the rest may differ by rounding from that of an undisturbed run"
     if device == "cpu":
         return "on the cpu every event and every weight will be that of an undisturbed run, bit for bit"
     return f"on {device} the rest is exact up to the order in which the device adds numbers, which it may choose anew"
+
+
+def _processes(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes"
 
 
 def _problems(config: RunConfig, state: CheckpointReady, data: Path | None) -> Iterator[str]:

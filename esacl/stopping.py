@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -23,8 +23,12 @@ def by_system() -> bool:
 
 
 @contextlib.contextmanager
-def on_request(store: RunStore, run_id: str) -> Iterator[None]:
-    """While this lasts, signals and the run's flag stop it."""
+def on_request(store: RunStore, run_id: str, lost: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """While this lasts, signals and the run's flag stop it.
+
+    `lost` raises the failure of another process of this run, or says that it was raised before: torchrun asks all to
+    terminate when one is gone, which is nobody's wish to stop.
+    """
 
     def politely(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, at_once)
@@ -32,6 +36,8 @@ def on_request(store: RunStore, run_id: str) -> Iterator[None]:
         print("\nstopping after this step; press Ctrl-C again to stop at once", file=sys.stderr)
 
     def at_once(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGTERM and lost():
+            return
         if number == signal.SIGTERM and not (store.root / run_id / "CANCEL").exists():
             _by_system.set()
         raise KeyboardInterrupt

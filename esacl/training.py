@@ -8,6 +8,7 @@ anchors' pull.
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from esacl.errors import RunFailure
 from esacl.events import CheckpointReady, Event, Stepped
 from esacl.form import Settled
 from esacl.mask import Mask
-from esacl.networks import features
+from esacl.networks import with_features
 from esacl.parts import Parts
 from esacl.ranking import removed_share
 from esacl.replay import DRAWS, Batch, loss_of, per_example
@@ -91,7 +92,8 @@ class Learner(Parts):
         """Who says what today's examples used to mean to the heads of earlier tasks."""
         if self.anchors is None or not self.distils or not stage.past:
             return None
-        return teacher(self.network, self.anchors.solution, stage, self.prunable, self.ledger if billed else None)
+        ledger = self.ledger if billed else None
+        return teacher(self.network, self.anchors.solution, stage, self.prunable, ledger, self.group)
 
     def _settle(self, mask: Mask | None) -> None:
         """From the cut on: nothing that it removed moves any more."""
@@ -124,6 +126,7 @@ class Learner(Parts):
         if self.removal.active:
             self.removal.observe(rows, stage.criterion.correct(outputs[: batch.fresh], fresh.targets))
         loss.backward()
+        self.group.add_up(self.parameters.values())
         if self.freezes_rest and stage.task > 0:
             self._freeze_rest()
         if told is not None and self.config.scenario == "task":
@@ -186,14 +189,13 @@ class Learner(Parts):
             return self.contrast.loss(stage, batch, generator, self.mask)
         strength = self.config.anchor.distillation
         if not self.gate.asks(step):
-            outputs = self.network(batch.inputs)
+            outputs = self.group.spread(self.network, batch.inputs)
             loss = loss_of(self.config, stage, outputs, batch)
             if told is not None:
                 loss = loss + strength * distillation(outputs[: batch.fresh], told, stage.past).mean()
             return loss, len(batch), outputs.detach()
         assert generator is not None
-        seen = features(self.network, batch.inputs)
-        outputs = self.network.head(seen)
+        seen, outputs = self.group.spread(partial(with_features, self.network), batch.inputs)
         logits = stage.criterion.logits(outputs, batch.targets)
         rows, weights = self.gate.choose(logits, batch.targets, seen, step, generator)
         losses = per_example(self.config, stage, outputs[rows], batch.targets[rows], rows < batch.fresh)

@@ -24,6 +24,6 @@ def sparcl(config: RunConfig, **parts: Any) -> Learner:
         anchors=Anchors(config.anchor.strength, compact=False, guard=config.anchor.guard) if base == "ewc" else None,
         offers_steps=base != "co2l",
         removal=Removal(config.sparcl.removal, config.seed),
-        contrast=Co2L(config, parts["network"], parts["ledger"]) if base == "co2l" else None,
+        contrast=Co2L(config, parts["network"], parts["ledger"], parts.get("group")) if base == "co2l" else None,
         **parts,
     )

@@ -32,6 +32,7 @@ RECORD = {
     "esacl.formats": (),
     "esacl.tickets": (),
     "esacl.machine": (),
+    "esacl.ranks": (),
     "esacl.arrays": (),
     "esacl.checkpoints": ("safetensors",),
     "esacl.records": (),
@@ -63,6 +64,7 @@ COMMANDS = {
     "esacl.exporting": (),
     "esacl.viewing": (),
     "esacl.stopping": (),
+    "esacl.torchrun": ("psutil", "torch"),  # torch inside functions
     "esacl.resuming": (),
     "esacl.serving": (),
     "esacl.doctor": ("torch",),  # inside a function

@@ -243,7 +243,7 @@ def test_two_files_of_one_name_are_two_sweeps_and_one_that_was_moved_is_the_same
     other.parent.mkdir()
     other.write_text(first.read_text())
     store = RunStore(tmp_path / "runs")
-    with pytest.raises(InputError, match="give .*elsewhere.* another name"), record.opened(
+    with pytest.raises(InputError, match=r"give .*elsewhere.* another name"), record.opened(
         store, read_spec(other), "process", 2
     ):  # fmt: skip
         pass
