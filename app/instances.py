@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from app import analysing, frames, widgets
+from app import analysing, frames, reading, widgets
 from app.drawing import Drawing, png
 from app.figures import maps, selection
 from app.frames import Arrays
@@ -30,12 +31,16 @@ def choices(entry: Entry, task: int, arrays: Arrays, pool: pd.DataFrame, score: 
     if "way_names" not in arrays or len(places) < 2:
         said = text("This run has recorded neither a nonlinear map nor what random and EL2N would have taken")
         analysing.offer(entry, said, "selection", {"task": task}, boxed=False)
-    names = [text(NAMES[way.name]) if way.name in NAMES else way.name for way in found]
-    drawings = [*_maps(pool, found, places), *_scores(pool, found, arrays, score), *_told(pool, found, arrays)]
-    looks = [selection.look(way.name) for way in found]
-    about = {**linked(arrays, pool, found), "ways": names, "looks": looks, "words": _words()}
     label = text("Which instances would be taken by")
-    widgets.linked(label, names, looks, drawings, _facts(pool, found, arrays), about, key=key)
+
+    def make() -> tuple[Any, ...]:
+        names = [text(NAMES[way.name]) if way.name in NAMES else way.name for way in found]
+        drawings = [*_maps(pool, found, places), *_scores(pool, found, arrays, score), *_told(pool, found, arrays)]
+        looks = [selection.look(way.name) for way in found]
+        about = {**linked(arrays, pool, found), "ways": names, "looks": looks, "words": _words()}
+        return names, looks, drawings, _facts(pool, found, arrays), about
+
+    widgets.linked(label, *reading.once(make, "instances", [entry], task), key=key)
 
 
 def _maps(pool: pd.DataFrame, found: Sequence[Way], places: Sequence[Map]) -> list[Drawing]:

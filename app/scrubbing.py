@@ -96,7 +96,7 @@ def pictures(
     lengths = curve["displacement_norm"].to_numpy(dtype=float)
     planes = [plane for (at, x, _), plane in measured.slices_of(entry, task).items() if (at, x) == _SLICE]
 
-    def drawn(index: int) -> list[Drawing | None]:
+    def make(index: int) -> list[Drawing | None]:
         if one is None:
             return [sparsity.layers(densities, index), sparsity.how_far(curve, index)]
         places = [moving.place(one, plane, lengths, index) for plane in planes]
@@ -109,7 +109,7 @@ def pictures(
             sparsity.how_far(curve, index, height=310),
         ]
 
-    return drawn
+    return lambda index: reading.once(lambda: make(index), "pictures", [entry], task, layer, index)
 
 
 def _layer(layers: list[str]) -> str | None:
@@ -120,7 +120,7 @@ def _layer(layers: list[str]) -> str | None:
     return st.selectbox(text("Layer in the picture"), layers, format_func=sparsity.short, key=f"layer-of-{len(layers)}")
 
 
-def comparison(entry: Entry, found: Recorded, levels: np.ndarray) -> Callable[[int], list[Drawing]]:
+def comparison(entry: Entry, task: int, found: Recorded, levels: np.ndarray) -> Callable[[int], list[Drawing]]:
     """Ask what is compared; the figures of it."""
     compared, config = found.compared, entry.config
     if compared is None or config is None:
@@ -135,7 +135,11 @@ def comparison(entry: Entry, found: Recorded, levels: np.ndarray) -> Callable[[i
         label = text("with the allocation") if other == "allocations" else text("by the saliency")
         fixed = widgets.choice(label, {name: choices.written(name) for name in names}, key=f"with-{other}")
     mine = own[what] if fixed == own[other] else ""
-    return lambda index: choices.drawings(compared, what, fixed, mine, levels, index, config.sparsity)
+
+    def make(index: int) -> list[Drawing]:
+        return choices.drawings(compared, what, fixed, mine, levels, index, config.sparsity)
+
+    return lambda index: reading.once(lambda: make(index), "choices", [entry], task, what, fixed, index)
 
 
 def offers(entry: Entry, task: int, found: Recorded) -> None:

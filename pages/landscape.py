@@ -19,7 +19,7 @@ if arrays is None and not found:
         what = text("This run slices no landscape (curvature.grid is 0)")
     analysing.missing(entry, what, "landscape", task)
 with right:
-    beside = pickers.beside_picker(entry, reading.entries())
+    beside = pickers.beside_picker(entry, session.listed())
 analysing.follow(entry, beside)
 
 st.header(text("In two dimensions"))
