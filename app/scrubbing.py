@@ -178,22 +178,23 @@ def exactly(entry: Entry, task: int, found: Recorded, target: float) -> None:
         what = text("Another cut cannot be evaluated")
         analysing.offer(entry, what, "sparsity", {"task": task}, key="measure-no-exact", boxed=False)
     if found.exact:
-        widgets.grid(_table(found.exact), text("Cuts that were evaluated exactly"), key="exact-table")
+        frame, headings = _table(found.exact)
+        widgets.grid(frame, text("Cuts that were evaluated exactly"), key="exact-table", headings=headings)
         last = min(found.exact, key=lambda one: abs(one.level - level))
         st.caption(widgets.plain(_sentence(last)))
 
 
-def _table(exact: tuple[Exact, ...]) -> pd.DataFrame:
-    tasks = max(len(one.accuracy) for one in exact)
-    columns: dict[str, list[object]] = {text("removed, %"): [round(100 * one.removed, 3) for one in exact]}
-    for task in range(tasks):
-        name = text("task %(task)d, %%", task=task + 1)
-        columns[name] = [round(100 * float(one.accuracy[task]), 2) for one in exact]
-    columns[text("mean, %")] = [round(100 * one.mean_accuracy, 2) for one in exact]
-    columns[text("points lost")] = [points(one.lost, 2) for one in exact]
-    columns[text("loss rise, nats")] = [one.rise for one in exact]
-    columns[text("images")] = [one.n for one in exact]
-    return pd.DataFrame(columns)
+def _table(exact: tuple[Exact, ...]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """A row a cut, with the columns that a download of it has, and what the reader knows those of the tasks by."""
+    tasks = range(max(len(one.accuracy) for one in exact))
+    columns: dict[str, list[object]] = {"removed, %": [round(100 * one.removed, 3) for one in exact]}
+    for task in tasks:
+        columns[f"task {task + 1}, %"] = [round(100 * float(one.accuracy[task]), 2) for one in exact]
+    columns["mean, %"] = [round(100 * one.mean_accuracy, 2) for one in exact]
+    columns["points lost"] = [points(one.lost, 2) for one in exact]
+    columns["loss rise, nats"] = [one.rise for one in exact]
+    columns["images"] = [one.n for one in exact]
+    return pd.DataFrame(columns), {f"task {task + 1}, %": text("task %(task)d, %%", task=task + 1) for task in tasks}
 
 
 def _sentence(one: Exact) -> str:

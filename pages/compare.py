@@ -54,7 +54,8 @@ if on_tasks.empty:
     widgets.say("info", text("None of these runs has learned a task."))
     st.stop()
 curves, each = kept("curves", lambda: comparing.curves(found, on_tasks, of[2], task_known=known))
-widgets.draw(*comparing.to_save(of, "tasks", *curves), compared.legend(on_tasks), key="curves")
+widgets.draw(compared.legend(on_tasks), key="curves-key")
+widgets.draw(*comparing.to_save(of, "tasks", *curves), key="curves")
 st.markdown(
     text(
         "First the mean over the tasks learned so far; it falls where tasks are forgotten, and where a task is hard. "

@@ -13,7 +13,7 @@ if frame.empty:
     off = text("This run measures no curvature (curvature.top is 0)")
     what = off if config.curvature.top == 0 else text("No curvature has been measured yet")
     analysing.missing(entry, what, "spectrum", results.last_task(record))
-left, right = st.columns(2, gap="large", vertical_alignment="bottom")
+left, right = st.columns([2, 3], gap="large", vertical_alignment="bottom")
 with left:
     task = pickers.task_picker(record, about=results.where_looked(config))
 with right:
