@@ -93,7 +93,7 @@ def _tasks(panel: Panel, frame: pd.DataFrame, column: str, tasks: int) -> None:
         if task > 0:
             panel.rule(x=start)
         if tasks <= 10:
-            panel.text(start, panel.y.high, text("task %(task)d", task=int(task) + 1), dx=4, dy=12)
+            panel.text(start, panel.y.high, text("task %(task)d", task=int(task) + 1), dx=0 if task == 0 else 4, dy=-5)
 
 
 def _last_step(frame: pd.DataFrame) -> float:
