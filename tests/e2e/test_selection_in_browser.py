@@ -33,6 +33,7 @@ def opened(visit, esacl_run):
     here.page.locator(".held li").first.wait_for()
     predict(here.page, "Too large by more than a quarter")  # what the scores tell is shown to who has predicted it
     here.page.get_by_text("It came out as you predicted.").wait_for()
+    here.page.locator("h1").scroll_into_view_if_needed()  # the maps are not to lie under the bar at the top
     here.page.wait_for_timeout(800)
     return here.page, runs, len(runs)
 
