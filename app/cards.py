@@ -75,7 +75,7 @@ def _sparsity(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card 
     seen = frames.accuracy_at_levels(arrays)
     target = session.sparsity(seen.index.to_numpy(), record.config.sparsity)
     index = int(np.argmin(np.abs(seen.index.to_numpy() - target)))
-    beside = results.baseline(entry, [other for other in others if name in reading.array_names(other)])
+    beside = results.baseline(entry, [other for other in others if reading.has_arrays(other, name)])
     other = None
     ours = {"kept": percent(1 - target, 0), "accuracy": percent(float(seen.iloc[index].mean()))}
     said = text("Cut to %(kept)s in one shot: %(accuracy)s right.", **ours)

@@ -1,20 +1,24 @@
 """The Compare page's choices, its table and what can be taken along."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import pandas as pd
 import streamlit as st
 
-from app import comparison, downloads, reading, report, widgets
+from app import comparison, downloads, grouping, reading, report, widgets
 from app.comparison import Group
 from app.drawing import Drawing
+from app.figures import compared
+from app.grouping import Grouped
 from app.language import text
 from app.reading import Entry
 from esacl import comparing
-from esacl.errors import InputError
+
+Made = TypeVar("Made")
 
 
-def family_picker(entry: Entry, found: Sequence[Entry]) -> tuple[report.Family, list[Group]]:
+def family_picker(entry: Entry, found: Sequence[Entry]) -> tuple[report.Family, Grouped]:
     """The finished runs of one benchmark, scenario and length; those of the run that the pages show until one chooses.
 
     Raises:
@@ -36,31 +40,66 @@ def family_picker(entry: Entry, found: Sequence[Entry]) -> tuple[report.Family, 
         format_func={name: report.named(of) for name, of in names.items()}.__getitem__,
         key=f"family-{first}",
     )
-    return names[chosen], comparison.groups(_summaries(families[names[chosen]]))
+    made = grouped(families[names[chosen]])
+    for reason in made.refused:
+        widgets.say("warning", text("A run is left out: %(reason)s", reason=reason))
+    return names[chosen], made
 
 
-def _summaries(found: Sequence[Entry]) -> list[dict[str, object]]:
-    read = []
-    for entry in found:
-        try:
-            read.append(reading.summary(entry))
-        except InputError as error:
-            widgets.say("warning", text("A run is left out: %(reason)s", reason=error))
-    return read
+def grouped(found: Sequence[Entry]) -> Grouped:
+    """`grouping.grouped`, with a bar while many runs are read for the first time."""
+    bar = st.empty()
+
+    def tell(done: int, every: int) -> None:
+        said = text("Reading the runs, which is done once: %(done)d of %(every)d", done=done, every=every)
+        bar.progress(done / every, said)
+
+    made = grouping.grouped(found, tell)
+    bar.empty()
+    return made
 
 
-def groups_picker(found: Sequence[Group], of: report.Family) -> list[Group]:
-    """Which groups to show; all until somebody chooses."""
+def groups_picker(found: Sequence[Group], of: report.Family, run_id: str) -> list[Group]:
+    """Which groups to show: all until somebody chooses, or of many a few, with a line that says which."""
     by_identity = {str(group.row["identity"]): group for group in found}
     names = list(by_identity)
+    first = [str(group.row["identity"]) for group in grouping.to_begin_with(found, run_id)]
     chosen = st.multiselect(
         text("Methods"),
         names,
-        default=names,
+        default=first,
         format_func={name: f"{group.label} (n = {group.row['n']})" for name, group in by_identity.items()}.__getitem__,
         key=f"methods-{'/'.join(map(str, of))}-{len(names)}",
     )
+    if len(names) > len(first):
+        told = {"shown": len(chosen), "every": len(names)}
+        st.caption(
+            text(
+                "%(shown)d of %(every)d are shown; to begin with, the run above and the newest of each method. "
+                "Type to find another.",
+                **told,
+            )
+        )
     return comparison.tagged([by_identity[name] for name in names if name in chosen])
+
+
+def keeper(every: Grouped, found: Sequence[Group], task_known: bool) -> Callable[..., Any]:
+    """`kept(what, make, *given)`: what `make` makes of the chosen groups, made again where one of them is another."""
+    chosen = tuple(group.row["identity"] for group in found)
+
+    def kept(what: str, make: Callable[[], Made], *given: str) -> Made:
+        return reading.once(make, f"compare-{what}", (), every.key, chosen, task_known, *given)
+
+    return kept
+
+
+def curves(
+    found: Sequence[Group], on_tasks: pd.DataFrame, tasks: int, *, task_known: bool
+) -> tuple[list[Drawing], list[Drawing]]:
+    """The means over the tasks so far and what is left at the end; then each task by itself."""
+    so_far = comparison.so_far(found, task_known=task_known)
+    means = [compared.so_far(so_far, tasks), compared.at_the_end(on_tasks, tasks)]
+    return means, compared.each_task(on_tasks, tasks)
 
 
 def table(found: Sequence[Group]) -> None:

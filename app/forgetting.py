@@ -5,16 +5,17 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from app import comparison, reading, results, series, widgets
+from app import comparing, comparison, grouping, reading, results, series, session, widgets
 from app.drawing import Drawing, words
 from app.figures import accuracy, anchor, compared, palette
+from app.grouping import Grouped
 from app.language import text
 from app.reading import Entry
-from app.series import Series
+from app.series import Level, Series
 from app.stepping import merged
 from app.wording import percent, points
 from esacl.config import RunConfig
-from esacl.errors import InputError, RunUnreadable
+from esacl.errors import RunUnreadable
 
 GUESSING, NEAR = 0.5, 0.05  # of the two classes of a task of split digits; and what is no better than that
 GROUPS = 6  # methods at once; the Compare page shows all
@@ -22,9 +23,11 @@ GROUPS = 6  # methods at once; the Compare page shows all
 
 def methods(entry: Entry, chance: float, *, task_known: bool) -> None:
     """The curves of this run's method and of others that learned the same tasks."""
-    found = _groups(entry)
+    every = comparing.grouped([entry, *results.comparable(entry, session.listed())])
+    found = _groups(every, entry.run_id)
+    kept = comparing.keeper(every, found, task_known)
     tasks = entry.config.tasks if entry.config else 0
-    on_tasks = comparison.on_tasks(found, task_known=task_known)
+    on_tasks = kept("on-tasks", lambda: comparison.on_tasks(found, task_known=task_known))
     if len(found) < 2 or on_tasks.empty:
         st.caption(
             text(
@@ -36,11 +39,12 @@ def methods(entry: Entry, chance: float, *, task_known: bool) -> None:
     views = {"mean": text("Mean over tasks"), "tasks": text("Task by task"), "methods": text("Method by method")}
     view = widgets.choice(text("Shown"), views, key="side-by-side")
     if view == "mean":
-        so_far = comparison.so_far(found, task_known=task_known)
-        widgets.draw(compared.so_far(so_far, tasks), compared.legend(on_tasks), key="methods-mean")
+        means, _ = kept("curves", lambda: comparing.curves(found, on_tasks, tasks, task_known=task_known))
+        widgets.draw(means[0], compared.legend(on_tasks), key="methods-mean")
     elif view == "tasks":
+        _, each = kept("curves", lambda: comparing.curves(found, on_tasks, tasks, task_known=task_known))
         widgets.draw(compared.legend(on_tasks), key="methods-key")
-        widgets.draw(*compared.each_task(on_tasks, tasks), key="methods-tasks", even=True)
+        widgets.draw(*each, key="methods-tasks", even=True)
     else:
         widgets.draw(*_each_method(on_tasks, tasks, chance), key="methods-each")
     told = {"n": min(group.row["n"] for group in found)}
@@ -49,17 +53,10 @@ def methods(entry: Entry, chance: float, *, task_known: bool) -> None:
     st.caption(text("Same benchmark, scenario and tasks, one scale.") + " " + (few if told["n"] == 1 else many))
 
 
-def _groups(entry: Entry) -> list[comparison.Group]:
-    members = [one for one in [entry, *results.comparable(entry, reading.entries())] if one.status.state == "finished"]
-    summaries = []
-    for one in members:
-        try:
-            summaries.append(reading.summary(one))
-        except InputError:  # the Compare page says so
-            continue
-    found = comparison.groups(summaries)
-    found.sort(key=lambda group: entry.run_id not in group.row["runs"])
-    return comparison.tagged(found[:GROUPS])
+def _groups(every: Grouped, run_id: str) -> list[comparison.Group]:
+    order = grouping.to_begin_with(every.groups, run_id, GROUPS)
+    order.sort(key=lambda group: run_id not in group.row["runs"])
+    return comparison.tagged(order)
 
 
 def _each_method(on_tasks: pd.DataFrame, tasks: int, chance: float) -> list[Drawing]:
@@ -83,6 +80,15 @@ def anchor_slider() -> None:
         widgets.say("info", str(error))
         return
     levels = series.levels(found)
+    drawings, facts = reading.once(lambda: _moved_through(levels), "anchor", (), found.rows)
+    names = [f"{one.strength:g}" for one in levels]
+    widgets.step(text("Strength of the anchor"), names, drawings, facts, key="anchor", index=0)
+    best = max(range(len(levels)), key=lambda place: levels[place].numbers["average_accuracy"][0])
+    _said_of(found, names[best], levels[best].numbers["average_accuracy"][0])
+
+
+def _moved_through(levels: Sequence[Level]) -> tuple[list[Drawing], list[dict[str, object]]]:
+    """The figures over the strengths, and the numbers above them."""
     tasks = len(levels[0].mean)
     low = min(float(min(row[j] for j in range(i + 1))) for one in levels for i, row in enumerate(one.mean))
     rows = [[[float(v) if j <= i else None for j, v in enumerate(r)] for i, r in enumerate(one.mean)] for one in levels]
@@ -91,16 +97,12 @@ def anchor_slider() -> None:
         merged([anchor.tradeoff(levels, index) for index in range(len(levels))]),
         merged([accuracy.matrix(one, tasks=tasks, low=max(0.0, low - 0.05), basis=460) for one in rows]),
     ]
-    best = max(range(len(levels)), key=lambda place: levels[place].numbers["average_accuracy"][0])
-    names = [f"{one.strength:g}" for one in levels]
     forms = {"average_accuracy": percent, "learning_accuracy": percent, "backward_transfer": points}
     labels = (text("average accuracy"), text("learning accuracy"), text("backward transfer, points"))
-    facts = [
+    return drawings, [
         {"label": label, "values": [f"{form(one.numbers[n][0])} ± {100 * one.numbers[n][1]:.1f}" for one in levels]}
         for label, (n, form) in zip(labels, forms.items())
     ]
-    widgets.step(text("Strength of the anchor"), names, drawings, facts, key="anchor", index=0)
-    _said_of(found, names[best], levels[best].numbers["average_accuracy"][0])
 
 
 def _said_of(found: Series, best: str, average: float) -> None:

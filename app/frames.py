@@ -1,6 +1,8 @@
 """Events and arrays -> tidy DataFrames, one function a question. No streamlit in here."""
 
+from collections import namedtuple
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,14 @@ POINTS = {"dense": marked("dense"), "pruned": marked("pruned"), "survivors": mar
 
 def rows(frame: pd.DataFrame) -> list[Any]:
     """The rows of a frame as named tuples, of the types that were put in."""
-    return list(frame.itertuples())
+    values = (column.tolist() for _, column in frame.items())
+    return list(map(_row(tuple(frame.columns))._make, zip(frame.index.tolist(), *values)))
+
+
+@lru_cache
+def _row(columns: tuple[str, ...]) -> Any:
+    # What `DataFrame.itertuples` makes, but made once: a page asks for the rows of dozens of small frames.
+    return namedtuple("Row", ("Index", *columns), rename=True)
 
 
 def losses(events: Sequence[Event]) -> pd.DataFrame:

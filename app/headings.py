@@ -31,6 +31,12 @@ HEADINGS = {
     "displacement_norm": "|d|",
     "removed_share": marked("share of |θ|² removed"),
     "loss": marked("loss"),
+    # cuts that were evaluated exactly
+    "removed, %": marked("removed, %"),
+    "mean, %": marked("mean, %"),
+    "points lost": marked("points lost"),
+    "loss rise, nats": marked("loss rise, nats"),
+    "images": marked("images"),
     # the runs of a sweep
     "status": marked("status"),
     "run": marked("Run"),

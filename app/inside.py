@@ -112,8 +112,8 @@ def others(events: Sequence[Event], tasks: int, task: int) -> dict[int, pd.DataF
 def cut_said(cut: Pruned) -> str:
     """How far a cut moved the weights, and what that did to the loss, in a sentence."""
     return text(
-        "At the cut of task %(task)d the weights moved by |d| = %(length)s, where |θ| = %(norm)s; the loss rose by "
-        "%(rise)s nats, and the second-order picture of the dense point said %(taylor)s.",
+        "At the cut of task %(task)d the weights moved by $|d|$ = %(length)s, where $|\\theta|$ = %(norm)s; the loss "
+        "rose by %(rise)s nats, and the second-order picture of the dense point said %(taylor)s.",
         task=cut.task + 1,
         length=number(cut.displacement_norm),
         norm=number(cut.network_norm),

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import streamlit as st
 
-from app import analysing, frames, widgets
+from app import analysing, frames, reading, widgets
 from app.drawing import Drawing, png
 from app.figures import maps, selection
 from app.frames import Arrays
@@ -24,18 +26,43 @@ NAMES = {"IDS": marked("IDS"), "random": marked("random"), "EL2N": marked("EL2N"
 SCORES = {"ggn-trace": marked("curvature score (log)"), "el2n": marked("EL2N (log)"), "uniform": marked("score (log)")}
 
 
-def choices(entry: Entry, task: int, arrays: Arrays, pool: pd.DataFrame, score: str, *, key: str) -> None:
-    """Which instances each way takes, where they lie, their images, and what each way would have estimated."""
+def choices(
+    entry: Entry, task: int, arrays: Arrays, pool: pd.DataFrame, score: str, *, estimated: bool, key: str
+) -> None:
+    """Which instances each way takes, where they lie, their images; `estimated`: and what it says of the sharpness."""
     found, places = ways(arrays), maps_of(arrays)
     if "way_names" not in arrays or len(places) < 2:
         said = text("This run has recorded neither a nonlinear map nor what random and EL2N would have taken")
         analysing.offer(entry, said, "selection", {"task": task}, boxed=False)
-    names = [text(NAMES[way.name]) if way.name in NAMES else way.name for way in found]
-    drawings = [*_maps(pool, found, places), *_scores(pool, found, arrays, score), *_told(pool, found, arrays)]
-    looks = [selection.look(way.name) for way in found]
-    about = {**linked(arrays, pool, found), "ways": names, "looks": looks, "words": _words()}
     label = text("Which instances would be taken by")
-    widgets.linked(label, names, looks, drawings, _facts(pool, found, arrays), about, key=key)
+
+    def make() -> tuple[Any, ...]:
+        names = [text(NAMES[way.name]) if way.name in NAMES else way.name for way in found]
+        known = arrays if estimated else {name: array for name, array in arrays.items() if name != "estimate_names"}
+        drawings = [*_maps(pool, found, places), *_scores(pool, found, arrays, score), *_told(pool, found, known)]
+        looks = [selection.look(way.name) for way in found]
+        about = {**linked(arrays, pool, found), "ways": names, "looks": looks, "words": _words()}
+        return names, looks, drawings, _facts(pool, found, known), about
+
+    widgets.linked(label, *reading.once(make, "instances", [entry], task, estimated), key=key)
+
+
+def why_biased() -> None:
+    """Why the estimates come out as they do."""
+    st.markdown(
+        text(
+            "**Hard examples are biased.** The highest scores without weights are no sample of this loss: they are "
+            "the images that bend it most, so they tell of a loss that is sharper than it is. **Weighted sampling** "
+            "asks often where much is to be learned, and its weights undo that. **Random** images are right on "
+            "average and far off in a single draw."
+        )
+    )
+    st.caption(
+        text(
+            "λₘₐₓ is not linear in the data, so even a fair sample keeps a bias, upward in the mean; it is shown "
+            "signed. Weights undo the preference for a class on average over draws, not within one draw."
+        )
+    )
 
 
 def _maps(pool: pd.DataFrame, found: Sequence[Way], places: Sequence[Map]) -> list[Drawing]:

@@ -13,7 +13,7 @@ FILES = ("config.json", "label.json", "done.json")
 _TICK = 0.1  # seconds within which a file system may give two changes one time
 
 Stamp = tuple[int, ...]
-Known = tuple[str, RunConfig | None, Status]  # id; None where the folder cannot be read; how it stands
+Known = tuple[str, RunConfig | None, Status, Stamp]  # id; None where it cannot be read; how it stands; of FILES
 
 
 class Listing:
@@ -33,13 +33,12 @@ class Listing:
             for run_id in self._run_ids():
                 mark = stamp(self._store, run_id, *FILES)
                 alive = mark[-1] == -1 and self._store.workers.alive(run_id)  # no end is noted
-                mark = (*mark, alive)
                 before = self._known.get(run_id)
-                if before is not None and before[0] == mark and not alive:
+                if before is not None and before[0] == (*mark, alive) and not alive:
                     fresh[run_id] = before
                     continue
                 try:
-                    fresh[run_id] = mark, (run_id, *self._store.look(run_id))
+                    fresh[run_id] = (*mark, alive), (run_id, *self._store.look(run_id), mark)
                 except InputError:
                     continue  # deleted while the list was read
             self._known = fresh

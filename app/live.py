@@ -70,7 +70,8 @@ def _body(entry: Entry, record: RunRecord) -> None:
                 _memory(record),
                 text("Held by the run on its device now; after the run, the most it ever held."),
             ),
-        ]
+        ],
+        narrow=True,
     )
     st.caption(widgets.plain(_device(record)))
     loss = frames.thinned(frames.losses(record.events))

@@ -43,7 +43,9 @@ def main() -> None:
         session.remember("_page", here)
         glossary.close()
     try:
-        entry = pickers.run_picker(reading.entries())
+        found = reading.entries()
+        session.lists(found)
+        entry = pickers.run_picker(found)
         session.current(entry)
         for wrong in session.put_right(entry.config.tasks) if entry and entry.config else ():
             widgets.say("warning", wrong)

@@ -15,7 +15,11 @@ def curvature_of(entry: Entry) -> pd.DataFrame:
     Raises:
         RunUnreadable: its folder is damaged.
     """
-    return frames.curvature((*reading.record(entry).events, *reading.analyses(entry)))
+
+    def make() -> pd.DataFrame:
+        return frames.curvature((*reading.record(entry).events, *reading.analyses(entry)))
+
+    return reading.once(make, "curvature", [entry])
 
 
 def curve_beside(entry: Entry | None, name: str) -> tuple[str, str, pd.DataFrame] | None:
@@ -32,6 +36,10 @@ def slices_of(entry: Entry, task: int) -> dict[Slice, Plane]:
     Raises:
         RunUnreadable: an array is damaged.
     """
+    return reading.once(lambda: _slices_of(entry, task), "slices", [entry], task)
+
+
+def _slices_of(entry: Entry, task: int) -> dict[Slice, Plane]:
     own = reading.arrays(entry, f"landscape-t{task}")
     found = list(planes.planes(own).values()) if own else []
     for name in reading.array_names(entry):

@@ -129,7 +129,7 @@ def beside_picker(entry: Entry, found: Sequence[Entry], *, needs: str = "") -> E
         session.share("beside", None)
         asked = None
     near = offered(results.comparable(entry, found), str(asked))
-    others = [e for e in near if not needs or needs in reading.array_names(e)]
+    others = [e for e in near if not needs or reading.has_arrays(e, needs)]
     by_id = {e.run_id: e for e in others}
     preferred = results.baseline(entry, others)
     default = preferred.run_id if preferred else "none"

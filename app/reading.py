@@ -3,21 +3,24 @@
 import contextlib
 import os
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import streamlit as st
 
 from app.glance import Glance
 from app.glance import glance as read_glance
-from app.listing import Listing, stamp
+from app.kept import Kept
+from app.language import language
+from app.listing import Listing, Stamp, stamp
 from esacl import jobs
 from esacl.config import RunConfig
 from esacl.durable import read_json
 from esacl.errors import InputError, RunUnreadable
-from esacl.events import Event
+from esacl.events import Analysing, ArrayRecorded, Event, Stepped
 from esacl.records import RunRecord, Status, Tail
 from esacl.store import RunStore
 from esacl.summary import summarise
@@ -25,6 +28,9 @@ from esacl.summary import summarise
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 RECORDED = ASSETS  # where the runs that come with the project are
 NAMED = ("config.json", "label.json")  # what a run was told, and what it is called
+WHOLE = ("events.jsonl", "measured.jsonl", "analyses.jsonl", "arrays", "done.json", *NAMED)  # all that pages draw
+UNSUMMED = (Stepped, Analysing, ArrayRecorded)  # nineteen events of twenty, of which a summary says nothing
+Made = TypeVar("Made")
 
 
 class NoRun(InputError):
@@ -39,6 +45,7 @@ class Entry:
     recorded: bool
     config: RunConfig | None  # None where the folder cannot be read
     status: Status
+    mark: Stamp = field(default=(), compare=False, repr=False)  # of the files that the list has looked at
 
     @property
     def store(self) -> RunStore:
@@ -72,8 +79,8 @@ def entries() -> list[Entry]:
     """All runs: the user's, newest first, then those that came with the project and were not taken in."""
     found: dict[str, Entry] = {}
     for recorded, store in ((False, own_runs()), (True, recorded_runs())):
-        for run_id, config, status in _listing(str(store.root)).read():
-            found.setdefault(run_id, Entry(run_id, recorded, config, status))
+        for run_id, config, status, mark in _listing(str(store.root)).read():
+            found.setdefault(run_id, Entry(run_id, recorded, config, status, mark))
     return list(found.values())
 
 
@@ -107,13 +114,60 @@ def summary(entry: Entry) -> dict[str, Any]:
     Raises:
         RunUnreadable: its folder is damaged.
     """
-    mark = stamp(entry.store, entry.run_id, "events.jsonl", "measured.jsonl", "done.json", *NAMED)
-    return _summary(str(entry.store.root), entry.run_id, mark)
+
+    def read() -> dict[str, Any]:
+        return summarise(entry.store.read(entry.run_id, without=UNSUMMED))
+
+    return _summaries().get(summary_keys([entry])[0], read)
 
 
-@st.cache_resource(show_spinner=False, max_entries=4096)
-def _summary(root: str, run_id: str, mark: tuple[int, ...]) -> dict[str, Any]:
-    return summarise(_store(root).read(run_id))
+def summary_keys(found: Sequence[Entry]) -> tuple[Hashable, ...]:
+    """What the summaries of these runs are made of: another key where a run has changed since the list was read."""
+    return tuple(
+        (root, entry.run_id, entry.mark, *stamp(store, entry.run_id, "events.jsonl", "measured.jsonl"))
+        for entry, store, root in _with_stores(found)
+    )
+
+
+def _with_stores(found: Sequence[Entry]) -> Iterator[tuple[Entry, RunStore, str]]:
+    """Each run with its store and the store's root, which are looked up once."""
+    stores = {True: recorded_runs(), False: own_runs()}
+    roots = {recorded: str(store.root) for recorded, store in stores.items()}
+    for entry in found:
+        yield entry, stores[entry.recorded], roots[entry.recorded]
+
+
+def has_summary(key: Hashable) -> bool:
+    """Whether `summary` need not read anything for this one of `summary_keys`."""
+    return key in _summaries()
+
+
+@st.cache_resource(show_spinner=False)
+def _summaries() -> Kept[dict[str, Any]]:
+    return Kept(4096)
+
+
+def once(make: Callable[[], Made], what: str, found: Sequence[Entry], *given: Hashable) -> Made:
+    """What `make` makes of these runs, made again only where one of them, `given` or the language is another.
+
+    `make` draws nothing on the page: the next time it is not called. Nobody may change what it returned.
+
+    Args:
+        make: Called with nothing.
+        what: Names the thing among all that are kept.
+        found: All runs that are read for it. Of one under way nothing is kept.
+        given: All else that decides.
+    """
+    if any(entry.status.live for entry in found):
+        return make()
+    marks = tuple((root, one.run_id, stamp(store, one.run_id, *WHOLE)) for one, store, root in _with_stores(found))
+    kept: Kept[Made] = _things(what)
+    return kept.get((marks, given, language()), make)
+
+
+@st.cache_resource(show_spinner=False)
+def _things(what: str) -> Kept[Any]:
+    return Kept(64)
 
 
 def glance(entry: Entry) -> Glance:
@@ -178,6 +232,11 @@ def _analyses(root: str, run_id: str, mark: tuple[int, ...]) -> tuple[Event, ...
 def array_names(entry: Entry) -> tuple[str, ...]:
     """The names of all arrays that the run has recorded so far."""
     return entry.store.array_names(entry.run_id)
+
+
+def has_arrays(entry: Entry, name: str) -> bool:
+    """Whether the run has recorded arrays of that name: for many runs at once, as nothing is listed."""
+    return stamp(entry.store, entry.run_id, f"arrays/{name}.npz") != (-1,)
 
 
 class Follower:

@@ -36,7 +36,7 @@ def news() -> None:
 
 def panel(entry: Entry) -> None:
     """The chosen run and everything that can be done with it."""
-    st.subheader(widgets.plain(results.named(entry)))
+    widgets.quiet_header(widgets.plain(results.named(entry)), key="chosen")
     _about(entry)
     _name(entry)
     with st.container(horizontal=True, gap="small"):

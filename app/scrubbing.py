@@ -96,7 +96,7 @@ def pictures(
     lengths = curve["displacement_norm"].to_numpy(dtype=float)
     planes = [plane for (at, x, _), plane in measured.slices_of(entry, task).items() if (at, x) == _SLICE]
 
-    def drawn(index: int) -> list[Drawing | None]:
+    def make(index: int) -> list[Drawing | None]:
         if one is None:
             return [sparsity.layers(densities, index), sparsity.how_far(curve, index)]
         places = [moving.place(one, plane, lengths, index) for plane in planes]
@@ -109,7 +109,7 @@ def pictures(
             sparsity.how_far(curve, index, height=310),
         ]
 
-    return drawn
+    return lambda index: reading.once(lambda: make(index), "pictures", [entry], task, layer, index)
 
 
 def _layer(layers: list[str]) -> str | None:
@@ -120,7 +120,7 @@ def _layer(layers: list[str]) -> str | None:
     return st.selectbox(text("Layer in the picture"), layers, format_func=sparsity.short, key=f"layer-of-{len(layers)}")
 
 
-def comparison(entry: Entry, found: Recorded, levels: np.ndarray) -> Callable[[int], list[Drawing]]:
+def comparison(entry: Entry, task: int, found: Recorded, levels: np.ndarray) -> Callable[[int], list[Drawing]]:
     """Ask what is compared; the figures of it."""
     compared, config = found.compared, entry.config
     if compared is None or config is None:
@@ -135,7 +135,11 @@ def comparison(entry: Entry, found: Recorded, levels: np.ndarray) -> Callable[[i
         label = text("with the allocation") if other == "allocations" else text("by the saliency")
         fixed = widgets.choice(label, {name: choices.written(name) for name in names}, key=f"with-{other}")
     mine = own[what] if fixed == own[other] else ""
-    return lambda index: choices.drawings(compared, what, fixed, mine, levels, index, config.sparsity)
+
+    def make(index: int) -> list[Drawing]:
+        return choices.drawings(compared, what, fixed, mine, levels, index, config.sparsity)
+
+    return lambda index: reading.once(lambda: make(index), "choices", [entry], task, what, fixed, index)
 
 
 def offers(entry: Entry, task: int, found: Recorded) -> None:
@@ -174,22 +178,23 @@ def exactly(entry: Entry, task: int, found: Recorded, target: float) -> None:
         what = text("Another cut cannot be evaluated")
         analysing.offer(entry, what, "sparsity", {"task": task}, key="measure-no-exact", boxed=False)
     if found.exact:
-        widgets.grid(_table(found.exact), text("Cuts that were evaluated exactly"), key="exact-table")
+        frame, headings = _table(found.exact)
+        widgets.grid(frame, text("Cuts that were evaluated exactly"), key="exact-table", headings=headings)
         last = min(found.exact, key=lambda one: abs(one.level - level))
         st.caption(widgets.plain(_sentence(last)))
 
 
-def _table(exact: tuple[Exact, ...]) -> pd.DataFrame:
-    tasks = max(len(one.accuracy) for one in exact)
-    columns: dict[str, list[object]] = {text("removed, %"): [round(100 * one.removed, 3) for one in exact]}
-    for task in range(tasks):
-        name = text("task %(task)d, %%", task=task + 1)
-        columns[name] = [round(100 * float(one.accuracy[task]), 2) for one in exact]
-    columns[text("mean, %")] = [round(100 * one.mean_accuracy, 2) for one in exact]
-    columns[text("points lost")] = [points(one.lost, 2) for one in exact]
-    columns[text("loss rise, nats")] = [one.rise for one in exact]
-    columns[text("images")] = [one.n for one in exact]
-    return pd.DataFrame(columns)
+def _table(exact: tuple[Exact, ...]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """A row a cut, with the columns that a download of it has, and what the reader knows those of the tasks by."""
+    tasks = range(max(len(one.accuracy) for one in exact))
+    columns: dict[str, list[object]] = {"removed, %": [round(100 * one.removed, 3) for one in exact]}
+    for task in tasks:
+        columns[f"task {task + 1}, %"] = [round(100 * float(one.accuracy[task]), 2) for one in exact]
+    columns["mean, %"] = [round(100 * one.mean_accuracy, 2) for one in exact]
+    columns["points lost"] = [points(one.lost, 2) for one in exact]
+    columns["loss rise, nats"] = [one.rise for one in exact]
+    columns["images"] = [one.n for one in exact]
+    return pd.DataFrame(columns), {f"task {task + 1}, %": text("task %(task)d, %%", task=task + 1) for task in tasks}
 
 
 def _sentence(one: Exact) -> str:

@@ -1,6 +1,6 @@
 """What a reader has chosen: kept in the session, mirrored in the link. The only place of `st.session_state`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -170,6 +170,17 @@ def address(path: str, entry: Entry) -> str:
     here = urlsplit(st.context.url or "")
     folder = here.path.rpartition("/")[0]
     return urlunsplit((here.scheme, here.netloc, f"{folder}/{path}", urlencode({**given, "run": entry.run_id}), ""))
+
+
+def lists(found: Sequence[Entry]) -> None:
+    """Note the runs that there are in this script run: to look once is enough."""
+    st.session_state["_entries"] = found
+
+
+def listed() -> Sequence[Entry]:
+    """All runs, as this script run has found them."""
+    found: Sequence[Entry] = st.session_state.get("_entries", ())
+    return found
 
 
 def current(entry: Entry | None) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from app import analysing, downloads, frames, measured, reading, spectra, widgets
+from app.drawing import Drawing
 from app.figures import curvature, overlap, spectrum
 from app.language import text
 from app.reading import Entry
@@ -21,7 +22,12 @@ Runs = Sequence[tuple[Entry, pd.DataFrame]]  # with the curvature that each meas
 def points(runs: Runs, task: int) -> None:
     """The largest eigenvalue at every point of the runs, as it is and times |theta|^2."""
     parts = [(named(entry), frame) for entry, frame in runs]
-    drawn = [curvature.four(parts, task, measure) for measure in curvature.MEASURES]
+    drawn = reading.once(
+        lambda: [curvature.four(parts, task, measure) for measure in curvature.MEASURES],
+        "four",
+        [entry for entry, _ in runs],
+        task,
+    )
     widgets.draw(curvature.legend(), key="legend")
     widgets.draw(*(drawing for drawing, _ in drawn), key="four")
     if not all(settled for _, settled in drawn):
@@ -31,7 +37,7 @@ def points(runs: Runs, task: int) -> None:
 def slices(entry: Entry, frame: pd.DataFrame, task: int) -> None:
     """The top eigenvalues, each with the loss along its eigenvector."""
     arrays = reading.arrays(entry, f"spectrum-t{task}")
-    found = spectrum.linked(spectra.ends(arrays)) if arrays else None
+    found = reading.once(lambda: spectrum.linked(spectra.ends(arrays)), "linked", [entry], task) if arrays else None
     if found is None:
         widgets.draw(curvature.spectrum(frame, task), key="spectrum")
         _offer(entry, text("The loss along the eigenvectors of this task has not been measured"), task, "slices")
@@ -52,7 +58,11 @@ def density(entry: Entry, task: int) -> None:
     if arrays is None:
         _offer(entry, text("The density of the whole spectrum has not been measured"), task, "density", PROBES)
         return
-    drawn = spectrum.density(spectra.densities(arrays), spectra.ends(ends) if ends else ())
+
+    def make() -> list[Drawing]:
+        return spectrum.density(spectra.densities(arrays), spectra.ends(ends) if ends else ())
+
+    drawn = reading.once(make, "density", [entry], task)
     widgets.draw(*drawn, key="density")
     st.caption(
         text(
@@ -61,6 +71,16 @@ def density(entry: Entry, task: int) -> None:
             "axis; a hump is as wide as the smoothing, whatever the eigenvalue's own place."
         )
     )
+
+
+def tops(runs: Runs, tasks: int, measure: str) -> list[Drawing]:
+    """A measure over the tasks, a figure a run, on one scale."""
+    scale = curvature.shared_scale([part for _, part in runs], measure)
+
+    def make() -> list[Drawing]:
+        return [curvature.tops(part, tasks, named(e), measure=measure, scale=scale) for e, part in runs]
+
+    return reading.once(make, "tops", [entry for entry, _ in runs], measure)
 
 
 def directions(runs: Runs, task: int) -> None:
@@ -128,7 +148,7 @@ def estimate(entry: Entry, task: int) -> None:
 
 def check(entry: Entry, frame: pd.DataFrame, task: int) -> None:
     """What PyHessian makes of the same eigenvalues; on request."""
-    seen = frames.cross_check(frame)
+    seen = reading.once(lambda: frames.cross_check(frame), "cross-check", [entry])
     st.markdown(widgets.plain(frames.agreement(seen)))
     if analysing.possible(entry, task) and not (len(seen) and (seen["task"] == task).any()):
         label = text("Have PyHessian check task %(task)d", task=task + 1)

@@ -49,7 +49,7 @@ STEPS: Mapping[str, Step] = {  # by what stands in the link: ?tour=2
     "5": Step(
         "selection",
         marked("The shape of the loss is measured on a few images. Which ones are taken decides what they tell."),
-        marked("Go from IDS to top-k, and look for the signed bias: hard examples exaggerate."),
+        marked("Commit to an answer further down; then go from IDS to top-k, and look at the signed bias."),
     ),
     "6": Step(
         "cost",
@@ -62,6 +62,9 @@ STEPS: Mapping[str, Step] = {  # by what stands in the link: ?tour=2
         marked("Commit to an answer in the first one. Then start a run of your own on the Run page."),
     ),
 }
+
+
+_BEFORE = "before-tour"  # the run that was chosen when the tour began, and the one that the tour chose
 
 
 def offer() -> None:
@@ -126,12 +129,22 @@ def _begin() -> None:
     found = (entry for entry in reading.entries() if entry.recorded and entry.config)
     recorded = next((entry for entry in found if entry.config and entry.config.method == "esacl"), None)
     if recorded is not None:
+        session.remember(_BEFORE, (session.shared("run"), recorded.run_id))
         session.share("run", recorded.run_id)
     session.share("tour", next(iter(STEPS)))
 
 
 def _end(kind: Literal["primary", "tertiary"]) -> None:
-    st.button(text("End the tour"), key="tour-end", type=kind, on_click=session.share, args=("tour", None))
+    st.button(text("End the tour"), key="tour-end", type=kind, on_click=_leave)
+
+
+def _leave() -> None:
+    """The end, and back to the run of before, unless another was chosen on the way or it is gone."""
+    session.share("tour", None)
+    before, shown = session.remembered(_BEFORE, (None, None))
+    session.remember(_BEFORE, None)
+    if session.shared("run") == shown and before in {entry.run_id for entry in reading.entries()}:
+        session.share("run", before)
 
 
 def _step() -> str | None:

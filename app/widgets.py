@@ -243,11 +243,17 @@ def time_left(stage: str, seconds: float | None) -> str:
     return stage.capitalize()
 
 
-def metrics(numbers: Sequence[tuple[str, str, str]]) -> None:
-    """Big numbers in a row that wraps: label, value, what it means."""
-    with st.container(horizontal=True, gap="small"):
+def quiet_header(words: str, *, key: str) -> None:
+    """A heading of the second order that looks like one of the third: in a column, and with no level left out."""
+    with st.container(key=f"quiet-{key}"):
+        st.header(words)
+
+
+def metrics(numbers: Sequence[tuple[str, str, str]], *, narrow: bool = False) -> None:
+    """Big numbers in a row that wraps: label, value, what it means. `narrow`: four fit into a column of the page."""
+    with st.container(horizontal=True, gap="small", key="metrics-narrow" if narrow else None):
         for name, value, meaning in numbers:
-            st.metric(name, value, help=meaning or None, width=178)
+            st.metric(name, value, help=meaning or None, width=168 if narrow else 178)
 
 
 def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
@@ -268,11 +274,15 @@ def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
     return chosen if chosen in options else names[0]
 
 
-def grid(frame: "pd.DataFrame", alt: str, *, key: str) -> None:
-    """A table with numbers of three significant digits; its headings stay English in what is downloaded of it."""
-    config: dict[str, Any] = {name: st.column_config.Column(heading(name)) for name in frame.columns}
+def grid(frame: "pd.DataFrame", alt: str, *, key: str, headings: Mapping[str, str] | None = None) -> None:
+    """A table with numbers of three significant digits; its headings stay English in what is downloaded of it.
+
+    `headings`: of columns whose names hold a number, in the reader's language.
+    """
+    written = {name: (headings or {}).get(str(name)) or heading(name) for name in frame.columns}
+    config: dict[str, Any] = {name: st.column_config.Column(written[name]) for name in frame.columns}
     for name in frame.select_dtypes("float").columns:
-        config[name] = st.column_config.NumberColumn(heading(name), format="%.3g")
+        config[name] = st.column_config.NumberColumn(written[name], format="%.3g")
     st.dataframe(frame, hide_index=True, column_config=config, key=key, alt=alt)
 
 

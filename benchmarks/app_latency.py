@@ -1,11 +1,13 @@
 """How long the app keeps a user waiting: first paint, click to progress bar, event to screen.
 
     python -m benchmarks.app_latency
+    python -m benchmarks.app_latency --many 1000 --out benchmarks/results/app_latency-many.md
 
 Starts the real `streamlit run app/main.py` and a real Chromium. First paint is counted from the request to the first
 number and to the last figure of the overview, by a server that has just come up (cold) and by one that has been asked
 before (warm). Event to screen is counted from the moment when an epoch's first event is in the run's file to the
-moment when the page shows that epoch. Needs Chromium and playwright.
+moment when the page shows that epoch. With `--many` it is asked of a folder of so many runs instead how long the pages
+that list and compare runs take: the first time, when they read them, and again. Needs Chromium and playwright.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.many_runs import many
 from benchmarks.provenance import ROOT, header, this_command
 from esacl.doctor import BROWSERS
 from esacl.events import Stepped
@@ -32,6 +35,7 @@ from esacl.store import RunStore
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 FIGURES = 5
+PAGES = {"": ".drawings svg", "runs": ".gallery .row", "forgetting": ".drawings svg", "compare": ".drawings svg"}
 EPOCH = re.compile(r"task (\d+) of .*epoch (\d+) of", re.IGNORECASE | re.DOTALL)
 
 
@@ -39,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write the table and print it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--tries", type=int, default=5, help="of each measurement (default 5)")
+    parser.add_argument("--many", type=int, default=0, help="open the pages of a folder of so many runs, and no more")
+    parser.add_argument("--note", default="", help="what else the machine did meanwhile, for the table")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "app_latency.md")
     args = parser.parse_args(arguments)
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -47,32 +53,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     from playwright.sync_api import sync_playwright
 
-    seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=ARGUMENTS)
-        for _ in range(args.tries):
-            with _server(Path(folder)) as root:
-                for state in ("cold", "warm"):
-                    first, last = _first_paint(chromium, root)
-                    seconds.setdefault(f"first number, {state}", []).append(first)
-                    seconds.setdefault(f"all figures of the overview, {state}", []).append(last)
-        with _server(Path(folder)) as root:
-            for _ in range(args.tries):
-                click, screen = _follow(chromium, root, RunStore(folder))
-                seconds.setdefault("click to progress bar", []).append(click)
-                seconds.setdefault("event to screen", []).extend(screen)
+        measure = _of_many if args.many else _of_one
+        seconds = measure(chromium, Path(folder), args)
         chromium.close()
     title = "How long the app keeps a user waiting"
+    title += f", with {args.many:,} runs in the folder" if args.many else ""
     rows = [
         f"| {name} | {statistics.median(found):.2f} | {max(found):.2f} | {len(found)} |"
         for name, found in seconds.items()
     ]
     table = ["| | median, s | largest, s | n |", "|---|---|---|---|", *rows]
-    text = "\n".join([*header(title, "", this_command("benchmarks.app_latency"), []), *table]) + "\n"
+    command = this_command("benchmarks.app_latency", ("--out", "--note"))
+    text = "\n".join([*header(title, args.note, command, []), *table]) + "\n"
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(text, encoding="utf-8")
     print(text)
     return 0
+
+
+def _of_one(chromium: Any, folder: Path, args: argparse.Namespace) -> dict[str, list[float]]:
+    """First paint of the recorded run, and a run of one's own from click to screen."""
+    seconds: dict[str, list[float]] = {}
+    for _ in range(args.tries):
+        with _server(folder) as root:
+            for state in ("cold", "warm"):
+                first, last = _first_paint(chromium, root)
+                seconds.setdefault(f"first number, {state}", []).append(first)
+                seconds.setdefault(f"all figures of the overview, {state}", []).append(last)
+    with _server(folder) as root:
+        for _ in range(args.tries):
+            click, screen = _follow(chromium, root, RunStore(folder))
+            seconds.setdefault("click to progress bar", []).append(click)
+            seconds.setdefault("event to screen", []).extend(screen)
+    return seconds
+
+
+def _of_many(chromium: Any, folder: Path, args: argparse.Namespace) -> dict[str, list[float]]:
+    """The pages that look at many runs: the first time, and again; until what they show is on the screen."""
+    seconds: dict[str, list[float]] = {}
+    many(folder, args.many, ROOT / "assets")
+    for _ in range(args.tries):
+        with _server(folder) as root:
+            page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+            page.set_default_timeout(600_000)
+            for state in ("first", "again"):
+                for path, shown in PAGES.items():
+                    start = time.perf_counter()
+                    page.goto(f"{root}/{path}", wait_until="commit")
+                    page.locator(shown).first.wait_for()
+                    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+                    seconds.setdefault(f"{path or 'overview'}, {state}", []).append(time.perf_counter() - start)
+            page.close()
+    return seconds
 
 
 @contextlib.contextmanager

@@ -102,14 +102,28 @@ def _told_apart(configs: Sequence[Row]) -> list[str]:
     What is to be equal in a fair comparison is said of whatever method has it otherwise than most.
     """
     flat = [_flat(config) for config in configs]
+    alike, rivals = _by(flat, SETTINGS), _by(flat, PROBLEM)
+    every = [key for key in dict.fromkeys(key for one in flat for key in one) if key not in _NO_MATTER]
+    differ = {kind: {key for key in every if _differ(some, key)} for kind, some in alike.items()}
+    usual = {problem: {key: _usual(some, key) for key in EFFORT} for problem, some in rivals.items()}
     told = []
     for one in flat:
-        alike = [other for other in flat if all(other[key] == one[key] for key in SETTINGS)]
-        rivals = [other for other in flat if all(other[key] == one[key] for key in PROBLEM)]
-        keys = [key for key in one if key not in _NO_MATTER and _differ(alike, key)]
-        keys += [key for key in EFFORT if key not in keys and one[key] not in _usual(rivals, key)]
+        apart, most = differ[_values(one, SETTINGS)], usual[_values(one, PROBLEM)]
+        keys = [key for key in one if key in apart]
+        keys += [key for key in EFFORT if key not in keys and one[key] not in most[key]]
         told.append(", ".join(f"{key}={one[key]}" for key in keys))
     return told
+
+
+def _by(configs: Sequence[Row], keys: Sequence[str]) -> dict[tuple[Any, ...], list[Row]]:
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for config in configs:
+        found.setdefault(_values(config, keys), []).append(config)
+    return found
+
+
+def _values(config: Row, keys: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(config[key] for key in keys)
 
 
 def unequal(configs: Sequence[Row]) -> dict[str, list[Any]]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -93,14 +94,16 @@ class Tail:
         return before != self._last
 
 
-def parse_lines(data: bytes, path: Path, first: int = 1) -> list[Event]:
-    """The events of whole lines.
+def parse_lines(data: bytes, path: Path, first: int = 1, *, without: tuple[bytes, ...] = ()) -> list[Event]:
+    """The events of whole lines, but those that start with one of `without`.
 
     Raises:
         RunUnreadable: a line that is no event, named by file and number.
     """
     events = []
     for number, line in enumerate(data.splitlines(), first):
+        if line.startswith(without):
+            continue
         try:
             if len(line) > MOST_LINE_BYTES:
                 raise RunUnreadable("too long for an event")
@@ -110,15 +113,15 @@ def parse_lines(data: bytes, path: Path, first: int = 1) -> list[Event]:
     return events
 
 
-def read_events(path: Path) -> tuple[Event, ...]:
-    """All events of a file; none where there is no file.
+def read_events(path: Path, *, without: Sequence[type[Event]] = ()) -> tuple[Event, ...]:
+    """All events of a file but those of the kinds `without`; none where there is no file.
 
     A torn last line is left out: it was being written when its process died.
 
     Raises:
         RunUnreadable: a line that is no event, or a file too large.
     """
-    return tuple(parse_lines(_whole_lines(path), path))
+    return tuple(parse_lines(_whole_lines(path), path, without=tuple(map(_start_of, without))))
 
 
 def read_events_of(path: Path, kind: type[E]) -> tuple[E, ...]:
@@ -127,10 +130,14 @@ def read_events_of(path: Path, kind: type[E]) -> tuple[E, ...]:
     Raises:
         RunUnreadable: a line of this kind that is no event, or a file too large.
     """
-    mark = b'{"event":"%s"' % kind.__name__.encode()
+    mark = _start_of(kind)
     lines = (line for line in _whole_lines(path).splitlines() if line.startswith(mark))
     events = parse_lines(b"\n".join(lines), path)
     return tuple(event for event in events if isinstance(event, kind))
+
+
+def _start_of(kind: type[Any]) -> bytes:
+    return b'{"event":"%s"' % kind.__name__.encode()
 
 
 def _whole_lines(path: Path) -> bytes:

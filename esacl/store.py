@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -197,8 +197,12 @@ class RunStore:
             return Status("finished" if isinstance(last, RunFinished) else "cancelled")
         return Status("lost", "its process has died; start the analysis again")
 
-    def read(self, run_id: str) -> RunRecord:
+    def read(self, run_id: str, *, without: Sequence[type[Event]] = ()) -> RunRecord:
         """All that is kept of a run except its arrays and checkpoints.
+
+        Args:
+            run_id: The run.
+            without: Kinds of events to leave out: what is not parsed takes no time, and its damage is not seen.
 
         Raises:
             RunUnreadable: the config or the events are damaged; names the file and the remedy.
@@ -211,7 +215,7 @@ class RunStore:
             run_id=run_id,
             config=read_config_file(folder),
             status=self.status(run_id),
-            events=read_events(folder / "events.jsonl"),
+            events=read_events(folder / "events.jsonl", without=without),
             measured=read_measured(folder / "measured.jsonl"),
             machine=facts,
         )

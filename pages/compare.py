@@ -9,9 +9,9 @@ entry = session.chosen()
 reading.record(entry)  # a run that cannot be read is said here as on every page
 left, right = st.columns([2, 3], gap="large")
 with left:
-    of, every = comparing.family_picker(entry, reading.entries())
+    of, every = comparing.family_picker(entry, session.listed())
 with right:
-    found = comparing.groups_picker(every, of)
+    found = comparing.groups_picker(every.groups, of, entry.run_id)
 st.caption(
     text(
         "Finished runs that differ in their seed alone are one method here: mean ± sample standard deviation over n "
@@ -30,12 +30,14 @@ comparing.exports(found, of)
 
 st.header(text("What does an accuracy cost?"))
 axis = widgets.choice(text("Accuracy against"), {name: axis[0] for name, axis in comparison.AXES.items()}, key="axis")
-frame, marks = comparison.tradeoff(found, axis, task_known=known), report.published(found, task_known=known)
+kept = comparing.keeper(every, found, known)
+frame = kept("costs", lambda: comparison.tradeoff(found, axis, task_known=known), axis)
+marks = report.published(found, task_known=known)
 if frame.empty:
     widgets.say("info", text("None of these runs says so."))
 else:
-    drawn = comparing.to_save(of, axis, compared.tradeoff(frame, axis, marks))
-    widgets.draw(*drawn, compared.legend(frame), key="tradeoff")
+    drawn = kept("tradeoff", lambda: (compared.tradeoff(frame, axis, marks), compared.legend(frame)), axis)
+    widgets.draw(*comparing.to_save(of, axis, drawn[0]), drawn[1], key="tradeoff")
 st.caption(
     text(
         "**Ringed: on the Pareto front**, that is, none of the others is as accurate for less. The thin line is what "
@@ -47,20 +49,20 @@ if marks:
     st.caption(literature.caption(marks, of[1] == "task"))
 
 st.header(text("How does it get there?"))
-on_tasks = comparison.on_tasks(found, task_known=known)
+on_tasks = kept("on-tasks", lambda: comparison.on_tasks(found, task_known=known))
 if on_tasks.empty:
     widgets.say("info", text("None of these runs has learned a task."))
     st.stop()
-so_far = comparison.so_far(found, task_known=known)
-curves = compared.so_far(so_far, of[2]), compared.at_the_end(on_tasks, of[2])
-widgets.draw(*comparing.to_save(of, "tasks", *curves), compared.legend(on_tasks), key="curves")
+curves, each = kept("curves", lambda: comparing.curves(found, on_tasks, of[2], task_known=known))
+widgets.draw(compared.legend(on_tasks), key="curves-key")
+widgets.draw(*comparing.to_save(of, "tasks", *curves), key="curves")
 st.markdown(
     text(
         "First the mean over the tasks learned so far; it falls where tasks are forgotten, and where a task is hard. "
         "Then what is left of each task in the end. Below, each task from where it was learned, all on one scale."
     )
 )
-widgets.draw(*compared.each_task(on_tasks, of[2]), key="each-task", even=True)
+widgets.draw(*each, key="each-task", even=True)
 widgets.table(
     on_tasks.assign(after=on_tasks["after"] + 1, on=on_tasks["on"] + 1), text("The numbers"), key="compared-curves"
 )

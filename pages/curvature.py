@@ -13,11 +13,11 @@ if frame.empty:
     off = text("This run measures no curvature (curvature.top is 0)")
     what = off if config.curvature.top == 0 else text("No curvature has been measured yet")
     analysing.missing(entry, what, "spectrum", results.last_task(record))
-left, right = st.columns(2, gap="large", vertical_alignment="bottom")
+left, right = st.columns([2, 3], gap="large", vertical_alignment="bottom")
 with left:
     task = pickers.task_picker(record, about=results.where_looked(config))
 with right:
-    beside = pickers.beside_picker(entry, reading.entries())
+    beside = pickers.beside_picker(entry, session.listed())
 analysing.follow(entry)
 runs = sharpness.measured_of(entry, beside)
 
@@ -56,9 +56,7 @@ sharpness.estimate(entry, task)
 
 st.header(text("Task by task"))
 measure = widgets.choice(text("Measure"), curvature.MEASURES, key="measure")
-scale = curvature.shared_scale([part for _, part in runs], measure)
-tops = [curvature.tops(part, config.tasks, results.named(e), measure=measure, scale=scale) for e, part in runs]
-widgets.draw(*tops, key="tops")
+widgets.draw(*sharpness.tops(runs, config.tasks, measure), key="tops")
 st.caption(
     text(
         "The largest eigenvalue of the Hessian of the mean loss on the landscape pool of each task, on one scale for "

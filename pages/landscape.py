@@ -9,7 +9,7 @@ entry = session.chosen()
 record = reading.record(entry)
 config = record.config
 widgets.facts(entry, record)
-left, right = st.columns(2, gap="large", vertical_alignment="bottom")
+left, right = st.columns([2, 3], gap="large", vertical_alignment="bottom")
 with left:
     task = pickers.task_picker(record, about=results.where_looked(config))
 arrays, found = reading.arrays(entry, f"landscape-t{task}"), measured.slices_of(entry, task)
@@ -19,7 +19,7 @@ if arrays is None and not found:
         what = text("This run slices no landscape (curvature.grid is 0)")
     analysing.missing(entry, what, "landscape", task)
 with right:
-    beside = pickers.beside_picker(entry, reading.entries())
+    beside = pickers.beside_picker(entry, session.listed())
 analysing.follow(entry, beside)
 
 st.header(text("In two dimensions"))

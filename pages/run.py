@@ -1,16 +1,16 @@
 import streamlit as st
 
-from app import live, session, starting
+from app import live, session, starting, widgets
 from app.language import text
 
 st.title(text("Run"))
 left, right = st.columns([2, 5], gap="large")
 with left:
-    st.subheader(text("Start a new one"))
+    widgets.quiet_header(text("Start a new one"), key="form")
     starting.form()
 with right:
     entry = session.chosen()
-    st.subheader(text("Follow"))
+    widgets.quiet_header(text("Follow"), key="follow")
     live.panel(entry)
     st.caption(
         text(

@@ -1,10 +1,10 @@
 import streamlit as st
 
-from app import gallery, reading, run_panel, session, sweeps
+from app import gallery, run_panel, session, sweeps
 from app.language import text
 
 st.title(text("All runs"))
-entry, found = session.shown(), reading.entries()
+entry, found = session.shown(), session.listed()
 run_panel.news()
 left, right = st.columns([2, 1], gap="large")
 with left:

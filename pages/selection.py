@@ -1,6 +1,7 @@
 import streamlit as st
 
 from app import analysing, frames, instances, pickers, reading, session, widgets
+from app.experiments import hard_examples
 from app.figures import training
 from app.language import text
 from app.wording import percent
@@ -27,24 +28,21 @@ st.markdown(
         **told,
     )
 )
-instances.choices(entry, task, arrays, pool, config.ids.score, key=f"choices-t{task}")
+known = "estimate_names" in arrays
+above = st.container()
+guess = hard_examples.ask(entry, len(chosen)) if known else None
+hidden = known and guess is None
+with above:
+    instances.choices(entry, task, arrays, pool, config.ids.score, estimated=not hidden, key=f"choices-t{task}")
+if guess is not None:
+    hard_examples.reveal(guess, frames.estimates(arrays))
 
 left, right = st.columns(2, gap="large")
 with left:
-    st.markdown(
-        text(
-            "**Hard examples are biased.** The highest scores without weights are no sample of this loss: they are "
-            "the images that bend it most, so they tell of a loss that is sharper than it is. **Weighted sampling** "
-            "asks often where much is to be learned, and its weights undo that. **Random** images are right on "
-            "average and far off in a single draw."
-        )
-    )
-    st.caption(
-        text(
-            "λₘₐₓ is not linear in the data, so even a fair sample keeps a bias, upward in the mean; it is shown "
-            "signed. Weights undo the preference for a class on average over draws, not within one draw."
-        )
-    )
+    if hidden:
+        st.caption(text("Commit to an answer above, and here stands why it comes out as it does."))
+    else:
+        instances.why_biased()
 with right:
     if config.ids.score == "ggn-trace":
         st.markdown(

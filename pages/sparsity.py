@@ -15,7 +15,7 @@ with left:
     task = pickers.task_picker(record, about=results.where_looked(config))
 name = f"sparsity-t{task}"
 with right:
-    beside = pickers.beside_picker(entry, reading.entries(), needs=name)
+    beside = pickers.beside_picker(entry, session.listed(), needs=name)
 arrays = reading.arrays(entry, name)
 if arrays is None:
     lacking = text("The sparsity curve of task %(task)d has not been recorded", task=task + 1)
@@ -38,17 +38,20 @@ left, right = st.columns([3, 7], gap="medium", vertical_alignment="bottom")
 with left:
     pictures = scrubbing.pictures(entry, task, found, curve, densities)
 with right:
-    compared = scrubbing.comparison(entry, found, levels)
+    compared = scrubbing.comparison(entry, task, found, levels)
 
 
 def figures(index: int) -> list[Drawing | None]:
     """Everything that depends on the level."""
-    return [
-        sparsity.accuracy(seen, index, target, chance, beside=other, exact=found.exact),
-        sparsity.rise(curve, index, target, exact=found.exact),
-        *pictures(index),
-        *compared(index),
-    ]
+
+    def curves() -> list[Drawing | None]:
+        return [
+            sparsity.accuracy(seen, index, target, chance, beside=other, exact=found.exact),
+            sparsity.rise(curve, index, target, exact=found.exact),
+        ]
+
+    runs = [one for one in (entry, beside) if one is not None]
+    return [*reading.once(curves, "curves", runs, task, index), *pictures(index), *compared(index)]
 
 
 widgets.scrub(levels, target, figures, sparsity.facts(curve, seen), key="scrub")

@@ -42,7 +42,9 @@ if not summary["accuracy_matrix"]:
 
 from app import cards  # noqa: E402  brings pandas: the numbers above are on the screen by now
 
-made = [*cards.cards(entry, record, results.comparable(entry, reading.entries())[:50]), cards.your_own()]
+others = results.comparable(entry, session.listed())[:50]
+shown = reading.once(lambda: cards.cards(entry, record, others), "cards", [entry, *others], session.shared("sparsity"))
+made = [*shown, cards.your_own()]
 for first in range(0, len(made), 3):
     for column, card in zip(st.columns(3, gap="large"), made[first : first + 3]):
         with column, st.container(key=f"card-{card.page}"):

@@ -12,16 +12,24 @@ config = record.config
 widgets.facts(entry, record)
 task = pickers.task_picker(record, about=text("While learning task"))
 arrays = reading.arrays(entry, f"sparsity-t{task}")
-one = inside.inside(record.events, task, inside.at_cut(arrays, config.sparsity))
-if one is None:
+found = reading.once(
+    lambda: inside.inside(record.events, task, inside.at_cut(arrays, config.sparsity)), "inside", [entry], task
+)
+if found is None:
     widgets.wait(entry, text("Task %(task)d has told nothing of its steps", task=task + 1))
+one = found
 if config.sparsity > 0:
     story = inside.STORY if config.method == "esacl" else inside.OTHER_STORY
     st.markdown(text(story))
 else:
     st.markdown(text("This run cuts nothing: there is its loss, its learning rate, and no mask that could move."))
 
-drawn = figures.drawings(one, inside.others(record.events, config.tasks, task), task, config.tasks)
+drawn = reading.once(
+    lambda: figures.drawings(one, inside.others(record.events, config.tasks, task), task, config.tasks),
+    "inside-figures",
+    [entry],
+    task,
+)
 widgets.step(
     text("Optimiser step"),
     one.names,
@@ -32,13 +40,14 @@ widgets.step(
     interval=inside.PLAY,
 )
 
-found = measured.curvature_of(entry)
-if len(found):
+sharp = measured.curvature_of(entry)
+if len(sharp):
     st.header(text("Sharpness, task after task"))
     left, right = st.columns([3, 2], gap="large")
     with left:
         title = text("at the cut of each task") if config.sparsity > 0 else text("after each task")
-        widgets.draw(curvature.tops(found, config.tasks, title), key="sharpness")
+        drawing = reading.once(lambda: curvature.tops(sharp, config.tasks, title), "tops-of", [entry])
+        widgets.draw(drawing, key="sharpness")
     with right:
         if one.looks["lambda_max"].isna().all():
             st.markdown(text(inside.ONCE))

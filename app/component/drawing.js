@@ -126,7 +126,7 @@ function section(title, even) {
   const grid = document.createElement("div");
   grid.className = even ? "grid even" : "grid";
   if (!title) return [grid];
-  const heading = document.createElement("h3");
+  const heading = document.createElement("h2");
   heading.textContent = title;
   return [heading, grid];
 }

@@ -50,19 +50,32 @@ def show(entry: Entry, record: RunRecord) -> None:
         shown = choice(pool, way, kept, record.config.seed)
         widgets.draw(selection.thumbnails(shown, arrays["thumbnails"], most=20), key="experiment-4-images")
         st.caption(text("The first of them; beneath each its score (%(score)s).", score=record.config.ids.score))
-    options = {name: text(words) for name, words in OPTIONS.items()}
-    question = text("λₘₐₓ from the %(kept)d highest scores alone, each counted once: how will it come out?", kept=kept)
-    guess = predict(question, options, key=f"experiment-4-{entry.run_id}")
+    guess = ask(entry, kept)
     if guess is None:
         return
     if "estimate_names" in arrays:
         estimates = frames.estimates(arrays)
         widgets.draw(selection.estimates(estimates), key="experiment-4-estimates")
-        answer(guess, options, finding(estimates), key="4")
+        reveal(guess, estimates)
     else:
         widgets.say("info", text("This run estimated no λₘₐₓ (curvature.top is 0); what follows needs none."))
     _how_many(pool, record.config.ids.score)
     st.page_link("../pages/selection.py", label=text("Every image, its score and its weight: Selection"))
+
+
+def ask(entry: Entry, kept: int) -> str | None:
+    """What the reader predicts of the hardest `kept` instances: asked once, here or on the Selection page."""
+    question = text("λₘₐₓ from the %(kept)d highest scores alone, each counted once: how will it come out?", kept=kept)
+    return predict(question, _options(), key=f"experiment-4-{entry.run_id}")
+
+
+def reveal(guess: str, estimates: pd.DataFrame) -> None:
+    """Whether it came out so, and by which numbers."""
+    answer(guess, _options(), finding(estimates), key="4")
+
+
+def _options() -> dict[str, str]:
+    return {name: text(words) for name, words in OPTIONS.items()}
 
 
 def choice(pool: pd.DataFrame, way: str, kept: int, seed: int) -> pd.DataFrame:

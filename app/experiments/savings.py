@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from app import pace, pickers, reading, results, widgets
+from app import pace, pickers, reading, results, session, widgets
 from app.experiments.answering import Finding, answer, found
 from app.experiments.notes import Notes
 from app.figures import savings
@@ -33,7 +33,7 @@ def show(entry: Entry, record: RunRecord) -> None:
     if record.config.sparsity == 0:
         widgets.say("info", text("This run cuts nothing, so it saves nothing: choose a sparse one above."))
         return
-    beside = pickers.beside_picker(entry, reading.entries())
+    beside = pickers.beside_picker(entry, session.listed())
     cost = results.summary(record)["cost"]
     if cost["train_flops"] is None:
         widgets.wait(entry, text("Nothing has been counted yet"))

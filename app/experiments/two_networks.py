@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import streamlit as st
 
-from app import analysing, frames, measured, pickers, reading, results, widgets
+from app import analysing, frames, measured, pickers, reading, results, session, widgets
 from app.drawing import Drawing
 from app.experiments.answering import Finding, answer, found
 from app.experiments.notes import Notes
@@ -29,7 +29,7 @@ def show(entry: Entry, record: RunRecord) -> None:
         task = pickers.task_picker(record, about=text("The networks of task"))
     name = f"sparsity-t{task}"
     with right:
-        beside = pickers.beside_picker(entry, reading.entries(), needs=name)
+        beside = pickers.beside_picker(entry, session.listed(), needs=name)
     mine = _cut(entry, task)
     if mine is None:
         said = text("The sparsity curve of task %(task)d has not been recorded", task=task + 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from app.cuts import Exact
-from app.drawing import Drawing, Panel
+from app.drawing import Drawing, Panel, wide
 from app.figures import palette
 from app.frames import rows
 from app.language import marked, text
@@ -85,7 +85,11 @@ def accuracy(
             mean.to_numpy(),
             f"{palette.look(method)} {palette.dash(method) or 'dash'}",
         )
-        panel.text(1.0, float(mean.iloc[0]), name, f"label {palette.look(method)}", dx=8, dy=19)
+        # Below all of the line that the name is as long as.
+        reach = (8 + wide(name)) / (width - panel.left - panel.right)
+        shares = [panel.x.share(float(x)) or 0.0 for x in squeeze(other.index.to_numpy(dtype=float))]
+        lowest = min(value for value, share in zip(mean.tolist(), shares) if share <= max(reach, min(shares)))
+        panel.text(1.0, float(lowest), name, f"label {palette.look(method)}", dx=8, dy=19)
     panel.rule(x=float(xs[index]), look="cursor", frames=xs)
     ends = []
     for task in range(tasks):

@@ -8,6 +8,8 @@ from app.language import text
 from app.scale import Scale, span
 from app.wording import number, percent
 
+_NAMES = 17  # pixels for the names of the tasks, between title and curves
+
 
 def loss(
     frame: pd.DataFrame, tasks: int, *, total_steps: float | None = None, width: float = 580, height: float = 250
@@ -22,7 +24,8 @@ def loss(
         alt="",
         basis=640,
         width=width,
-        height=height,
+        height=height + _NAMES,
+        top=30 + _NAMES,
     )
     _tasks(panel, frame, "loss", tasks)
     last = number(float(frame["loss"].iloc[-1])) if len(frame) else text("not known yet")
@@ -47,7 +50,8 @@ def doomed(
         alt="",
         basis=640,
         width=width,
-        height=height,
+        height=height + _NAMES,
+        top=30 + _NAMES,
         y_format=lambda value: percent(value, 0 if value >= 0.01 else 2 if value >= 1e-4 else 4),
         caption=text(
             "What makes a one-shot cut cheap: by the time it comes, the weights it takes hold almost nothing."
@@ -76,7 +80,8 @@ def gate(frame: pd.DataFrame, tasks: int, *, width: float = 580, height: float =
         alt="",
         basis=640,
         width=width,
-        height=height,
+        height=height + _NAMES,
+        top=30 + _NAMES,
     )
     panel.rule(y=1.0, look="axis dotted")
     _tasks(panel, known, "selection_ratio", tasks)
@@ -93,7 +98,7 @@ def _tasks(panel: Panel, frame: pd.DataFrame, column: str, tasks: int) -> None:
         if task > 0:
             panel.rule(x=start)
         if tasks <= 10:
-            panel.text(start, panel.y.high, text("task %(task)d", task=int(task) + 1), dx=4, dy=12)
+            panel.text(start, panel.y.high, text("task %(task)d", task=int(task) + 1), dx=0 if task == 0 else 4, dy=-5)
 
 
 def _last_step(frame: pd.DataFrame) -> float:

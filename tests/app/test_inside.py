@@ -110,5 +110,5 @@ def test_the_density_of_layers_is_that_of_the_cut_until_a_run_tells_it_while_it_
 
 def test_what_a_cut_did_is_a_sentence(events):
     said = inside.cut_said(next(event for event in events if isinstance(event, Pruned)))
-    assert said.startswith("At the cut of task 1 the weights moved by |d| = ")
+    assert said.startswith("At the cut of task 1 the weights moved by $|d|$ = ")
     assert "22" in said

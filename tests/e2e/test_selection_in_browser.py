@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 from test_browser import script_runs
+from test_experiments_in_browser import predict
 
 pytestmark = pytest.mark.browser
 
@@ -30,6 +31,9 @@ def opened(visit, esacl_run):
     runs = script_runs(here.page)
     here.open("selection", run=esacl_run)
     here.page.locator(".held li").first.wait_for()
+    predict(here.page, "Too large by more than a quarter")  # what the scores tell is shown to who has predicted it
+    here.page.get_by_text("It came out as you predicted.").wait_for()
+    here.page.locator("h1").scroll_into_view_if_needed()  # the maps are not to lie under the bar at the top
     here.page.wait_for_timeout(800)
     return here.page, runs, len(runs)
 

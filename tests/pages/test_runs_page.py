@@ -94,7 +94,7 @@ def test_a_run_is_renamed_and_its_config_is_not(app, store):
     at.text_input(key=f"name-{run_id}").set_value(" <b>after</b> ").run()
     assert store.config(run_id).name == "<b>after</b>"
     assert gallery(at)["rows"][0]["name"] == "<b>after</b>"
-    assert at.subheader[0].value == r"\<b\>after\</b\>"
+    assert at.header[0].value == r"\<b\>after\</b\>"
     assert (store.folder(run_id) / "config.json").read_bytes() == config
     at.text_input(key=f"name-{run_id}").set_value("bell\a").run()
     assert "control characters" in said(at)[0]

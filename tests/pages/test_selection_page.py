@@ -1,6 +1,7 @@
 """The Selection page: what each way of choosing takes, of today's recordings and of older ones."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -34,8 +35,30 @@ def older(monkeypatch, tmp_path):
     return run_id
 
 
-def test_every_way_can_be_looked_at_without_the_server(app):
-    data = given(app("selection", run="esacl"))
+def commit(at, run: str, answer: str):
+    """Answer the question of the page."""
+    at.radio(key=f"ask-experiment-4-{run}").set_value(answer).run()
+    return at.button(key=f"commit-experiment-4-{run}").click().run()
+
+
+def test_what_the_highest_scores_tell_is_predicted_before_it_is_shown(app, runs):
+    at = app("selection", run="esacl")
+    before = given(at)
+    assert "signed bias of λₘₐₓ" not in {fact["label"] for fact in before["scrub"]["facts"]}
+    assert len(before["drawings"]) == 5
+    assert not re.search(r"Hard examples are biased|truth", everything(at) + json.dumps(before))
+    commit(at, runs["esacl"], "small")
+    assert len(given(at)["drawings"]) == 6
+    words = everything(at)
+    assert "It came out otherwise: Too large by more than a quarter" in words
+    assert "Hard examples are biased" in words
+    at = at.switch_page("../pages/experiments.py")
+    at.query_params["experiment"] = "4"
+    assert "You predicted: **Too small by more than a quarter**" in everything(at.run())  # one question, asked once
+
+
+def test_every_way_can_be_looked_at_without_the_server(app, runs):
+    data = given(commit(app("selection", run="esacl"), runs["esacl"], "large"))
     assert data["scrub"]["names"] == ["IDS", "random", "EL2N", "top-k"]
     assert data["scrub"]["local"]
     assert [drawing.get("lasso", False) for drawing in data["drawings"]] == [True, True, False, False, False, False]
@@ -46,8 +69,9 @@ def test_every_way_can_be_looked_at_without_the_server(app):
     assert len(data["linked"]["weights"]) == 4
 
 
-def test_the_page_says_why_hard_examples_mislead(app):
-    words = everything(app("selection", run="esacl"))
+def test_the_page_says_why_hard_examples_mislead(app, runs):
+    words = everything(commit(app("selection", run="esacl"), runs["esacl"], "large"))
+    assert "It came out as you predicted." in words
     assert "Hard examples are biased" in words
     assert "Gauss–Newton" in words
 

@@ -118,3 +118,18 @@ def test_damaged_cuts_are_one_line(app, store):
     assert not at.exception
     assert len(at.error) == 1
     assert "damaged" in at.error[0].value
+
+
+def test_the_table_of_exact_cuts_is_read_in_chinese_and_kept_in_english(app, store):
+    ours = run_of(store, "esacl")
+    keep(store, ours, "exact-t2-93250", exact_arrays(0.9325, 3))
+    at = app("sparsity", run=ours, sparsity="0.93", language="zh")
+    table = next(one for one in at.dataframe if "images" in one.value)
+    told = {name: column["label"] for name, column in json.loads(table.proto.columns).items() if "label" in column}
+    assert list(table.value) == [
+        "removed, %", "task 1, %", "task 2, %", "task 3, %", "mean, %", "points lost", "loss rise, nats", "images",
+    ]  # fmt: skip
+    assert told == {
+        "removed, %": "剪掉，%", "task 1, %": "任务 1，%", "task 2, %": "任务 2，%", "task 3, %": "任务 3，%",
+        "mean, %": "平均，%", "points lost": "损失的百分点", "loss rise, nats": "损失的上升，nat", "images": "图像数",
+    }  # fmt: skip

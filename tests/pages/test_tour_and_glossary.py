@@ -48,6 +48,42 @@ def test_the_tour_goes_from_start_to_end_and_back(app):
     assert "tour" not in at.query_params
 
 
+@pytest.fixture
+def recorded(app, runs, monkeypatch):
+    """A run that came with the project, which the tour shows."""
+    monkeypatch.setattr(reading, "RECORDED", reading.ASSETS)
+    return next(entry.run_id for entry in reading.entries() if entry.recorded and entry.config.method == "esacl")
+
+
+def chosen(at) -> str:
+    return next(box.value for box in at.selectbox if box.key == "_run")
+
+
+def test_after_the_tour_the_run_of_before_is_back(app, runs, recorded):
+    at = app("start", run="ewc")
+    at.button(key="tour-begin").click().run()
+    assert chosen(at) == recorded
+    at.button(key="tour-next").click().run()
+    assert chosen(at) == recorded
+    at.button(key="tour-end").click().run()
+    assert chosen(at) == runs["ewc"]
+    assert runs["ewc"] in at.query_params["run"]
+
+
+def test_a_run_that_was_chosen_on_the_way_stays_after_the_tour(app, runs, recorded):
+    at = app("start", run="ewc")
+    at.button(key="tour-begin").click().run()
+    next(box for box in at.selectbox if box.key == "_run").set_value(runs["dense"]).run()
+    at.button(key="tour-end").click().run()
+    assert chosen(at) == runs["dense"]
+
+
+def test_a_tour_from_a_link_has_no_run_to_go_back_to(app, runs, recorded):
+    at = app("start", run="class", tour="1")
+    at.button(key="tour-end").click().run()
+    assert chosen(at) == runs["class"]
+
+
 def test_the_first_step_has_nothing_before_it(app):
     at = app("start", run="esacl", tour="1")
     assert at.button(key="tour-back").disabled
