@@ -14,7 +14,7 @@ from esacl.config import RunConfig
 from esacl.cost import Ledger, activation_bytes, count_layers, count_product
 from esacl.criterion import Criterion, criterion
 from esacl.devices import device_name, resolve_device
-from esacl.errors import RunFailure
+from esacl.errors import InputError, RunFailure
 from esacl.events import (
     CheckpointReady,
     CostCounted,
@@ -31,6 +31,7 @@ from esacl.machine import keep_freed_memory
 from esacl.mask import Mask
 from esacl.methods import METHODS
 from esacl.stages import Stage, stage_of
+from esacl.structure import most_sparsity
 from esacl.tasks import Examples, Task, TaskStream, task_stream
 from esacl.training import Learner
 
@@ -84,6 +85,7 @@ def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None)
     stream = task_stream(config, data)
     network = networks.placed(networks.build(config, stream), config, device)
     learner = learner_of(config, stream, network, device)
+    _check_units(learner)
     if state is None:
         yield _started(stream, learner, device)
         yield from _evaluate(learner, stream, after=-1)
@@ -149,6 +151,18 @@ def learner_of(config: RunConfig, stream: TaskStream, network: networks.Network,
         shared=tuple(name for name, _ in network.named_parameters() if name not in private),
         ledger=ledger,
     )
+
+
+def _check_units(learner: Learner) -> None:
+    """Raises InputError where whole units do not come to the sparsity that is asked for."""
+    config = learner.config
+    if config.pruning.allocation == "neuron" and config.sparsity > 0:
+        most = most_sparsity(learner.weights, learner.ranking.units)
+        if config.sparsity > most:
+            raise InputError(
+                f"sparsity: {config.sparsity} will not do with pruning.allocation 'neuron' on this network, of which "
+                f"one unit a layer has to stay; choose {math.floor(1000 * most) / 1000} at most"
+            )
 
 
 def _scene(learner: Learner, stage: Stage, stream: TaskStream, mask: Mask | None) -> analysis.Scene:
