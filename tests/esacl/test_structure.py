@@ -6,13 +6,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_runs import distinct, events_of, label, of_kind, tiny
 from torch import Tensor
 
+from esacl import run
 from esacl.config import RunConfig
 from esacl.defaults import STRUCTURED
+from esacl.errors import InputError
+from esacl.events import CheckpointReady
 from esacl.mask import Mask
-from esacl.networks import build
+from esacl.networks import NETWORKS, build, prunable_names
 from esacl.pruning import ALLOCATIONS, COUNTS, keep_top
+from esacl.sdp import FORMS
 from esacl.structure import most_sparsity
 from esacl.tasks import task_stream
 from esacl.units import Units, units_of
@@ -242,3 +247,55 @@ def test_the_shared_head_loses_no_logit():
     assert 1 - mask.density >= 0.95
     assert bool(mask["head.weight"].any(1).all())
     assert not bool(mask["head.weight"].any(0).all())
+
+
+# -- runs: every form and the one-shot cuts leave the structure that was asked for
+
+
+def final_weights(settings) -> tuple[RunConfig, dict[str, Tensor]]:
+    """The prunable weights that a tiny run ends with."""
+    config = tiny(settings)
+    last = of_kind(events_of(config), CheckpointReady)[-1]
+    names = prunable_names(build(config, task_stream(config)), config.scenario)
+    return config, {name: torch.from_numpy(last.tensors[f"network/{name}"]) for name in names}
+
+
+RUNS = [
+    *({"sdp.form": form} for form in FORMS if form != "any"),
+    {"sdp.form": "progressive", "sdp.ramp": 1.0, "scenario": "class"},
+    {"method": "finetune", "sparsity": 0.5},
+    {"method": "ewc", "sparsity": 0.5, "scenario": "class"},
+    *({"method": "finetune", "sparsity": 0.5, "epochs": 1, "network": name} for name in NETWORKS),
+]
+
+
+@pytest.mark.parametrize("settings", distinct(RUNS), ids=label)
+def test_a_run_ends_with_two_of_every_four(settings):
+    _, weights = final_weights({**settings, "pruning.allocation": "2:4", "sparsity": 0.5})
+    for name, w in weights.items():
+        rows = w.flatten(1)
+        groups = torch.nn.functional.pad(rows, (0, -rows.shape[1] % 4)).view(len(rows), -1, 4)
+        assert int((groups != 0).sum(2).max()) <= 2, name
+    assert sum(int((w == 0).sum()) for w in weights.values()) >= 0.5 * sum(w.numel() for w in weights.values())
+
+
+@pytest.mark.parametrize("settings", distinct(RUNS), ids=label)
+def test_a_run_ends_without_whole_units(settings):
+    config, weights = final_weights({**settings, "pruning.allocation": "neuron"})
+    kept = sum(int((w != 0).sum()) for w in weights.values())
+    assert kept <= (1 - config.sparsity) * sum(w.numel() for w in weights.values()) + 1e-6
+    units = units_of(build(config, task_stream(config)))
+    gone = 0
+    for one in units:
+        alive = (weights[one.weight] != 0).flatten(1).any(1)
+        gone += int((~alive).sum())
+        assert bool(alive.any())
+        if one.reader in weights:
+            read = weights[one.reader].unflatten(1, (len(alive), -1))
+            assert not bool(read[:, ~alive].any()), one.reader
+    assert gone > 0
+
+
+def test_a_sparsity_that_one_unit_a_layer_does_not_come_to_is_refused():
+    with pytest.raises(InputError, match=r"sparsity: 0\.998 .*one unit a layer has to stay; choose 0\.996 at most"):
+        next(run(tiny({"pruning.allocation": "neuron", "sparsity": 0.998})))
