@@ -29,4 +29,4 @@ analysing.offer(
 )
 
 st.header(text("Take it along"))
-deploy_panels.take_along(entry)
+deploy_panels.take_along(entry, found)
