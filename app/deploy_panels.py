@@ -73,6 +73,17 @@ def answers(found: Deployment) -> None:
     )
 
 
+def inside() -> None:
+    """What sparsity does to the time of a run itself."""
+    st.caption(
+        text(
+            "Inside of a run every product is dense, zeros included: evaluation is a few percent of it, and what a "
+            "sparse kernel saves in a training step is small beside what a smaller dense layer would. FLOPs on the "
+            "Cost page count what a kernel that skips zeros would do."
+        )
+    )
+
+
 def take_along(entry: Entry, found: Deployment) -> None:
     """The commands that export the network."""
     if entry.recorded:
