@@ -86,7 +86,7 @@ def _weaker(groups: Tensor) -> Tensor:
     """All but the larger half, rounded down, of groups (n, g, size); of equals the first stays."""
     size = groups.shape[-1]
     this, other = groups[..., :, None], groups[..., None, :]
-    earlier = torch.ones(size, size, dtype=torch.bool, device=groups.device).tril(-1)
+    earlier = torch.ones(size, size, dtype=torch.bool).tril(-1).to(groups.device)
     before = (other > this) | ((other == this) & earlier)
     return before.sum(-1) >= size // 2
 
@@ -98,11 +98,11 @@ def _prunable(saliency: Weights, units: Sequence[Units] | None) -> list[Units]:
 def _unit_scores(rows: Tensor) -> np.ndarray:
     """A number a row of (units, width), of mean about 1; -1 where all of it is out already."""
     alive = rows >= 0
-    count = alive.sum(1)
-    mean = torch.where(alive, rows, 0).double().sum(1) / count.clamp(min=1)
+    total, count = (part.cpu().double() for part in (torch.where(alive, rows, 0).sum(1), alive.sum(1)))
+    mean = total / count.clamp(min=1)
     typical = mean.sum() / (count > 0).sum().clamp(min=1)
-    scores = torch.where(count > 0, mean / typical if typical > 0 else mean, -1.0)
-    return scores.cpu().numpy()
+    scores: np.ndarray = torch.where(count > 0, mean / typical if typical > 0 else mean, -1.0).numpy()
+    return scores
 
 
 def _order(scores: Sequence[np.ndarray]) -> np.ndarray:

@@ -163,13 +163,13 @@ def test_no_unit_goes_that_need_not_and_none_before_one_that_matters_less(salien
     # The best of a layer stays in any case.
     stay = [scores[n][i] for n in scores for i in alive[n].nonzero()[:, 0] if i != scores[n].argmax()]
     if len(gone) and stay:
-        assert float(gone.max()) <= float(min(stay)) + 1e-12
+        assert float(gone.max()) <= float(min(stay)) + 1e-6
     if len(gone):
         last = float(gone.max())
         assert any(
             with_unit_back(mask, name, int(i)) > (1 - level) * mask.total - 1e-6
             for name in scores
-            for i in (~alive[name] & (scores[name] >= last - 1e-12)).nonzero()[:, 0]
+            for i in (~alive[name] & (scores[name] >= last - 1e-6)).nonzero()[:, 0]
         )
 
 
