@@ -35,6 +35,8 @@ def as_files(found: Deployment) -> None:
             )
         )
         st.markdown(text("Here: ") + deploying.smaller(found))
+        if told := deploying.widths(found):
+            st.markdown(told)
 
 
 def answers(found: Deployment) -> None:
@@ -71,7 +73,18 @@ def answers(found: Deployment) -> None:
     )
 
 
-def take_along(entry: Entry) -> None:
+def inside() -> None:
+    """What sparsity does to the time of a run itself."""
+    st.caption(
+        text(
+            "Inside of a run every product is dense, zeros included: evaluation is a few percent of it, and what a "
+            "sparse kernel saves in a training step is small beside what a smaller dense layer would. FLOPs on the "
+            "Cost page count what a kernel that skips zeros would do."
+        )
+    )
+
+
+def take_along(entry: Entry, found: Deployment) -> None:
     """The commands that export the network."""
     if entry.recorded:
         st.caption(text("This run came with the project, without its checkpoints; a run of your own can be exported."))
@@ -82,5 +95,6 @@ def take_along(entry: Entry) -> None:
                 "has to answer every evaluation example as the run's own network does."
             )
         )
-        lines = [f"esacl export {entry.run_id} network.{form} --format {form}" for form in deploying.FORMATS]
+        shrink = " --shrink" if found.widths else ""
+        lines = [f"esacl export {entry.run_id} network.{form} --format {form}{shrink}" for form in deploying.FORMATS]
         st.code("\n".join(lines), language="bash")

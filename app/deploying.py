@@ -13,6 +13,7 @@ from esacl.errors import RunUnreadable
 ENGINES = {  # as the analysis names them -> as the reader reads them
     "torch, dense": marked("PyTorch, dense"),
     "torch, sparse": marked("PyTorch, sparse layers"),
+    "torch, shrunk": marked("PyTorch, idle units left out"),
     "ONNX Runtime, dense": marked("ONNX Runtime, dense"),
 }
 FORMATS = {
@@ -20,7 +21,7 @@ FORMATS = {
     "sparse": marked("compact sparse file"),
     "onnx": marked("ONNX, dense"),
 }
-DENSE, SPARSE = "torch, dense", "torch, sparse"
+DENSE, SPARSE, SHRUNK = "torch, dense", "torch, sparse", "torch, shrunk"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Deployment:
         apart: engine -> largest difference of a logit from the dense network's.
         sparse_layers: names of the layers that the sparse engine takes by CSR.
         threads: of the processor.
+        widths: layer -> units of the whole network and of the one without idle units; empty where none is idle.
+        shrunk_bytes: of the smaller network as dense safetensors; None where none is idle.
     """
 
     seconds: Mapping[str, Mapping[int, np.ndarray]]
@@ -40,6 +43,8 @@ class Deployment:
     apart: Mapping[str, float]
     sparse_layers: tuple[str, ...]
     threads: int
+    widths: Mapping[str, tuple[int, int]]
+    shrunk_bytes: int | None
 
     def time(self, engine: str, batch: int) -> float:
         """Median seconds of an answer."""
@@ -57,6 +62,7 @@ def deployment(arrays: Mapping[str, np.ndarray]) -> Deployment:
         formats, sizes = [str(f) for f in arrays["formats"]], [int(b) for b in arrays["bytes"]]
         seconds, apart = np.asarray(arrays["seconds"], dtype=float), [float(a) for a in arrays["apart"]]
         layers, threads = tuple(str(name) for name in arrays["sparse_layers"]), int(arrays["threads"])
+        widths, smaller_bytes = _left_out(arrays)
     except (KeyError, TypeError, ValueError):
         raise RunUnreadable("what was measured for deployment is damaged; measure it again") from None
     whole = seconds.ndim == 3 and seconds.shape[:2] == (len(engines), len(batches)) and seconds.shape[2] > 0
@@ -64,12 +70,24 @@ def deployment(arrays: Mapping[str, np.ndarray]) -> Deployment:
     if not (whole and known and len(apart) == len(engines) and len(sizes) == len(formats) and (seconds > 0).all()):
         raise RunUnreadable("what was measured for deployment is damaged; measure it again")
     times = {engine: dict(zip(batches, seconds[row])) for row, engine in enumerate(engines)}
-    return Deployment(times, dict(zip(formats, sizes)), dict(zip(engines, apart)), layers, threads)
+    bytes_of, apart_of = dict(zip(formats, sizes)), dict(zip(engines, apart))
+    return Deployment(times, bytes_of, apart_of, layers, threads, widths, smaller_bytes)
+
+
+def _left_out(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, tuple[int, int]], int | None]:
+    """Widths and bytes of the network without idle units; recordings from before it was measured have none."""
+    if "shrunk_bytes" not in arrays:
+        return {}, None
+    pairs = [(int(before), int(after)) for before, after in arrays["shrunk_widths"]]
+    return dict(zip((str(name) for name in arrays["shrunk_layers"]), pairs)), int(arrays["shrunk_bytes"])
 
 
 def files(found: Deployment) -> list[Bar]:
-    """A bar a format."""
-    return [Bar(text(FORMATS[name]), float(size)) for name, size in found.sizes.items()]
+    """A bar a format, and one of the network without idle units where there are any."""
+    bars = [Bar(text(FORMATS[name]), float(size)) for name, size in found.sizes.items()]
+    if found.shrunk_bytes is not None:
+        bars.append(Bar(text("safetensors, idle units left out"), float(found.shrunk_bytes)))
+    return bars
 
 
 def times(found: Deployment, batch: int) -> list[Bar]:
@@ -90,23 +108,38 @@ def milliseconds(seconds: float) -> str:
 
 def verdict(found: Deployment, batch: int) -> str:
     """What the times at one batch size say, in a sentence."""
-    if not found.sparse_layers:
+    pruned = [engine for engine in (SPARSE, SHRUNK) if engine in found.seconds]
+    if not found.sparse_layers and SHRUNK not in pruned:
         return text(
             "No layer is sparse enough to be multiplied by what is left of it: sparsity saves bytes here, no time."
         )
-    sparse = found.time(SPARSE, batch)
-    rivals = {engine: found.time(engine, batch) for engine in found.seconds if engine != SPARSE}
-    best = min(rivals, key=lambda engine: rivals[engine])
-    about = {
-        "batch": batch,
-        "best": text(ENGINES[best]),
-        "factor": number(max(sparse, rivals[best]) / min(sparse, rivals[best]), 2),
-    }
-    if sparse < rivals[best]:
+    ours = min(pruned, key=lambda engine: found.time(engine, batch))
+    theirs = min((e for e in found.seconds if e not in pruned), key=lambda engine: found.time(engine, batch))
+    times = found.time(ours, batch), found.time(theirs, batch)
+    about = {"batch": batch, "best": text(ENGINES[theirs]), "factor": number(max(times) / min(times), 2)}
+    if times[0] >= times[1]:
         return text(
-            "Batch %(batch)s: sparsity pays, %(factor)s times as fast as %(best)s, the best dense one.", **about
+            "Batch %(batch)s: sparsity does **not** pay in time: %(best)s is %(factor)s times as fast.", **about
         )
-    return text("Batch %(batch)s: sparsity does **not** pay in time: %(best)s is %(factor)s times as fast.", **about)
+    if ours == SHRUNK:
+        return text(
+            "Batch %(batch)s: leaving idle units out pays, %(factor)s times as fast as %(best)s, the best of the whole "
+            "network.",
+            **about,
+        )
+    return text("Batch %(batch)s: sparsity pays, %(factor)s times as fast as %(best)s, the best dense one.", **about)
+
+
+def widths(found: Deployment) -> str:
+    """How wide the layers are once idle units are left out; nothing where none is idle."""
+    told = ", ".join(f"{name.removeprefix('body.')} {was} → {now}" for name, (was, now) in found.widths.items())
+    if not told:
+        return ""
+    return text(
+        "Without the units that have no weights left or that nothing reads, it is a smaller dense network with the "
+        "same outputs (units a layer: %(told)s); `--shrink` exports it.",
+        told=told,
+    )
 
 
 def smaller(found: Deployment) -> str:

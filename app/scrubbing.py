@@ -49,7 +49,9 @@ PICTURES = marked(
     "along this run's own cut; **the ways** lead straight to every level's cut. **Saliencies** rank the weights "
     "differently: by damped second order $\\tfrac12(h+1+\\Omega)\\theta^2$, size $|\\theta|$, first order "
     "$|g\\theta|$, or by chance. **Allocations** share the budget out: *global* ranks all weights together, *uniform* "
-    "gives every layer the same density, *ERK* gives small and narrow layers more."
+    "gives every layer the same density, *ERK* gives small and narrow layers more; *2:4* keeps two of every four "
+    "consecutive weights of a row (below 50% it is on the way there, above within it), *whole units* takes neurons and "
+    "channels with all their weights, so that what is left is a smaller dense network."
 )
 EXACTLY = marked(
     "The figures above jump from level to level. Here the network is cut at exactly the sparsity that you ask for and "

@@ -19,10 +19,19 @@ from esacl.config import (
     RunConfig,
     read_config,
 )
+from esacl.conflicts import BY_THE_WEIGHT
+from esacl.defaults import STRUCTURED, TWO_OF_FOUR
 from esacl.errors import InputError
 from esacl.reproducing import command
 
 DEFAULT = read_config(None, {})
+ALLOCATIONS = {
+    "global": marked("the least salient of all weights"),
+    "erk": marked("ERK: more of large layers"),
+    "uniform": marked("the same share of every layer"),
+    "2:4": marked("two of every four (2:4)"),
+    "neuron": marked("whole units: neurons, channels"),
+}
 SIZES = {
     "split-digits": marked("8×8 digits that come with scikit-learn: 5 tasks of 2 classes, about a quarter of a minute"),
     "split-mnist": marked("MNIST: 5 tasks of 2 classes, minutes on a laptop"),
@@ -76,6 +85,7 @@ def fill(config: RunConfig) -> set[str]:
         "protocol": (f"new-protocol-{len(protocols.of(benchmark))}", protocol),
         "method": ("new-method", method),
         "sparsity": (f"new-sparsity-{usual.sparsity > 0}", min(99.5, round(100 * config.sparsity, 2))),
+        "pruning.allocation": (f"new-{_allocations(usual)[1]}", config.pruning.allocation),
         "ids.fraction": ("new-ids", min(100, max(5, round(100 * config.ids.fraction)))),
         "anchor.strength": (f"new-anchor-{usual.anchor.strength}", min(1e6, config.anchor.strength)),
         "epochs": (f"new-epochs-{benchmark}-{protocol}", config.epochs),
@@ -115,19 +125,7 @@ def _choices() -> dict[str, Any]:
     method = right.selectbox(text("Method"), METHOD_NAMES, key="new-method", format_func=palette.written, **keep)
     protocol = _protocol(benchmark)
     usual = _usual(benchmark, scenario, method, protocol)
-    sparsity = st.slider(
-        text("Weights removed, %"),
-        0.0,
-        99.5,
-        100 * usual.sparsity,
-        0.5,
-        key=f"new-sparsity-{usual.sparsity > 0}",
-        help=text(
-            "0 is dense. Above it, one cut in each task: by EsaCL's saliency, or by magnitude. PackNet, RigL and "
-            "SparCL are sparse while they learn."
-        ),
-        **keep,
-    )
+    sparsity, allocation = _cut(usual)
     left, right = st.columns(2)
     fraction = left.slider(
         text("Instances IDS keeps, %"),
@@ -163,6 +161,7 @@ def _choices() -> dict[str, Any]:
         "method": method,
         "protocol": protocol if protocol != DEFAULT.protocol else None,
         "sparsity": round(sparsity / 100, 4),
+        "pruning.allocation": allocation if allocation != usual.pruning.allocation else None,
         "ids.fraction": fraction / 100,
         "anchor.strength": strength if anchored else None,
         "epochs": epochs,
@@ -170,6 +169,47 @@ def _choices() -> dict[str, Any]:
         "device": device,
     }
     return chosen | _more(usual, benchmark, method, device)
+
+
+def _cut(usual: RunConfig) -> tuple[float, str]:
+    """How much is removed, in percent, and by which allocation: 2:4 leaves no choice of how much."""
+    left, right = st.columns(2)
+    names, key = _allocations(usual)
+    allocation = right.selectbox(
+        text("Which weights go"),
+        names,
+        names.index(usual.pruning.allocation),
+        key=f"new-{key}",
+        format_func=lambda name: text(ALLOCATIONS[name]),
+        help=text(
+            "All but the last two take weights one by one, and leave matrices of the same size with zeros in them. 2:4 "
+            "is the pattern that GPUs multiply faster, at 50% and no other share. Whole units leave a smaller dense "
+            "network: `esacl export RUN FILE --format onnx --shrink`."
+        ),
+        persist_state="session",
+    )
+    fixed = allocation == "2:4"
+    sparsity = left.slider(
+        text("Weights removed, %"),
+        0.0,
+        99.5,
+        100 * (TWO_OF_FOUR if fixed else usual.sparsity),
+        0.5,
+        key="new-sparsity-2:4" if fixed else f"new-sparsity-{usual.sparsity > 0}",
+        disabled=fixed,
+        help=text(
+            "0 is dense. Above it, one cut in each task: by EsaCL's saliency, or by magnitude. PackNet, RigL and "
+            "SparCL are sparse while they learn."
+        ),
+        persist_state="session",
+    )
+    return sparsity, allocation
+
+
+def _allocations(usual: RunConfig) -> tuple[list[str], str]:
+    """The allocations that a method has, and a key for each of their lists and defaults."""
+    names = [name for name in ALLOCATIONS if usual.method not in BY_THE_WEIGHT or name not in STRUCTURED]
+    return names, f"allocation-{usual.pruning.allocation}-{len(names)}"
 
 
 def _protocol(benchmark: str) -> str:

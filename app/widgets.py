@@ -147,8 +147,10 @@ def _play(interval: int) -> dict[str, object]:
 
 
 def method_name(config: RunConfig) -> str:
-    """The method of a run as the reader knows it."""
-    return palette.written(config.method, config.sparsity, config.pruning.saliency, config.sparcl.base)
+    """The method of a run as the reader knows it, with the structure of its mask where it has one."""
+    name = palette.written(config.method, config.sparsity, config.pruning.saliency, config.sparcl.base)
+    structure = palette.STRUCTURES.get(config.pruning.allocation) if config.sparsity > 0 else None
+    return text("%(method)s, %(structure)s", method=name, structure=text(structure)) if structure else name
 
 
 def say(kind: Literal["error", "warning", "info", "success"], line: str) -> None:

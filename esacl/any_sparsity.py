@@ -9,8 +9,7 @@ from typing_extensions import override
 from esacl import seeds
 from esacl.defaults import SPARSEST
 from esacl.directional import Directional
-from esacl.mask import Mask
-from esacl.pruning import kept_of
+from esacl.mask import Mask, kept_of
 from esacl.schedule import Schedule
 
 

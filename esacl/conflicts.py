@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from esacl import normalisation
-from esacl.defaults import SPARSEST, dark, rehearses
+from esacl.defaults import SPARSEST, STRUCTURED, TWO_OF_FOUR, dark, rehearses
 from esacl.protocols import BENCHMARKS
 
 if TYPE_CHECKING:
     from esacl.config import RunConfig
 
 LEAST_SIDE = 8  # of what a convolutional network halves three times
+BY_THE_WEIGHT = ("packnet", "rigl", "sparcl")  # methods that hand out or move connections one by one
 MOST_SPARSITY = 0.999  # fewer weights than one in a thousand is none at all in the smaller layers
 
 
@@ -22,6 +23,7 @@ def conflicts(config: "RunConfig") -> Iterator[str]:
         _of_device,
         _of_cut,
         _of_any,
+        _of_structure,
         _of_curvature,
         _of_scenario,
         _of_joint,
@@ -90,6 +92,22 @@ def _of_any(config: "RunConfig") -> Iterator[str]:
         yield (
             f"network: {config.network!r} will not do with sdp.form 'any': each sub-network would want BatchNorm "
             "statistics of its own; choose mlp or small-cnn, or another form"
+        )
+
+
+def _of_structure(config: "RunConfig") -> Iterator[str]:
+    allocation = config.pruning.allocation
+    if allocation not in STRUCTURED:
+        return
+    if config.method in BY_THE_WEIGHT:
+        yield (
+            f"pruning.allocation: {allocation!r} will not do for {config.method!r}, which chooses its connections one "
+            "by one; choose global, erk or uniform, or another method"
+        )
+    if allocation == "2:4" and config.sparsity != TWO_OF_FOUR:
+        yield (
+            f"sparsity: {config.sparsity} will not do with pruning.allocation '2:4', which keeps two of every four "
+            f"weights; leave it out or set it to {TWO_OF_FOUR}"
         )
 
 

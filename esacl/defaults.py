@@ -9,6 +9,8 @@ from esacl.sections import SDP, Anchor
 
 SPARSE_METHODS = ("esacl", "packnet", "rigl", "sparcl")  # sparse unless told otherwise
 SPARSITY = 0.9
+TWO_OF_FOUR = 0.5  # the one sparsity of the allocation 2:4
+STRUCTURED = ("2:4", "neuron")  # allocations that do not choose weights one by one
 SPARSEST = 0.98  # what the form `any` goes to
 CUT = 0.35  # of a task's steps come before the one-shot cut of esacl
 HELD, HELD_ALONE = 0.1, 3.0  # the anchors' strength beside distillation, and where nothing else holds the past
@@ -34,7 +36,7 @@ def resolved(given: dict[str, Any]) -> dict[str, Any]:
         fields.setdefault("augment", "none")  # it makes views of its own, whatever the protocol says
     fields = preset(fields["protocol"], fields["benchmark"], method, contrastive=contrastive) | fields
     fields.setdefault("resolution", facts["side"])
-    fields.setdefault("sparsity", SPARSITY if method in SPARSE_METHODS else 0.0)
+    fields.setdefault("sparsity", _sparsity(method, fields))
     fields.setdefault("threads", 1 if fields["network"] == "mlp" else os.cpu_count() or 1)
     if (method == "sparcl" and fields["scenario"] == "class" and not contrastive) or _told_apart_by_replay(fields):
         fields.setdefault("mask_logits", True)
@@ -43,6 +45,12 @@ def resolved(given: dict[str, Any]) -> dict[str, Any]:
         if isinstance(own, dict):
             fields[section] = values | own
     return fields
+
+
+def _sparsity(method: str, fields: dict[str, Any]) -> float:
+    if _given(fields, "pruning", "allocation", "global") == "2:4":
+        return TWO_OF_FOUR
+    return SPARSITY if method in SPARSE_METHODS else 0.0
 
 
 def _sections(method: str, fields: dict[str, Any], facts: dict[str, Any]) -> dict[str, dict[str, Any]]:

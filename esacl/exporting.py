@@ -39,18 +39,20 @@ def network_of(store: RunStore, run_id: str, data: Path | None = None, task: int
         return final_network(config, state, [one or 0.0 for one in last], run_id=run_id, data=data, task=task)
 
 
-def export_network(final: "FinalNetwork", form: str, path: Path) -> "tuple[Encoded, Path]":
+def export_network(final: "FinalNetwork", form: str, path: Path, *, shrink: bool = False) -> "tuple[Encoded, Path]":
     """Write the network to `path` and its model card beside it, each whole or not at all; returns the card's path.
 
+    With `shrink` the units that say nothing are left out, and the file holds a smaller dense network.
+
     Raises:
-        InputError: an unknown format, a library that is missing, a file that cannot be written, or one that does not
-            answer as the run's network does.
+        InputError: an unknown format, a library that is missing, nothing to shrink, a file that cannot be written, or
+            one that does not answer as the run's network does.
     """
     from esacl.export.card import card
     from esacl.export.encoding import encoded
 
     beside = path.with_name(path.name + ".md")
-    done = encoded(final, form)
+    done = encoded(final, form, shrink=shrink)
     try:
         replace_file(path, done.data)
         replace_file(beside, card(final, done, path.name).encode())

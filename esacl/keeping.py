@@ -33,6 +33,8 @@ def add(command: Command) -> None:
     writing.add_argument("--out", type=Path, metavar="FILE", help=argparse.SUPPRESS)
     told = "bundle (default): the whole run as a zip; its network with a model card: safetensors, sparse, onnx"
     writing.add_argument("--format", choices=FORMATS, default=FORMATS[0], metavar="NAME", help=told)
+    about = "a network: without the units that pruning left without weights or readers; smaller, with the same outputs"
+    writing.add_argument("--shrink", action="store_true", help=about)
     writing.add_argument("--task", type=int, metavar="K", help="a run with a network for each task: which, from 0")
     reporting.add_argument("file", type=Path, metavar="FILE.html")
     about = "bundle: with the states that `esacl resume` goes on from, which are large"
@@ -78,6 +80,8 @@ def _export(args: argparse.Namespace) -> int:
     if args.format == "bundle":
         if args.task is not None:
             raise InputError("--task chooses a network, and a bundle holds the run; give --format too")
+        if args.shrink:
+            raise InputError("--shrink makes a network smaller, and a bundle holds the run; give --format too")
         bundles.export_run(store, run_id, path, checkpoints=args.checkpoints)
         size = path.stat().st_size
         return _say(args, f"exported {run_id} to {path}, {size:,} bytes", run=run_id, file=str(path), bytes=size)
@@ -87,13 +91,15 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _export_network(args: argparse.Namespace, store: RunStore, run_id: str, path: Path) -> int:
-    done, card = exporting.export_network(exporting.network_of(store, run_id, args.data, args.task), args.format, path)
+    final = exporting.network_of(store, run_id, args.data, args.task)
+    done, card = exporting.export_network(final, args.format, path, shrink=args.shrink)
     size, accuracy = len(done.data), sum(done.accuracies) / len(done.accuracies)
     text = (
         f"exported the network of {run_id} to {path}, {size:,} bytes, {done.dense_bytes / size:.1f} times smaller than "
         f"dense safetensors; {100 * accuracy:.2f}% right; {card.name} tells the rest"
     )
     fields = {"run": run_id, "file": str(path), "card": str(card), "bytes": size, "dense_bytes": done.dense_bytes}
+    fields["widths"] = None if done.widths is None else {name: list(units) for name, units in done.widths.items()}
     return _say(args, text, **fields, accuracies=list(done.accuracies), apart=done.apart)
 
 

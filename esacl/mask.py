@@ -94,6 +94,12 @@ class Mask(Mapping[str, Tensor]):
         return cls({name: torch.ones_like(parameters[name], dtype=torch.bool) for name in names})
 
 
+def kept_of(total: int, density: float) -> int:
+    """How many of `total` weights stay at a density, rounded down."""
+    # The small term absorbs binary fractions: (1 - .9) * 100 is 9.999..., and 10 are meant.
+    return min(total, int(total * density + 1e-6))
+
+
 def _as_bool(name: str, entry: Tensor) -> Tensor:
     if entry.dtype != torch.bool and not bool(((entry == 0) | (entry == 1)).all()):
         raise InputError(f"mask of {name!r} holds values other than 0 and 1; a mask is a bool tensor")

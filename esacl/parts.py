@@ -25,6 +25,7 @@ from esacl.networks import Network
 from esacl.ranking import Ranking
 from esacl.removal import Removal
 from esacl.stages import Stage
+from esacl.units import units_of
 
 
 @dataclass
@@ -71,7 +72,7 @@ class Parts:
             self.parameters |= self.contrast.parameters()
         self.weights = {name: self.parameters[name] for name in self.prunable}
         importance = self.anchors.importance if self.anchors else {}
-        self.ranking = Ranking(self.weights, importance, self.config)
+        self.ranking = Ranking(self.weights, importance, self.config, units_of(self.network))
         self.form = self.preparing = self.make_form(self.ranking, self.config)
         self.buffer = Buffer(self.config.buffer.size, self.config.seed)
         self.gate = Gate(

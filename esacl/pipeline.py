@@ -14,7 +14,7 @@ from esacl.config import RunConfig
 from esacl.cost import Ledger, activation_bytes, count_layers, count_product
 from esacl.criterion import Criterion, criterion
 from esacl.devices import device_name
-from esacl.errors import RunFailure, is_out_of_memory
+from esacl.errors import InputError, RunFailure, is_out_of_memory
 from esacl.events import (
     CheckpointReady,
     CostCounted,
@@ -32,6 +32,7 @@ from esacl.machine import keep_freed_memory
 from esacl.mask import Mask
 from esacl.methods import METHODS
 from esacl.stages import Stage, stage_of
+from esacl.structure import most_sparsity
 from esacl.tasks import Examples, Task, TaskStream, task_stream
 from esacl.training import Learner
 
@@ -93,6 +94,7 @@ def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None,
     network = networks.placed(networks.build(config, stream), config, device)
     group.norms(network)
     learner = learner_of(config, stream, network, device, group)
+    _check_units(learner)
     if state is None:
         yield _started(stream, learner, device)
         yield from _evaluate(learner, stream, after=-1)
@@ -165,6 +167,18 @@ def learner_of(
         ledger=ledger,
         group=group or Group(),
     )
+
+
+def _check_units(learner: Learner) -> None:
+    """Raises InputError where whole units do not come to the sparsity that is asked for."""
+    config = learner.config
+    if config.pruning.allocation == "neuron" and config.sparsity > 0:
+        most = most_sparsity(learner.weights, learner.ranking.units)
+        if config.sparsity > most:
+            raise InputError(
+                f"sparsity: {config.sparsity} will not do with pruning.allocation 'neuron' on this network, of which "
+                f"one unit a layer has to stay; choose {math.floor(1000 * most) / 1000} at most"
+            )
 
 
 def _scene(learner: Learner, stage: Stage, stream: TaskStream, mask: Mask | None) -> analysis.Scene:

@@ -1,12 +1,15 @@
 """One-shot pruning: a saliency for every weight, an allocation of the budget to layers, and the mask that follows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from esacl.errors import InputError
-from esacl.mask import Mask
+from esacl.mask import Mask, kept_of
+from esacl.structure import two_of_four, whole_units
+from esacl.units import Units
 
 Weights = Mapping[str, Tensor]
 
@@ -65,14 +68,20 @@ def saliency(
     return SALIENCIES[name](weights, curvature=curvature, gradient=gradient, generator=generator)
 
 
-def keep_top(saliency: Weights, sparsity: float, allocation: str = "global") -> Mask:
+def keep_top(
+    saliency: Weights, sparsity: float, allocation: str = "global", units: Sequence[Units] | None = None
+) -> Mask:
     """The mask that keeps the most salient weights; its sparsity is never below the one asked for.
+
+    But for `neuron`, which leaves one unit a layer.
 
     Args:
         saliency: a number per weight.
         sparsity: removed fraction, in [0, 1).
         allocation: `global` ranks all weights together, `uniform` gives every layer the same density, `erk` gives
-            a layer a density proportional to the sum of its dimensions over their product (Evci et al. 2020).
+            a layer a density proportional to the sum of its dimensions over their product (Evci et al. 2020). `2:4`
+            keeps two of every four weights, `neuron` removes whole units (`esacl.structure`).
+        units: for `neuron`: which rows are units and who reads them (`units.units_of`); None: all rows of all weights.
 
     Raises:
         InputError: sparsity outside [0, 1), an unknown allocation, or a saliency that is not finite.
@@ -81,9 +90,18 @@ def keep_top(saliency: Weights, sparsity: float, allocation: str = "global") -> 
         raise InputError(f"sparsity {sparsity!r} will not do; choose a number in [0, 1)")
     if allocation not in ALLOCATIONS:
         raise InputError(f"unknown allocation {allocation!r}; choose from {', '.join(ALLOCATIONS)}")
-    kept = ALLOCATIONS[allocation](saliency, sparsity)
-    if allocation == "global":
-        return _split(_top(torch.cat([s.flatten() for s in saliency.values()]), kept[""]), saliency)
+    if not all(bool(torch.isfinite(s).all()) for s in saliency.values()):
+        raise InputError("a saliency is not finite; the network has diverged, try a smaller lr")
+    return ALLOCATIONS[allocation](saliency, sparsity, units)
+
+
+def _all_together(saliency: Weights, sparsity: float, units: Sequence[Units] | None = None) -> Mask:
+    kept = COUNTS["global"](saliency, sparsity)
+    return _split(_top(torch.cat([s.flatten() for s in saliency.values()]), kept[""]), saliency)
+
+
+def _layer_by_layer(name: str, saliency: Weights, sparsity: float, units: Sequence[Units] | None = None) -> Mask:
+    kept = COUNTS[name](saliency, sparsity)
     return Mask({name: _top(s.flatten(), kept[name]).view(s.shape) for name, s in saliency.items()})
 
 
@@ -110,22 +128,23 @@ def _erk(saliency: Weights, sparsity: float) -> dict[str, int]:
     return {name: size[name] if name in whole else kept_of(size[name], scale * raw[name]) for name in size}
 
 
-ALLOCATIONS: dict[str, Callable[[Weights, float], dict[str, int]]] = {
+COUNTS: dict[str, Callable[[Weights, float], dict[str, int]]] = {
     "global": _global,
     "erk": _erk,
     "uniform": _uniform,
 }
+"""Allocations that choose weights one by one -> how many stay of each layer, or under "" of all together."""
 
-
-def kept_of(total: int, density: float) -> int:
-    """How many of `total` weights stay at a density, rounded down."""
-    # The small term absorbs binary fractions: (1 - .9) * 100 is 9.999..., and 10 are meant.
-    return min(total, int(total * density + 1e-6))
+ALLOCATIONS: dict[str, Callable[[Weights, float, Sequence[Units] | None], Mask]] = {
+    "global": _all_together,
+    "erk": partial(_layer_by_layer, "erk"),
+    "uniform": partial(_layer_by_layer, "uniform"),
+    "2:4": two_of_four,
+    "neuron": whole_units,
+}
 
 
 def _top(flat: Tensor, kept: int) -> Tensor:
-    if not bool(torch.isfinite(flat).all()):
-        raise InputError("a saliency is not finite; the network has diverged, try a smaller lr")
     mask = torch.zeros_like(flat, dtype=torch.bool)
     mask[torch.topk(flat, kept, sorted=False).indices] = True
     return mask

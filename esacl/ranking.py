@@ -1,6 +1,6 @@
 """Which weights would survive a cut now: the saliency of today's weights, kept up step by step."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from esacl.config import RunConfig
 from esacl.errors import RunFailure
 from esacl.mask import Mask
 from esacl.pruning import keep_top, saliency
+from esacl.units import Units
 
 MOMENT_DECAY = 0.99
 
@@ -21,8 +22,14 @@ class Ranking:
     free, since the optimiser has the gradient anyway.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor], importance: Mapping[str, Tensor], config: RunConfig) -> None:
-        self.weights, self.importance, self.config = weights, importance, config
+    def __init__(
+        self,
+        weights: Mapping[str, Tensor],
+        importance: Mapping[str, Tensor],
+        config: RunConfig,
+        units: Sequence[Units] | None = None,
+    ) -> None:
+        self.weights, self.importance, self.config, self.units = weights, importance, config, units
         self.moments = {name: torch.zeros_like(w) for name, w in weights.items()}
         self.task = 0
 
@@ -72,7 +79,11 @@ class Ranking:
 
     def mask(self, sparsity: float, at: Mapping[str, Tensor] | None = None) -> Mask:
         """The survivors at a sparsity."""
-        return keep_top(self.scores(at), sparsity, self.config.pruning.allocation)
+        return self.mask_of(self.scores(at), sparsity)
+
+    def mask_of(self, scores: Mapping[str, Tensor], sparsity: float) -> Mask:
+        """The same by other scores."""
+        return keep_top(scores, sparsity, self.config.pruning.allocation, self.units)
 
 
 def keep_everything(weights: Mapping[str, Tensor]) -> Mask:

@@ -18,7 +18,6 @@ from esacl.any_sparsity import AnySparsity
 from esacl.config import RunConfig
 from esacl.directional import Directional
 from esacl.form import Form
-from esacl.pruning import keep_top
 from esacl.ranking import Ranking
 from esacl.schedule import Schedule
 
@@ -131,7 +130,7 @@ class Progressive(Directional):
             alive = self.ranking.scores()
             # A weight that is out stays out: its saliency is below every other's.
             alive = {name: torch.where(self.mask[name], s, -1.0) for name, s in alive.items()}
-            self._renew(keep_top(alive, level, self.config.pruning.allocation))
+            self._renew(self.ranking.mask_of(alive, level))
         self.mask.apply_to(self.weights)
         return self.mask.layer_densities() if self.mask.kept < self.mask.total else None
 

@@ -36,7 +36,8 @@ class Pruning(Section):
     """The one-shot cut of a task."""
 
     saliency: Literal["second-order", "magnitude", "taylor", "random"] = "second-order"
-    allocation: Literal["global", "erk", "uniform"] = "global"
+    allocation: Literal["global", "erk", "uniform", "2:4", "neuron"] = "global"
+    """How the budget is shared out; 2:4 keeps two of every four weights of a row, neuron removes whole units."""
 
 
 class IDS(Section):

@@ -48,7 +48,7 @@ def viewed(own: RunConfig, view: View) -> tuple[RunConfig, str]:
     for section, _, key in (name.partition(".") for name in VIEW_SETTINGS):
         value = after[section][key]
         if value != before[section][key]:
-            parts.append(f"-{key}{str(value).replace('.', '_')}")
+            parts.append(f"-{key}{str(value).replace('.', '_').replace(':', 'of')}")
     suffix = "".join(parts)
     if len(suffix) > 40:  # too long for the name of an array
         suffix = f"-{hashlib.sha256(suffix.encode()).hexdigest()[:6]}"

@@ -19,6 +19,7 @@ deploy_panels.as_files(found)
 
 st.header(text("How fast it answers"))
 deploy_panels.answers(found)
+deploy_panels.inside()
 analysing.offer(
     entry,
     text("These numbers belong to the machine that measured them"),
@@ -29,4 +30,4 @@ analysing.offer(
 )
 
 st.header(text("Take it along"))
-deploy_panels.take_along(entry)
+deploy_panels.take_along(entry, found)

@@ -281,12 +281,12 @@ def cuts_arrays(weights: dict[str, np.ndarray], curve: dict[str, np.ndarray]) ->
 
 def comparison_arrays(curve: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A made-up comparison of rankings: the second order loses least."""
-    slip = np.array([1.0, 2.0, 1.5, 9.0])[:, None, None] * np.array([1.0, 0.9, 1.1])[:, None]
+    slip = np.array([1.0, 2.0, 1.5, 9.0])[:, None, None] * np.array([1.0, 0.9, 1.1, 1.5, 3.0])[:, None]
     rise = slip * np.maximum(curve["rise"], 0)
     return {
         "levels": curve["levels"],
         "saliencies": np.array(["second-order", "magnitude", "taylor", "random"]),
-        "allocations": np.array(["global", "erk", "uniform"]),
+        "allocations": np.array(["global", "erk", "uniform", "2:4", "neuron"]),
         "draws": np.array([1, 1, 1, 3]),
         "pool": np.array(80),
         "rise": rise,

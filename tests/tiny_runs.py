@@ -13,6 +13,7 @@ from typing import Any
 from esacl import run
 from esacl.config import BENCHMARKS as FACTS
 from esacl.config import SPARCL_BASE_NAMES, RunConfig, read_config
+from esacl.defaults import STRUCTURED
 from esacl.events import ArrayRecorded, CheckpointReady, Event, Pulse
 from esacl.methods import METHODS
 from esacl.networks import NETWORKS
@@ -44,6 +45,8 @@ STATEFUL = (
     + [{"scenario": "class", "buffer.size": 20}, {"method": "ewc", "buffer.size": 20, "buffer.rehearsal": "dark"}]
     + [{"augment": "crop-flip"}, {"augment": "crop-flip", "ids.train_fraction": 0.5, "buffer.size": 20}]
     + [{"method": "ewc", "schedule": "constant", "momentum": 0.0}]
+    + [{"sdp.form": form, "pruning.allocation": name} for form in FORMS if form != "any" for name in STRUCTURED]
+    + [{"method": "ewc", "sparsity": 0.5, "pruning.allocation": name} for name in STRUCTURED]
 )
 """What a run has to carry from step to step, and all of it together."""
 

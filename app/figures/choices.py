@@ -6,6 +6,7 @@ import numpy as np
 
 from app.cuts import Comparison
 from app.drawing import Drawing, Panel
+from app.figures import palette
 from app.figures.sparsity import level_axis, level_name, squeeze
 from app.language import marked, text
 from app.scale import Scale
@@ -19,6 +20,8 @@ LOOKS = {  # name -> (as it is written, look, dash)
     "global": (marked("global"), "esacl", ""),
     "erk": (marked("ERK"), "purple", "dash"),
     "uniform": (marked("uniform"), "pink", "dot-dash"),
+    "2:4": (palette.STRUCTURES["2:4"], "green", "dotted"),
+    "neuron": (palette.STRUCTURES["neuron"], "warm", "dash"),
 }
 KINDS = {"saliencies": marked("Saliencies"), "allocations": marked("Allocations")}
 MEASURES = ("accuracy", "rise")

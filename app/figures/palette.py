@@ -1,6 +1,6 @@
 """One look a method, everywhere: colour, shape and dash together, so that no meaning rests on colour alone."""
 
-from app.language import text
+from app.language import marked, text
 from esacl import printing
 from esacl.defaults import SPARSE_METHODS
 
@@ -15,6 +15,7 @@ METHODS = {  # name -> (colour class, shape, dash)
     "rigl": ("rigl", "cross", "dotted"),
     "sparcl": ("sparcl", "triangle", "dash"),
 }
+STRUCTURES = {"2:4": marked("2:4"), "neuron": marked("whole units")}  # allocations -> as the reader knows them
 SHAPES = ("circle", "square", "diamond", "triangle", "cross")
 FIRST_HUE, LAST_HUE = 255.0, 45.0  # tasks run from blue over violet to ochre: an order, not a set of names
 

@@ -10,7 +10,7 @@ from esacl.analysis.judged import accuracies, pool_loss
 from esacl.analysis.scene import Scene, at_cut
 from esacl.analysis.sparsity import levels
 from esacl.events import Analysing, ArrayRecorded, Event, Pulse
-from esacl.pruning import ALLOCATIONS, SALIENCIES, keep_top, saliency
+from esacl.pruning import ALLOCATIONS, SALIENCIES, saliency
 from esacl.seeds import torch_generator
 
 DRAWS = 3  # of the random saliency; the others need one
@@ -34,7 +34,7 @@ def comparison(scene: Scene) -> Iterator[Event]:
                 for place, level in enumerate(steps):
                     now = {"done": len(steps) * done + place, "total": len(steps) * parts}
                     yield Analysing(task=scene.task, stage="comparison", **now) if place % 5 == 0 else Pulse()
-                    with at_cut(scene.network, keep_top(ranking, level, allocation)):
+                    with at_cut(scene.network, scene.cut_to(level, ranking, allocation)):
                         accuracy[row, column, place] += np.array(accuracies(scene)) / len(drawn)
                         rise[row, column, place] += (pool_loss(scene) - dense) / len(drawn)
                 done += 1

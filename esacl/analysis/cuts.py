@@ -16,7 +16,8 @@ from esacl.analysis.driving import driven
 from esacl.analysis.points import Found
 from esacl.analysis.scene import Scene, as_numpy
 from esacl.events import ArrayRecorded, Event
-from esacl.pruning import ALLOCATIONS, Weights, keep_top
+from esacl.pruning import COUNTS, Weights, keep_top
+from esacl.units import Units, units_of
 
 WAY = 9  # points of the way to each cut, both ends among them
 
@@ -32,7 +33,7 @@ def cuts(
         edges: of the bins of the histogram.
         found: eigenvectors by the name of the point, as the slices take them.
     """
-    survived = survivals(scene.saliency, levels, scene.config.pruning.allocation)
+    survived = survivals(scene.saliency, levels, scene.config.pruning.allocation, units_of(scene.network))
     arrays = {"levels": np.array(levels), "edges": edges}
     arrays |= {f"survived/{name}": as_numpy(counts) for name, counts in survived.items()}
     parameters = dict(scene.network.named_parameters())
@@ -44,7 +45,9 @@ def cuts(
     yield ArrayRecorded(name=f"cuts-t{scene.task}", arrays=arrays)
 
 
-def survivals(saliency: Weights, levels: Sequence[float], allocation: str) -> dict[str, Tensor]:
+def survivals(
+    saliency: Weights, levels: Sequence[float], allocation: str, units: Sequence[Units] | None = None
+) -> dict[str, Tensor]:
     """How many of the ascending levels each weight survives: it is in the mask of `levels[i]` iff that is above `i`.
 
     These are the masks of `keep_top`. Where saliencies are equal at the border of a level, and only there, the
@@ -53,7 +56,10 @@ def survivals(saliency: Weights, levels: Sequence[float], allocation: str) -> di
     Returns:
         uint8 in the shapes of `saliency`; there are at most 255 levels.
     """
-    kept = [ALLOCATIONS[allocation](saliency, level) for level in levels]
+    if allocation not in COUNTS:  # weights are not chosen one by one, and the masks alone say which go together
+        masks = [keep_top(saliency, level, allocation, units) for level in levels]
+        return {n: torch.stack([mask[n] for mask in masks]).sum(0).to(torch.uint8) for n in saliency}
+    kept = [COUNTS[allocation](saliency, level) for level in levels]
     if allocation != "global":
         return {n: _counts(s.flatten(), [k[n] for k in kept]).view(s.shape) for n, s in saliency.items()}
     flat = _counts(torch.cat([s.flatten() for s in saliency.values()]), [k[""] for k in kept])
@@ -82,7 +88,7 @@ def _ways(scene: Scene, levels: Sequence[float]) -> Generator[Event, None, dict[
     """The loss over the chosen instances on the straight way from the dense point to each cut, (levels, WAY)."""
     shares, rows = np.linspace(0, 1, WAY), []
     for level in levels:
-        d = scene.displacement(keep_top(scene.saliency, level, scene.config.pruning.allocation))
+        d = scene.displacement(scene.cut_to(level))
         steps = landscape.line_steps(scene.network, scene.criterion, scene.sample, d, extent=(0.0, 1.0), points=WAY)
         line = yield from driven(steps)
         scene.ledger.analysis(forward_examples=line.evaluations * len(scene.chosen))
@@ -101,7 +107,7 @@ def _places(scene: Scene, levels: Sequence[float], found: Mapping[str, Found]) -
         return {}
     rows = []
     for level in levels:
-        d = scene.displacement(keep_top(scene.saliency, level, scene.config.pruning.allocation))
+        d = scene.displacement(scene.cut_to(level))
         at_x, at_y = (_inner(d, one.direction) / (_inner(one.direction, one.direction) or 1.0) for one in (x, y))
         rows.append((at_x, at_y, _off(d, at_x, x, at_y, y)))
     arrays = dict(zip(("place_x", "place_y", "place_off"), np.array(rows).T, strict=True))

@@ -1,4 +1,4 @@
-"""What the pruned network weighs as a file, and how long it takes to answer on this machine: dense, sparse, ONNX."""
+"""What the pruned network weighs as a file, and how long it takes to answer here: dense, sparse, smaller, ONNX."""
 
 import copy
 import time
@@ -14,6 +14,7 @@ from esacl.errors import InputError
 from esacl.events import Analysing, ArrayRecorded, Event, Pulse
 from esacl.export import onnx_file
 from esacl.export.compact import as_compact
+from esacl.export.shrunk import Shrunk, shrunk
 from esacl.export.sparse_layers import sparse_twin
 from esacl.export.tensors import tensors_of
 from esacl.mask import Mask
@@ -21,7 +22,8 @@ from esacl.mask import Mask
 BATCHES = (1, 32, 256)
 ROUNDS = 40
 WARM = 5
-ENGINES = ("torch, dense", "torch, sparse", "ONNX Runtime, dense")
+DENSE, SPARSE, SHRUNK, BY_ONNX = "torch, dense", "torch, sparse", "torch, shrunk", "ONNX Runtime, dense"
+ENGINES = (DENSE, SPARSE, SHRUNK, BY_ONNX)
 FORMATS = ("safetensors", "sparse", "onnx")
 
 Answer = Callable[[np.ndarray], Any]
@@ -31,7 +33,8 @@ def deployment(scene: Scene) -> Iterator[Event]:
     """Bytes in each format, and seconds of each engine at each batch size, (engines, batches, rounds).
 
     On the CPU whatever the run's device, with the run's number of threads. Engines take turns in every round, so that
-    what disturbs the machine disturbs them all. Where ONNX is not installed its bytes and seconds are not recorded.
+    what disturbs the machine disturbs them all. Where ONNX is not installed its bytes and seconds are not recorded, and
+    neither are those of the smaller network where no unit can be left out.
     The network is the one at the task's cut; where nothing was cut, the dense one.
     """
     yield Analysing(task=scene.task, stage="deployment", done=0, total=ROUNDS)
@@ -41,12 +44,15 @@ def deployment(scene: Scene) -> Iterator[Event]:
     twin, sparse_layers = sparse_twin(network)
     tensors = tensors_of(network)
     graph = _onnx(network, inputs)
-    engines = {ENGINES[0]: _by_torch(network), ENGINES[1]: _by_torch(twin)}
+    small = shrunk(network)
+    engines = {DENSE: _by_torch(network), SPARSE: _by_torch(twin)}
+    if small.left_out:
+        engines[SHRUNK] = _by_torch(small.network)
     sizes = dict(zip(FORMATS, (_dense_bytes(tensors), len(as_compact(tensors, {})))))
     if graph is not None:
-        engines[ENGINES[2]], sizes[FORMATS[2]] = onnx_file.answering(graph, scene.config.threads), len(graph)
+        engines[BY_ONNX], sizes[FORMATS[2]] = onnx_file.answering(graph, scene.config.threads), len(graph)
     batches = [_batch(inputs, size) for size in BATCHES]
-    apart = [float(np.abs(answer(batches[1]) - engines[ENGINES[0]](batches[1])).max()) for answer in engines.values()]
+    apart = [float(np.abs(answer(batches[1]) - engines[DENSE](batches[1])).max()) for answer in engines.values()]
     seconds = np.zeros((len(engines), len(BATCHES), ROUNDS))
     for turn in range(-WARM, ROUNDS):
         for column, batch in enumerate(batches):
@@ -65,8 +71,20 @@ def deployment(scene: Scene) -> Iterator[Event]:
         "bytes": np.array(list(sizes.values())),
         "sparse_layers": np.array(sparse_layers, dtype=str),
         "threads": np.array(scene.config.threads),
+        **_left_out(small),
     }
     yield ArrayRecorded(name=f"deployment-t{scene.task}", arrays={**about, "seconds": seconds})
+
+
+def _left_out(small: Shrunk) -> dict[str, np.ndarray]:
+    """Bytes and widths of the smaller network; nothing where it is as large as the whole one."""
+    if not small.left_out:
+        return {}
+    return {
+        "shrunk_bytes": np.array(_dense_bytes(tensors_of(small.network))),
+        "shrunk_layers": np.array(list(small.widths)),
+        "shrunk_widths": np.array(list(small.widths.values())),
+    }
 
 
 def _batch(inputs: Tensor, size: int) -> np.ndarray:

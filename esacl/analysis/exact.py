@@ -7,13 +7,12 @@ import numpy as np
 from esacl.analysis.judged import accuracies_and_losses
 from esacl.analysis.scene import Scene, at_cut
 from esacl.events import Analysing, ArrayRecorded, Event
-from esacl.pruning import keep_top
 
 
 def exact(scene: Scene, level: float) -> Iterator[Event]:
     """Accuracy and loss on each task seen, before and after the cut at `level`, with how many images they are over."""
     yield Analysing(task=scene.task, stage="exact", done=0, total=1)
-    mask = keep_top(scene.saliency, level, scene.config.pruning.allocation)
+    mask = scene.cut_to(level)
     dense_accuracy, dense_loss = accuracies_and_losses(scene)
     with at_cut(scene.network, mask):
         accuracy, loss = accuracies_and_losses(scene)

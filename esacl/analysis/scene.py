@@ -1,6 +1,6 @@
 """A scene: the network at its dense point right before the cut of a task, and everything it is looked at with."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +17,11 @@ from esacl.criterion import Criterion
 from esacl.curvature import LossRise
 from esacl.mask import Mask
 from esacl.networks import Network, features
+from esacl.pruning import keep_top
 from esacl.seeds import torch_generator
 from esacl.selection import score, select
 from esacl.tasks import Examples, TaskStream
+from esacl.units import units_of
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class Scene:
         """The chosen instances with their weights."""
         part = self.pool.take(self.chosen)
         return part.inputs, part.targets, self.weights
+
+    def cut_to(self, sparsity: float, saliency: Mapping[str, Tensor] | None = None, allocation: str = "") -> Mask:
+        """The survivors of a cut to a sparsity; by the scene's own saliency and the run's allocation, or others."""
+        chosen = allocation or self.config.pruning.allocation
+        return keep_top(self.saliency if saliency is None else saliency, sparsity, chosen, units_of(self.network))
 
     def displacement(self, mask: Mask) -> dict[str, Tensor]:
         """D = -(1 - m) theta."""

@@ -13,7 +13,6 @@ from esacl.analysis.points import Found
 from esacl.analysis.scene import Scene, as_numpy, at_cut, bill_rise, norm_of
 from esacl.curvature.rise import rise_steps
 from esacl.events import Analysing, ArrayRecorded, Event
-from esacl.pruning import keep_top
 
 HISTOGRAM_BINS = 61
 LANDMARKS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)  # what people ask for
@@ -58,7 +57,7 @@ def sparsity(scene: Scene, found: Mapping[str, Found]) -> Iterator[Event]:
 
 
 def _at_level(scene: Scene, level: float, dense_loss: float) -> Generator[Event, None, dict[str, Any]]:
-    mask = keep_top(scene.saliency, level, scene.config.pruning.allocation)
+    mask = scene.cut_to(level)
     nodes = 2 if scene.config.curvature.top else 0
     d = scene.displacement(mask)
     rise = yield from driven(rise_steps(scene.network, scene.criterion, scene.sample, d, lambda_nodes=nodes))

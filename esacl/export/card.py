@@ -23,6 +23,7 @@ def card(final: FinalNetwork, exported: Encoded, name: str) -> str:
         f"- sha256: `{hashlib.sha256(exported.data).hexdigest()}`",
         f"- Network: {about['network']}, {about['activation']}; "
         f"{100 * final.sparsity:.2f}% of the prunable weights are 0",
+        *_widths(exported),
         f"- Made by {about['made_by']}, run `{about['run']}`, seed {about['seed']}, settings `{about['digest'][:12]}`",
         f"- Read back: logits at most {exported.apart:.1e} from those of the run's network",
         "",
@@ -55,6 +56,15 @@ _SCENARIOS = {
     "class": "The largest of all is the answer.",
     "domain": "The largest of all is the answer; the columns mean something else in each task.",
 }
+
+
+def _widths(exported: Encoded) -> list[str]:
+    """How wide the layers of a network are whose idle units were left out."""
+    if exported.widths is None:
+        return []
+    told = "; ".join(f"{_plain(name)} {before} to {after}" for name, (before, after) in exported.widths.items())
+    gone = sum(before - after for before, after in exported.widths.values())
+    return [f"- Shrunk: {gone} units that say nothing are left out, and no output is changed by it. Widths: {told}"]
 
 
 def _evaluation(final: FinalNetwork) -> str:

@@ -4,9 +4,9 @@ import copy
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from esacl.errors import InputError
 from esacl.export import onnx_file
 from esacl.export.compact import as_compact, read_compact
 from esacl.export.final import PIECE, FinalNetwork
+from esacl.export.shrunk import shrunk
+from esacl.networks import Network
 
 Answer = Callable[[np.ndarray], np.ndarray]
 CLOSE = 1e-5  # of the largest logit, at least of 1: what another library may be apart in float32
@@ -31,6 +33,7 @@ class Encoded:
         dense_bytes: of the same network as dense safetensors.
         accuracies: fraction right on each task, by the file.
         apart: largest difference of a logit from the run's network.
+        widths: of a network without the units that say nothing: layer -> units (before, after); None of a whole one.
     """
 
     form: str
@@ -38,23 +41,37 @@ class Encoded:
     dense_bytes: int
     accuracies: tuple[float, ...]
     apart: float
+    widths: dict[str, tuple[int, int]] | None = None
 
 
-def encoded(final: FinalNetwork, form: str) -> Encoded:
-    """The file of `final`, held against it.
+def encoded(final: FinalNetwork, form: str, *, shrink: bool = False) -> Encoded:
+    """The file of `final`, held against it; with `shrink` that of the smaller network with the same outputs.
 
     Raises:
-        InputError: an unknown format, a library that is missing, or a file that does not answer as the network does.
+        InputError: an unknown format, a library that is missing, a file that does not answer as the network does, or
+            nothing to shrink.
     """
     if form not in FORMATS:
         raise InputError(f"unknown format {form!r}; choose from {', '.join(FORMATS)}")
     encode, reader = FORMATS[form]
-    data = encode(final)
+    written, widths = _smaller(final) if shrink else (final, None)
+    data = encode(written)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network"
         path.write_bytes(data)
-        accuracies, apart = _held(final, reader(final, path))
-    return Encoded(form, data, len(as_safetensors(final)), accuracies, apart)
+        accuracies, apart = _held(final, reader(written, path))
+    return Encoded(form, data, len(as_safetensors(final)), accuracies, apart, widths)
+
+
+def _smaller(final: FinalNetwork) -> tuple[FinalNetwork, dict[str, tuple[int, int]]]:
+    found = shrunk(final.network)
+    if not found.left_out:
+        raise InputError(
+            "no unit of this network can be left out, so there is nothing to shrink; leave --shrink out, or prune "
+            "whole units: --set pruning.allocation=neuron"
+        )
+    about = final.about | {"widths": {name: after for name, (_, after) in found.widths.items()}}
+    return replace(final, network=cast(Network, found.network), about=about), found.widths
 
 
 def as_safetensors(final: FinalNetwork) -> bytes:

@@ -152,7 +152,7 @@ def test_rankings_beside_each_other(arrays):
     levels = arrays["sparsity-t2"]["levels"]
     for what, fixed, names in (
         ("saliencies", "erk", {"second order ●", "magnitude", "Taylor", "random"}),
-        ("allocations", "magnitude", {"global", "ERK", "uniform"}),
+        ("allocations", "magnitude", {"global", "ERK", "uniform", "2:4", "whole units"}),
     ):
         drawn = choices.drawings(compared, what, fixed, "second-order", levels, 12, 0.9)
         assert len(drawn) == 2

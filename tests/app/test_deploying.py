@@ -15,7 +15,9 @@ def found():
 
 def test_each_engine_and_each_format_has_its_bar(found):
     assert [bar.value for bar in deploying.times(found, 32)] == [8e-4, 3e-4, 6e-4]
-    assert [bar.name for bar in deploying.times(found, 32)] == list(deploying.ENGINES.values())
+    assert [bar.name for bar in deploying.times(found, 32)] == [
+        "PyTorch, dense", "PyTorch, sparse layers", "ONNX Runtime, dense",
+    ]  # fmt: skip
     assert "half of 5 rounds between 0.76 ms and 0.84 ms" in deploying.times(found, 32)[0].tip
     assert [(bar.name, bar.value) for bar in deploying.files(found)] == [
         ("safetensors, dense", 7200), ("compact sparse file", 900), ("ONNX, dense", 7900),
@@ -29,6 +31,39 @@ def test_where_sparsity_does_not_pay_it_is_said(found):
     assert not_here == "Batch 256: sparsity does **not** pay in time: ONNX Runtime, dense is 1.5 times as fast."
     dense = deploying.deployment(deployment_arrays() | {"sparse_layers": np.array([], dtype=str)})
     assert "No layer is sparse enough" in deploying.verdict(dense, 1)
+
+
+def shrunk_arrays(seconds: float) -> dict:
+    """The same with a smaller network that takes `seconds`."""
+    arrays = deployment_arrays()
+    return arrays | {
+        "engines": np.array([*arrays["engines"], "torch, shrunk"]),
+        "seconds": np.concatenate([arrays["seconds"], np.full((1, 3, 5), seconds)]),
+        "apart": np.append(arrays["apart"], 1e-7),
+        "shrunk_bytes": np.array(800),
+        "shrunk_layers": np.array(["body.hidden1", "body.hidden2"]),
+        "shrunk_widths": np.array([[100, 32], [100, 29]]),
+    }
+
+
+def test_a_network_without_idle_units_stands_beside_the_others():
+    found = deploying.deployment(shrunk_arrays(5e-5))
+    assert deploying.times(found, 32)[-1].name == "PyTorch, idle units left out"
+    assert deploying.files(found)[-1].value == 800
+    assert "(units a layer: hidden1 100 → 32, hidden2 100 → 29)" in deploying.widths(found)
+    assert deploying.verdict(found, 32) == (
+        "Batch 32: leaving idle units out pays, 12 times as fast as ONNX Runtime, dense, the best of the whole network."
+    )
+    slow = deploying.deployment(shrunk_arrays(1.0))
+    assert deploying.verdict(slow, 32) == deploying.verdict(deploying.deployment(deployment_arrays()), 32)
+    assert "does **not** pay" in deploying.verdict(slow, 256)
+    alone = deploying.deployment(shrunk_arrays(5e-5) | {"sparse_layers": np.array([], dtype=str)})
+    assert "leaving idle units out pays" in deploying.verdict(alone, 1)
+
+
+def test_recordings_without_it_say_nothing_of_it(found):
+    assert deploying.widths(found) == ""
+    assert found.shrunk_bytes is None
 
 
 def test_a_machine_without_onnx_shows_what_it_has():
@@ -56,3 +91,9 @@ def test_a_machine_without_onnx_shows_what_it_has():
 def test_damaged_arrays_are_one_line(change):
     with pytest.raises(RunUnreadable, match="damaged; measure it again"):
         deploying.deployment(deployment_arrays() | change)
+
+
+@pytest.mark.parametrize("change", [{"shrunk_widths": np.ones((2, 3))}, {"shrunk_bytes": np.ones(2)}], ids=str)
+def test_damaged_widths_are_one_line(change):
+    with pytest.raises(RunUnreadable, match="damaged; measure it again"):
+        deploying.deployment(shrunk_arrays(1.0) | change)

@@ -3,7 +3,7 @@ import shlex
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import duplicating, starting
+from app import duplicating, starting, widgets
 from esacl import computing
 from esacl.cli import main
 from esacl.config import read_config
@@ -60,6 +60,32 @@ def test_controls_reach_the_config(form, monkeypatch):
     assert (config.benchmark, config.method, config.sparsity) == ("split-mnist", "ewc", 0.95)
     assert (config.ids.fraction, config.anchor.strength, config.epochs) == (0.1, 2.5, 2)
     assert (config.seed, config.device) == (11, "cpu")
+
+
+def test_two_of_four_leaves_no_choice_of_how_much(form, monkeypatch):
+    started = []
+    monkeypatch.setattr(starting.jobs, "start", lambda config, store, owner: started.append(config) or "a-run")
+    form.selectbox(key="new-allocation-global-5").select("2:4").run()
+    assert form.slider(key="new-sparsity-2:4").disabled
+    assert form.slider(key="new-sparsity-2:4").value == 50
+    form.button(key="start").click().run()
+    form.selectbox(key="new-allocation-global-5").select("neuron").run()
+    form.button(key="start").click().run()
+    assert not form.exception
+    assert started == [read_config(None, {"pruning.allocation": name}) for name in ("2:4", "neuron")]
+
+
+def test_a_method_that_moves_single_weights_has_no_structure_to_choose(form):
+    form.selectbox(key="new-method").select("rigl").run()
+    assert len(form.selectbox(key="new-allocation-erk-3").options) == 3
+
+
+def test_the_structure_of_a_mask_is_said_beside_the_method():
+    found = [
+        widgets.method_name(read_config(None, {"pruning.allocation": name})) for name in ("global", "2:4", "neuron")
+    ]
+    assert found == ["EsaCL", "EsaCL, 2:4", "EsaCL, whole units"]
+    assert widgets.method_name(read_config(None, {"method": "ewc", "pruning.allocation": "neuron"})) == "EWC"
 
 
 @pytest.mark.parametrize("method", ["esacl", "ewc", "joint"])

@@ -73,6 +73,12 @@ def test_esacl_with_a_buffer_rehearses_as_derpp_does_where_only_that_tells_class
         ({"sdp": {"form": "any"}, "sparsity": 0.0}, r"sparsity: 0\.0 will not do with sdp\.form 'any'"),
         ({"sdp": {"form": "any"}, "sparsity": 0.99}, r"choose a number above 0 and up to 0\.98"),
         ({"sdp": {"form": "any"}, "pruning": {"allocation": "erk"}}, r"pruning\.allocation: 'erk' .*one order"),
+        ({"sdp": {"form": "any"}, "pruning": {"allocation": "neuron"}}, r"pruning\.allocation: 'neuron' .*one order"),
+        ({"pruning": {"allocation": "2:4"}, "sparsity": 0.9}, r"sparsity: 0\.9 .*two of every four.*set it to 0\.5"),
+        ({"pruning": {"allocation": "2:4"}, "sparsity": 0.0}, r"sparsity: 0\.0 .*'2:4'"),
+        ({"method": "rigl", "pruning": {"allocation": "neuron"}}, r"'neuron' will not do for 'rigl'.*choose global"),
+        ({"method": "packnet", "pruning": {"allocation": "2:4"}}, r"'2:4' will not do for 'packnet'"),
+        ({"method": "sparcl", "pruning": {"allocation": "neuron"}}, r"'neuron' will not do for 'sparcl'"),
         ({"sdp": {"form": "any"}, "network": "resnet18"}, r"network: 'resnet18' .*BatchNorm statistics"),
         ({"method": "packnet", "scenario": "class"}, "'packnet' must know the task.* scenario 'class'"),
         ({"method": "packnet", "scenario": "domain"}, "'packnet' must know the task"),
@@ -95,6 +101,11 @@ def test_esacl_with_a_buffer_rehearses_as_derpp_does_where_only_that_tells_class
 def test_what_a_method_cannot_do_is_refused(fields, message):
     with pytest.raises(InputError, match=message):
         RunConfig(**fields)
+
+
+@pytest.mark.parametrize("method", ["esacl", "finetune", "ewc"])
+def test_two_of_four_is_half_sparse_where_nothing_is_said(method):
+    assert RunConfig(method=method, pruning={"allocation": "2:4"}).sparsity == 0.5
 
 
 def test_one_shot_pruning_of_others_is_by_magnitude_unless_told():

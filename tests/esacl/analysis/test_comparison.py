@@ -12,6 +12,7 @@ from esacl.criterion import criterion
 from esacl.errors import InputError
 from esacl.look import Look
 from esacl.pruning import ALLOCATIONS, SALIENCIES, keep_top
+from esacl.units import units_of
 
 CONFIG = tiny(LOOK, method="ewc", epochs=4)
 
@@ -24,8 +25,8 @@ def compared(looked):
 def test_every_saliency_meets_every_allocation(compared):
     assert list(compared["saliencies"]) == list(SALIENCIES)
     assert list(compared["allocations"]) == list(ALLOCATIONS)
-    assert compared["accuracy"].shape == (4, 3, len(compared["levels"]), 2)
-    assert compared["rise"].shape == (4, 3, len(compared["levels"]))
+    assert compared["accuracy"].shape == (4, 5, len(compared["levels"]), 2)
+    assert compared["rise"].shape == (4, 5, len(compared["levels"]))
     assert compared["draws"].tolist() == [1, 1, 1, 3]
     assert (compared["rise"][:, :, 0] == 0).all()  # nothing is cut at 0
 
@@ -48,6 +49,17 @@ def test_another_pair_is_the_cut_that_its_name_says(compared, looked):
         cut = {name: w * kept[name] if name in kept else w for name, w in weights.items()}
         rise = looked.loss_at(cut) - looked.loss_at(weights)
         assert compared["rise"][row, column, place] == pytest.approx(rise, rel=1e-4, abs=1e-6)
+
+
+def test_whole_units_are_those_of_the_network(compared, looked):
+    weights, mask = looked.weights("dense"), looked.weights("mask")
+    ranked = {name: weights[name].abs() for name in mask}
+    row, column = list(SALIENCIES).index("magnitude"), list(ALLOCATIONS).index("neuron")
+    place = list(compared["levels"]).index(looked.config.sparsity)
+    kept = keep_top(ranked, looked.config.sparsity, "neuron", units_of(looked.network))
+    cut = {name: w * kept[name] if name in kept else w for name, w in weights.items()}
+    rise = looked.loss_at(cut) - looked.loss_at(weights)
+    assert compared["rise"][row, column, place] == pytest.approx(rise, rel=1e-4, abs=1e-6)
 
 
 def by_hand(looked, weights) -> tuple[list[float], list[float]]:

@@ -42,6 +42,20 @@ def test_bytes_are_those_of_what_is_left(measured):
     assert 4 * (entries - zeros) < sizes["sparse"] < 6 * (entries - zeros) + 2000
 
 
+def test_a_network_without_its_idle_units_is_measured_too(monkeypatch):
+    monkeypatch.setattr(deployment, "ROUNDS", 1)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    config = tiny({"pruning.allocation": "neuron", "sparsity": 0.8, "tasks": 1})
+    weights = array(events_of(config), "weights-t0")
+    found = array(list(analyse("deployment", config, 0, weights)), "deployment-t0")
+    assert list(found["engines"]) == ["torch, dense", "torch, sparse", "torch, shrunk"]
+    assert found["apart"].max() < 1e-5
+    widths = [int(weights[f"mask/{name}.weight"].any(1).sum()) for name in found["shrunk_layers"]]
+    assert found["shrunk_widths"].tolist() == [[100, width] for width in widths]
+    entries = 64 * widths[0] + widths[0] + widths[0] * widths[1] + widths[1] + 2 * widths[1] + 2
+    assert 4 * entries < found["shrunk_bytes"] < 4 * entries + 1000
+
+
 def test_only_sparse_linear_layers_are_taken_by_csr():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 50), nn.ReLU(), nn.Linear(50, 10))
@@ -64,5 +78,6 @@ def test_without_onnx_its_numbers_are_left_out(monkeypatch):
     weights = array(events_of(config), "weights-t0")
     found = array(list(analyse("deployment", config, 0, weights)), "deployment-t0")
     assert list(found["engines"]) == ["torch, dense", "torch, sparse"]
+    assert "shrunk_bytes" not in found
     assert list(found["formats"]) == ["safetensors", "sparse"]
     assert list(found["sparse_layers"]) == []
