@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from app import frames, reading
+from app import curvature_frames, frames, reading
 from app.figures import planes
 from app.figures.planes import Plane, Slice
 from app.reading import Entry
@@ -17,7 +17,7 @@ def curvature_of(entry: Entry) -> pd.DataFrame:
     """
 
     def make() -> pd.DataFrame:
-        return frames.curvature((*reading.record(entry).events, *reading.analyses(entry)))
+        return curvature_frames.curvature((*reading.record(entry).events, *reading.analyses(entry)))
 
     return reading.once(make, "curvature", [entry])
 

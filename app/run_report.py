@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from app import bills, downloads, frames, language, results, ways, widgets
+from app import bills, curvature_frames, downloads, frames, language, results, ways, widgets
 from app.document import Document
 from app.figures import accuracy, costs, curvature, maps, planes, selection, slices, sparsity, training
 from app.headings import heading
@@ -168,7 +168,7 @@ def _sparsity(document: Document, run: _Run) -> None:
 
 
 def _curvature(document: Document, run: _Run) -> None:
-    found = frames.curvature((*run.record.events, *run.analyses))
+    found = curvature_frames.curvature((*run.record.events, *run.analyses))
     if found.empty:
         return
     document.heading(text("How sharp is the loss?"))
@@ -182,7 +182,7 @@ def _curvature(document: Document, run: _Run) -> None:
             "λₘₐₓ · |θ|² changes much less, so both stand here. Restricting to the survivors can only lower it."
         )
     )
-    _grid(document, frames.measurements(found), text("Every measurement"))
+    _grid(document, curvature_frames.measurements(found), text("Every measurement"))
 
 
 def _landscape(document: Document, run: _Run) -> None:

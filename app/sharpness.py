@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import streamlit as st
 
-from app import analysing, downloads, frames, measured, reading, spectra, widgets
+from app import analysing, curvature_frames, downloads, measured, reading, spectra, widgets
 from app.drawing import Drawing
 from app.figures import curvature, overlap, spectrum
 from app.language import text
@@ -148,8 +148,8 @@ def estimate(entry: Entry, task: int) -> None:
 
 def check(entry: Entry, frame: pd.DataFrame, task: int) -> None:
     """What PyHessian makes of the same eigenvalues; on request."""
-    seen = reading.once(lambda: frames.cross_check(frame), "cross-check", [entry])
-    st.markdown(widgets.plain(frames.agreement(seen)))
+    seen = reading.once(lambda: curvature_frames.cross_check(frame), "cross-check", [entry])
+    st.markdown(widgets.plain(curvature_frames.agreement(seen)))
     if analysing.possible(entry, task) and not (len(seen) and (seen["task"] == task).any()):
         label = text("Have PyHessian check task %(task)d", task=task + 1)
         options = {"task": task, "points": analysing.points(entry, "spectrum"), "check": True, "probes": 0}
@@ -173,7 +173,7 @@ def _offer(entry: Entry, what: str, task: int, key: str, probes: int = 0) -> Non
 
 
 def _table(frame: pd.DataFrame) -> bytes:
-    shown = frames.eigenvalues(frame)
+    shown = curvature_frames.eigenvalues(frame)
     return downloads.table(list(shown.columns), shown.values.tolist())
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from esacl import jobs, logs, machine, processes, stopping, torchrun
+from esacl import jobs, logs, processes, stopping, torchrun
 from esacl.config import RunConfig
 from esacl.durable import read_json
 from esacl.errors import InputError, RunUnreadable
@@ -25,6 +25,7 @@ from esacl.events import (
     Loading,
     RunStarted,
 )
+from esacl.memory import Memory
 from esacl.printing import curvature_table, result_text
 from esacl.progress import with_bar, with_stages
 from esacl.ranks import of_torchrun
@@ -282,31 +283,6 @@ def _follow(events: Iterable[Event]) -> tuple[Event | None, list[Event]]:
     if isinstance(last, Failed):
         print(f"error: {last.error}", file=sys.stderr)
     return last, results
-
-
-class Memory:
-    """Looks at the memory of the device that the run turns out to be on."""
-
-    def __init__(self, device: str) -> None:
-        self._device = device
-
-    def watch(self, events: Iterable[Event]) -> Iterator[Event]:
-        """Passes `events` on and notes the device."""
-        for event in events:
-            if isinstance(event, RunStarted):
-                self._device = event.device
-            yield event
-
-    def measure(self) -> dict[str, int]:
-        """Bytes: the most that was held, what is held now, and what there is."""
-        if self._device.startswith("cuda"):
-            import torch
-
-            free, total = torch.cuda.mem_get_info(self._device)
-            peak = torch.cuda.max_memory_allocated(self._device)
-            return {"peak_bytes": peak, "device_bytes": total - free, "device_total_bytes": total}
-        held, total = processes.memory_bytes()
-        return {"peak_bytes": machine.peak_bytes(), "device_bytes": held, "device_total_bytes": total}
 
 
 def _in_turn(store: RunStore, run_id: str, work: Callable[[], int]) -> int:

@@ -5,19 +5,18 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from esacl import analysis, networks
+from esacl.billing import cost_so_far
 from esacl.config import RunConfig
-from esacl.cost import Ledger, activation_bytes, count_layers, count_product
+from esacl.cost import Ledger, count_layers, count_product
 from esacl.criterion import Criterion, criterion
 from esacl.devices import device_name
 from esacl.errors import InputError, RunFailure, is_out_of_memory
 from esacl.events import (
     CheckpointReady,
-    CostCounted,
     Evaluated,
     Event,
     Pruned,
@@ -112,7 +111,7 @@ def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None,
         learner.statistics.keep(task)
         learner.consolidate(stage)
         yield from _evaluate(learner, stream, after=task)
-        yield _cost(learner, stage)
+        yield cost_so_far(learner, stage)
         yield TaskFinished(task=task, density=_density(learner))
         yield learner.checkpoint(task + 1, 0)
     yield RunFinished()
@@ -279,48 +278,3 @@ def _task_started(config: RunConfig, task: Task, stage: Stage) -> TaskStarted:
 def _density(learner: Learner) -> float:
     alive = sum(int((w != 0).sum()) for w in learner.weights.values())
     return alive / sum(w.numel() for w in learner.weights.values())
-
-
-def _cost(learner: Learner, stage: Stage) -> CostCounted:
-    ledger, mask, contrast = learner.ledger, learner.mask or Mask({}), learner.contrast
-    values = sum(p.numel() for n, p in learner.parameters.items() if n not in mask) + mask.kept
-    owned = learner.form.kept_bytes()
-    return CostCounted(
-        task=stage.task,
-        train_flops=ledger.train_flops,
-        train_flops_dense_sgd=ledger.train_flops_dense_sgd,
-        train_flops_published_rule=ledger.train_flops_published_rule,
-        analysis_flops=ledger.analysis_flops,
-        examples_forward=ledger.examples_forward,
-        examples_backward=ledger.examples_backward,
-        weights_bytes=4 * (values + learner.statistics.numbers),
-        masks_bytes=-(-mask.total // 8) if owned is None else owned,
-        anchors_bytes=(learner.anchors.bytes if learner.anchors else 0) + (contrast.teacher_bytes if contrast else 0),
-        buffer_bytes=stage.examples.inputs.nbytes if learner.joint else learner.buffer.bytes,  # all it learns again
-        optimiser_bytes=_optimiser_bytes(learner),
-        activations_bytes=_activation_bytes(learner, stage),
-        **_bill(ledger),
-    )
-
-
-def _activation_bytes(learner: Learner, stage: Stage) -> int:
-    if learner.contrast is not None:
-        return learner.contrast.activation_bytes(stage, learner.buffer)
-    told = learner.teacher.told if learner.teacher else None
-    one = activation_bytes(learner.network, stage.examples.inputs[: learner.config.batch_size])
-    return learner.passes * one + (0 if told is None else told.nbytes)
-
-
-def _optimiser_bytes(learner: Learner) -> int:
-    """The momentum, and what a form keeps beside the weights while it prepares a cut."""
-    momentum = 4 * sum(p.numel() for p in learner.parameters.values()) if learner.config.momentum else 0
-    prepares = learner.config.sparsity > 0
-    return momentum + (sum(t.nbytes for t in learner.preparing.tensors().values()) if prepares else 0)
-
-
-def _bill(ledger: Ledger) -> dict[str, Any]:
-    """Where the FLOPs went; nothing where a part of them came without a bill."""
-    if not ledger.itemised:
-        return {}
-    items = {f"{item}_flops": flops for item, flops in ledger.bill.items()}
-    return {**items, "layer_names": tuple(ledger.by_layer), "layer_flops": tuple(ledger.by_layer.values())}

@@ -1,6 +1,6 @@
 import streamlit as st
 
-from app import analysing, frames, measured, pickers, reading, results, session, sharpness, widgets
+from app import analysing, curvature_frames, frames, measured, pickers, reading, results, session, sharpness, widgets
 from app.figures import curvature
 from app.language import text
 
@@ -69,6 +69,8 @@ st.caption(
 st.header(text("How well these numbers are known"))
 sharpness.check(entry, frame, task)
 widgets.table(
-    frames.measurements(frame), text("Residuals, products and convergence of every measurement"), key="measured"
+    curvature_frames.measurements(frame),
+    text("Residuals, products and convergence of every measurement"),
+    key="measured",
 )
 sharpness.files(entry, frame, task)

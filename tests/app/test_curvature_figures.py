@@ -7,7 +7,7 @@ import pytest
 from synthetic_run import synthetic_config
 from synthetic_spectra import density_arrays, spectrum_arrays
 
-from app import frames, spectra
+from app import curvature_frames, spectra
 from app.figures import curvature, overlap, spectrum
 from app.wording import number
 from esacl.errors import RunUnreadable
@@ -29,7 +29,7 @@ def texts(drawing):
 
 
 def every_drawing(config, events, kept):
-    frame = frames.curvature(events)
+    frame = curvature_frames.curvature(events)
     for measure in curvature.MEASURES:
         yield curvature.four([("this run", frame), ("EWC", frame)], 2, measure)[0]
     found = spectra.ends(kept)
@@ -49,7 +49,7 @@ def test_every_figure_is_plain_json_with_words_for_those_who_cannot_see_it(confi
 
 
 def test_the_points_of_both_runs_stand_on_one_axis(events):
-    frame = frames.curvature(events)
+    frame = curvature_frames.curvature(events)
     higher = frame.assign(lambda_max=frame["lambda_max"] * 10)
     drawing, settled = curvature.four([("a", frame), ("b", higher)], 0, "lambda_max")
     assert settled
@@ -60,13 +60,13 @@ def test_the_points_of_both_runs_stand_on_one_axis(events):
 
 
 def test_a_dense_run_has_one_row(events):
-    frame = frames.curvature(events)
+    frame = curvature_frames.curvature(events)
     drawing, _ = curvature.four([("SGD", frame[frame["where"] == "dense"])], 0, "lambda_max")
     assert "pruned" not in texts(drawing)
 
 
 def test_what_did_not_converge_is_hollow_and_said(events, kept):
-    frame = frames.curvature(events)
+    frame = curvature_frames.curvature(events)
     frame["converged"] = frame["where"] != "pruned"
     drawing, settled = curvature.four([("a", frame)], 0, "lambda_max")
     assert not settled

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 
-from app import frames, ways
+from app import curvature_frames, frames, ways
 from app.figures import accuracy, costs, curvature, maps, planes, selection, slices, sparsity, training
 from app.figures.palette import hue
 from app.wording import number
@@ -16,7 +16,7 @@ def texts(drawing):
 
 def every_drawing(events, arrays):
     curve, seen = frames.sparsity(arrays["sparsity-t2"]), frames.accuracy_at_levels(arrays["sparsity-t2"])
-    pool, measured = frames.pool(arrays["selection-t2"]), frames.curvature(events)
+    pool, measured = frames.pool(arrays["selection-t2"]), curvature_frames.curvature(events)
     cuts = arrays["landscape-t2"]
     yield accuracy.over_sequence(MATRIX, 0.5)
     yield accuracy.matrix(MATRIX, tasks=3)
@@ -129,7 +129,7 @@ def test_a_run_that_did_not_record_the_terms_is_drawn_without_them(arrays):
 
 
 def test_two_runs_share_one_scale(events):
-    frame = frames.curvature(events)
+    frame = curvature_frames.curvature(events)
     higher = frame.assign(lambda_max=frame["lambda_max"] * 10)
     scale = curvature.shared_scale([frame, higher], "lambda_max")
     assert scale.low == 0
@@ -137,7 +137,7 @@ def test_two_runs_share_one_scale(events):
 
 
 def test_negative_eigenvalues_are_not_cut_off(events):
-    frame = frames.curvature(events)
+    frame = curvature_frames.curvature(events)
     frame["lambda_max"] = -frame["lambda_max"]
     assert curvature.shared_scale([frame], "lambda_max").low < frame["lambda_max"].min()
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from synthetic_run import STEPS, accuracy, synthetic_config, synthetic_events
 
-from app import frames
+from app import curvature_frames, frames
 from esacl.errors import RunUnreadable
 from esacl.events import CurvatureMeasured
 
@@ -29,36 +29,38 @@ def test_the_matrix_leaves_out_what_was_not_evaluated():
 
 
 def test_curvature_tells_the_three_points_apart(events):
-    frame = frames.curvature(events)
+    frame = curvature_frames.curvature(events)
     counts = frame[frame["engine"] == "lanczos"].groupby("where").size().to_dict()
     assert counts == {"dense": 3, "pruned": 3, "survivors": 3}
 
 
 def test_a_later_measurement_replaces_the_earlier_one(events):
-    again = frames.curvature([*events, *events])
-    assert len(again) == len(frames.curvature(events))
+    again = curvature_frames.curvature([*events, *events])
+    assert len(again) == len(curvature_frames.curvature(events))
 
 
 def test_the_cross_check_is_relative(events):
-    check = frames.cross_check(frames.curvature(events))
+    check = curvature_frames.cross_check(curvature_frames.curvature(events))
     assert len(check) == 3
     assert check["difference"].to_numpy() == pytest.approx(0.001)
-    assert "0.1 %" in frames.agreement(check)
-    assert "has not been asked" in frames.agreement(frames.cross_check(frames.curvature([])))
+    assert "0.1 %" in curvature_frames.agreement(check)
+    assert "has not been asked" in curvature_frames.agreement(
+        curvature_frames.cross_check(curvature_frames.curvature([]))
+    )
 
 
 def test_every_eigenvalue_that_both_have_is_compared(events):
-    frame = frames.curvature(events)
+    frame = curvature_frames.curvature(events)
     theirs = frame["engine"] == "pyhessian"
     ours = frame[(frame["engine"] == "lanczos") & (frame["where"] == "dense")]["eigenvalues"].iloc[0]
     frame.loc[theirs & (frame["task"] == 0), "eigenvalues"] = pd.Series(
         [tuple(value * (1.03 if i == 1 else 1.001) for i, value in enumerate(ours))], index=frame.index[theirs][:1]
     )
-    check = frames.cross_check(frame)
+    check = curvature_frames.cross_check(frame)
     assert check["values"].tolist() == [len(ours), 1, 1]
     assert check["difference"].max() == pytest.approx(0.03)
-    assert "at most 3 % (task 1, dense: eigenvalue 2: " in frames.agreement(check)
-    assert f"the {len(ours)} largest eigenvalues" in frames.agreement(check)
+    assert "at most 3 % (task 1, dense: eigenvalue 2: " in curvature_frames.agreement(check)
+    assert f"the {len(ours)} largest eigenvalues" in curvature_frames.agreement(check)
 
 
 def test_an_eigenvalue_of_zero_can_be_compared():
@@ -66,12 +68,12 @@ def test_an_eigenvalue_of_zero_can_be_compared():
     about |= {"network_norm": 1.0, "relative_sharpness": 1.0, "examples": 3, "fraction": 1.0}
     about |= {"top_eigenvalues": (1.0, 0.0)}
     events = [CurvatureMeasured(engine=engine, **about) for engine in ("lanczos", "pyhessian")]
-    assert frames.cross_check(frames.curvature(events))["difference"].tolist() == [0.0]
+    assert curvature_frames.cross_check(curvature_frames.curvature(events))["difference"].tolist() == [0.0]
 
 
 def test_each_eigenvalue_is_taken_along_in_full_with_its_residual(events):
-    frame = frames.curvature(events)
-    taken = frames.eigenvalues(frame)
+    frame = curvature_frames.curvature(events)
+    taken = curvature_frames.eigenvalues(frame)
     assert len(taken) == sum(len(values) for values in frame["eigenvalues"])
     first = taken[(taken["task"] == 1) & (taken["where"] == "dense") & (taken["engine"] == "lanczos")]
     whole = frame[(frame["task"] == 0) & (frame["where"] == "dense") & (frame["engine"] == "lanczos")].iloc[0]
@@ -81,15 +83,15 @@ def test_each_eigenvalue_is_taken_along_in_full_with_its_residual(events):
 
 
 def test_what_has_not_converged_is_named_and_not_compared(events):
-    frame = frames.curvature(events)
+    frame = curvature_frames.curvature(events)
     loose = (frame["task"] == 1) & (frame["engine"] == "pyhessian")
     frame.loc[loose, "lambda_max"] = -3.0
     frame.loc[loose, "converged"] = False
-    said = frames.agreement(frames.cross_check(frame))
+    said = curvature_frames.agreement(curvature_frames.cross_check(frame))
     assert "2 of 3 points" in said
     assert "at most 0.1 %" in said
     assert "Not converged, so not compared: task 2, dense: 7.26 and -3." in said
-    none = frames.agreement(frames.cross_check(frame.assign(converged=False)))
+    none = curvature_frames.agreement(curvature_frames.cross_check(frame.assign(converged=False)))
     assert "at most" not in none
 
 

@@ -59,6 +59,7 @@ COMMANDS = {
     "esacl.__main__": (),
     "esacl.cli": (),
     "esacl.computing": ("torch",),  # inside a function
+    "esacl.memory": ("torch",),  # inside a function
     "esacl.progress": ("tqdm",),
     "esacl.keeping": (),
     "esacl.exporting": (),
