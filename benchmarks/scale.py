@@ -1,6 +1,6 @@
 """What the full protocol costs on 1, 8 and 64 GPUs, on paper and by simulation: writes `benchmarks/SCALE.md`.
 
-    python -m benchmarks.scale                      # from the times in benchmarks/scale-times.toml
+    python -m benchmarks.scale                      # from the times in benchmarks/times/scale.toml
     python -m benchmarks.scale --measure FILE.toml  # measure steps of this machine's device, into a file of times
     python -m benchmarks.scale --times FILE.toml    # from those
 
@@ -97,7 +97,7 @@ def measured(device: str, images: Sequence[int], sides: Sequence[int]) -> str:
         'source = "python -m benchmarks.scale --measure: forward, backward and SGD, best of three"',
         f'commit = "{commit()}"',
         "",
-        "[run]" + (HERE / "scale-times.toml").read_text(encoding="utf-8").partition("[run]")[2],  # assumed as there
+        "[run]" + (HERE / "times" / "scale.toml").read_text(encoding="utf-8").partition("[run]")[2],  # assumed as there
     ]
     network = ResNet18().to(place).train()
     optimiser = torch.optim.SGD(network.parameters(), lr=0.01)
@@ -122,7 +122,8 @@ def report(times: Times, path: Path, beside: Times | None = None) -> str:
     everything = configs()
     facts = {side: network_facts(side) for side in sorted({config.resolution for config in everything})}
     alone = [run_seconds(config, times, facts[config.resolution][0]) for config in everything]
-    shown = path.relative_to(HERE.parent) if path.is_relative_to(HERE.parent) else path.name
+    there = path.absolute()
+    shown = there.relative_to(HERE.parent) if there.is_relative_to(HERE.parent) else path.name
     parts = [
         "# What the full protocol costs at scale",
         f"Written by `python -m benchmarks.scale --times {shown}`, commit {commit()}; no number here was typed.",
@@ -245,7 +246,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    options.add_argument("--times", type=Path, metavar="FILE.toml", default=HERE / "scale-times.toml")
+    options.add_argument("--times", type=Path, metavar="FILE.toml", default=HERE / "times" / "scale.toml")
     options.add_argument("--beside", type=Path, metavar="FILE.toml", help="other times, for one line of comparison")
     options.add_argument("--out", type=Path, metavar="FILE.md", default=HERE / "SCALE.md")
     options.add_argument("--measure", type=Path, metavar="FILE.toml", help="measure steps here, write them, do no more")

@@ -72,7 +72,7 @@ def read_times(path: Path) -> Times:
     except OSError as error:
         raise InputError(f"times {path} cannot be read ({error.strerror}); check --times") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"times {path} will not do ({error}); see benchmarks/scale-times.toml") from None
+        raise InputError(f"times {path} will not do ({error}); see benchmarks/times/scale.toml") from None
     if not times.points and times.flops_per_second is None:
         raise InputError(f"times {path} has neither [[step]] nor flops_per_second; give one of them")
     if times.kind not in ("measured", "assumed"):

@@ -116,13 +116,26 @@ def _problems(config: RunConfig, state: CheckpointReady, data: Path | None) -> I
 
 def _buffer_problems(kept: Mapping[str, np.ndarray], size: int, image: tuple[int, ...], outputs: int) -> Iterator[str]:
     none = np.zeros(0)
-    inputs, targets = kept.get("inputs", none), kept.get("targets", none)
+    images, targets = kept.get("codes", kept.get("inputs", none)), kept.get("targets", none)
     n = len(targets) if targets.ndim == 1 else -1
     wanted = {"inputs": (n, *image), "targets": (n,), "logits": (n, outputs)}
+    if "codes" in kept:
+        values = kept.get("palette", none).shape[-1:]
+        wanted |= {"codes": wanted.pop("inputs"), "palette": (image[0], *values)}
     if n > size or any(name not in wanted or one.shape != wanted[name] for name, one in kept.items()):
         yield f"its buffer holds {', '.join(f'{name} {one.shape}' for name, one in kept.items())[:120]}"
-    elif not len(inputs) == n > 0 or targets.dtype != np.int64 or targets.min() < 0 or targets.max() >= outputs:
+    elif not len(images) == n > 0 or targets.dtype != np.int64 or targets.min() < 0 or targets.max() >= outputs:
         yield "its buffer holds labels that are none"
+    elif "codes" in kept and not _known_codes(kept["codes"], kept.get("palette", none)):
+        yield "its buffer holds images of values that are none"
+
+
+def _known_codes(codes: np.ndarray, palette: np.ndarray) -> bool:
+    """Whether every code (n, c, ...) stands for a finite value of its channel in the palette (c, k)."""
+    if codes.dtype not in (np.uint8, np.int16) or palette.ndim != 2 or palette.dtype.kind != "f":
+        return False
+    values = np.isfinite(palette).cumprod(axis=1).sum(axis=1)  # those before the first that is none
+    return all(one.min() >= 0 and one.max() < count for one, count in zip(codes.swapaxes(0, 1), values))
 
 
 def _counter_problems(counters: Mapping[str, Any]) -> Iterator[str]:

@@ -122,11 +122,11 @@ def test_what_was_measured_is_reported_as_measured(tmp_path, capsys, monkeypatch
     times = read_times(path)
     assert times.kind == "measured"
     assert [images for images, _ in times.points[4]] == [2, 3]
-    assert times.exchange.keys() == read_times(scale.HERE / "scale-times.toml").exchange.keys()
+    assert times.exchange.keys() == read_times(scale.HERE / "times" / "scale.toml").exchange.keys()
     monkeypatch.setattr(scale, "network_facts", lambda side: (1e6, 44, 20))
     larger = "[[step]]\nside = 64\nimages = 8\nseconds = 1\n"
     path.write_text(path.read_text().replace("side = 4", "side = 32") + larger)
-    assert scale.main(["--times", str(path), "--out", str(out), "--beside", str(scale.HERE / "scale-times.toml")]) == 0
+    assert scale.main(["--times", str(path), "--out", str(out), "--beside", str(scale.HERE / "times" / "scale.toml")]) == 0
     text = out.read_text()
     assert "**The step times are measured.**" in text
     assert "By other times, assumed, the same runs are" in text

@@ -150,14 +150,21 @@ def test_row_2_shapes_are_held_against_the_config():
     config = tiny({"method": "er", "buffer.size": 20})
     good = next(e for e in of_kind(events_of(config), CheckpointReady) if (e.task, e.epoch) == (1, 1))
     name = "network/head.weight" if "network/head.weight" in good.tensors else next(iter(good.tensors))
-    row = next(value for key, value in good.tensors.items() if key.startswith("buffer/inputs"))
+    codes, palette = good.tensors["buffer/codes"], good.tensors["buffer/palette"]
     other = {
         "one number for a matrix": {name: np.zeros(1, np.float32)},
         "a row for a matrix": {name: good.tensors[name][:1]},
         "a foreign parameter": {"network/extra": np.zeros(3, np.float32)},
         "not finite": {name: np.full_like(good.tensors[name], np.nan)},
-        "labels that are none": {"buffer/targets": np.full(len(row), 10**6)},
-        "other images": {"buffer/inputs": np.zeros((len(row), 3, 2, 2), np.float32)},
+        "labels that are none": {"buffer/targets": np.full(len(codes), 10**6)},
+        "other images": {"buffer/codes": np.zeros((len(codes), 3, 2, 2), np.uint8)},
+        "images twice": {"buffer/inputs": np.zeros(codes.shape, np.float32)},
+        "a code beyond the palette": {"buffer/codes": np.full_like(codes, palette.shape[1])},
+        "a code below it": {"buffer/codes": np.full(codes.shape, -1, np.int16)},
+        "codes that are no numbers of places": {"buffer/codes": codes.astype(np.float32)},
+        "a palette of another shape": {"buffer/palette": palette[0]},
+        "a palette of another kind": {"buffer/palette": palette.astype(np.int64)},
+        "a value that is none": {"buffer/palette": np.full_like(palette, np.nan)},
         "a momentum of another shape": {name.replace("network/", "momentum/"): np.zeros((2, 2), np.float32)},
     }
     for what, change in other.items():

@@ -35,6 +35,7 @@ from esacl.events import (
     TaskStarted,
     to_line,
 )
+from esacl.group import Group
 from esacl.methods import METHODS
 from esacl.recording import explain
 from esacl.stages import stage_of
@@ -296,7 +297,8 @@ def test_out_of_memory_in_evaluation_does_not_advise_what_changes_nothing(tmp_pa
         def forward(self, inputs):
             raise error
 
-    learner, examples = SimpleNamespace(network=Refusing(2, 2)), Examples(torch.zeros(2, 2), torch.zeros(2).long())
+    learner = SimpleNamespace(network=Refusing(2, 2), group=Group())
+    examples = Examples(torch.zeros(2, 2), torch.zeros(2).long())
     with pytest.raises(raised, match=told) as caught:
         pipeline._outputs(learner, examples, torch.device("cpu"))
     if raised is RunFailure:

@@ -114,7 +114,7 @@ def test_replayed_images_are_augmented_anew_and_kept_as_they_were(method):
     learn(learner, config, stream)
     learner.consolidate(stage(config, stream, 0))
     raw, seen = {row.numpy().tobytes() for row in stream[0].train.inputs}, []
-    assert {row.numpy().tobytes() for row in learner.buffer.state()["inputs"]} <= raw
+    assert {row.numpy().tobytes() for row in learner.buffer.kept.inputs} <= raw
     second = stage(config, stream, 1)
     recording = replace(second, augment=lambda inputs, generator: seen.append(inputs) or inputs)
     list(learner.learn(recording, partial(cut_if_early, learner)))
