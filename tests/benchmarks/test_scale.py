@@ -126,7 +126,8 @@ def test_what_was_measured_is_reported_as_measured(tmp_path, capsys, monkeypatch
     monkeypatch.setattr(scale, "network_facts", lambda side: (1e6, 44, 20))
     larger = "[[step]]\nside = 64\nimages = 8\nseconds = 1\n"
     path.write_text(path.read_text().replace("side = 4", "side = 32") + larger)
-    assert scale.main(["--times", str(path), "--out", str(out), "--beside", str(scale.HERE / "times" / "scale.toml")]) == 0
+    beside = str(scale.HERE / "times" / "scale.toml")
+    assert scale.main(["--times", str(path), "--out", str(out), "--beside", beside]) == 0
     text = out.read_text()
     assert "**The step times are measured.**" in text
     assert "By other times, assumed, the same runs are" in text
