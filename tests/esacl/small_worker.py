@@ -20,7 +20,7 @@ from esacl.sweep import carry, on_worker
 NAN, DEADLY, REFUSED = 13, 66, 77
 
 
-def events(config: RunConfig, start: CheckpointReady | None, data: Path | None) -> Iterator[Event]:
+def events(config: RunConfig, start: CheckpointReady | None, data: Path | None, leader: None) -> Iterator[Event]:
     if config.seed == REFUSED:
         raise InputError("device 'cuda:99' is not on this machine, which has 0 CUDA devices")
     for event in SmallStream(start, config=config):
