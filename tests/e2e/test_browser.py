@@ -162,8 +162,8 @@ def test_the_camera_outlives_data_and_page_and_is_shared_by_the_panels(visit, re
     here.page.mouse.up()
     here.page.wait_for_function(f"old => {CAMERAS}.every(eye => eye !== old)", arg=start[0])
     here.page.wait_for_timeout(300)
+    here.page.wait_for_function(f"() => new Set({CAMERAS}).size === 1")  # the last frame may be late on a busy machine
     turned = here.page.evaluate(CAMERAS)
-    assert turned[0] == turned[1]
     node = here.page.locator(".esacl-plots .plot").first.element_handle()
     before = here.page.evaluate("plot => plot.data[0].z.join()", node)
     here.page.locator("[data-testid=stButtonGroup] button", has_text="1").first.click()  # another task

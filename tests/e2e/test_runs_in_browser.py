@@ -40,7 +40,7 @@ def test_a_run_is_taken_in_named_varied_deleted_and_brought_back(visit, store, t
     name.fill("<b>mine</b> now")
     name.press("Enter")
     expect(row(page, "<b>mine</b> now")).to_have_count(1)
-    expect(page.locator("h3", has_text="<b>mine</b> now")).to_have_count(1)
+    expect(page.get_by_role("heading", name="<b>mine</b> now")).to_have_count(1)
     assert store.config(run_id).name == "<b>mine</b> now"
 
     page.get_by_role("button", name="Duplicate with changes").click()
