@@ -9,7 +9,7 @@ import streamlit as st
 from app import duplicating, reading, results, run_report, session, starting, widgets
 from app.language import text
 from app.reading import Entry
-from esacl import bundles, quota, trash, unpacking
+from esacl import bundles, jobs, quota, trash, unpacking
 from esacl.errors import InputError, RunUnreadable
 from esacl.labels import MOST_CHARACTERS
 from esacl.reproducing import as_command, as_toml
@@ -47,9 +47,15 @@ def panel(entry: Entry) -> None:
         if not entry.recorded:
             about = text("It is under way: cancel it on the Run page first.") if entry.status.live else None
             live = entry.status.live
+            if entry.status.state in ("failed", "cancelled", "lost"):
+                st.button(text("Resume"), key="resume", on_click=_try, args=(_resume, entry))
             st.button(text("Delete"), key="discard", on_click=_try, args=(_discard, entry), disabled=live, help=about)
     if entry.config is not None:
         _copies(entry)
+
+
+def _resume(entry: Entry) -> None:
+    jobs.resume(entry.store, entry.run_id, owner=session.user())
 
 
 def _about(entry: Entry) -> None:

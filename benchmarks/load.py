@@ -58,7 +58,7 @@ class Measured:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, write the table and print it; 1 where there was an error or a process was left."""
+    """Measure, write the table and print it; 1 where one of the four does not hold."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--users", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=10.0)
@@ -76,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
-    return 1 if found.errors or found.left else 0
+    slow, apart = _quantile([second for one in found.seen for second in one.pages], 0.95), _curve(found.memory)[1]
+    return 1 if found.errors or found.left or slow >= P95 or apart > FLAT else 0
 
 
 def measured(users: int, browsers: int, seconds: float, seed: int) -> Measured:

@@ -2,6 +2,8 @@
 
 import io
 import math
+import os
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +15,8 @@ from esacl.errors import RunUnreadable
 
 MOST_BYTES = 2**30  # of one file's arrays together, unpacked
 MOST_ARRAYS = 10_000
+_END = struct.Struct("<4s4H2LH")  # end of central directory
+_ZIP64_BYTES, _ENTRY_BYTES = 20, 200  # of a locator before it; of an entry with a name as arrays have
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -40,6 +44,7 @@ def read_arrays(path: Path, most: int = MOST_BYTES) -> dict[str, np.ndarray]:
     if path.is_symlink() or not path.is_file():
         raise RunUnreadable(f"{path} is missing; {cure}")
     try:
+        _check_directory(path)
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             if len(members) > MOST_ARRAYS or sum(member.file_size for member in members) > most:
@@ -51,6 +56,21 @@ def read_arrays(path: Path, most: int = MOST_BYTES) -> dict[str, np.ndarray]:
         raise RunUnreadable(f"{path} is damaged ({error}); {cure}") from None
     except Exception as error:  # zlib.error and struct.error of a damaged archive have no common ancestor
         raise RunUnreadable(f"{path} is damaged ({type(error).__name__}: {error}); {cure}") from None
+
+
+def _check_directory(path: Path) -> None:
+    # Before zipfile reads the directory, of which it makes an object an entry, whatever number of entries is told.
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _END.size - _ZIP64_BYTES))
+        tail = file.read()
+    if len(tail) < _END.size:
+        raise ValueError("it is no zip file" if tail else "it is empty")
+    mark, _, _, _, count, directory, _, comment = _END.unpack(tail[-_END.size :])
+    if mark != b"PK\x05\x06" or comment or tail.startswith(b"PK\x06\x07"):
+        raise ValueError("it is no zip file, or was cut off")
+    if count > MOST_ARRAYS or directory > MOST_ARRAYS * _ENTRY_BYTES:
+        raise ValueError(f"it says that it holds more than {MOST_ARRAYS} arrays")
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:

@@ -56,7 +56,7 @@ def run_new(store: RunStore, config: RunConfig, data: Path | None, *, as_json: b
 
 def run_job(store: RunStore, run_id: str, data: Path | None, *, as_json: bool) -> int:
     """Compute a run whose folder stands already, when its device is free."""
-    return _in_turn(store, run_id, lambda: _run(store, run_id, None, data, as_json=as_json))
+    return _in_turn(store, run_id, _ending(store, run_id, lambda: _run(store, run_id, None, data, as_json=as_json)))
 
 
 def run_beside(store: RunStore, run_id: str, data: Path | None) -> int:
@@ -82,7 +82,7 @@ def resume(store: RunStore, run_id: str, data: Path | None, *, as_json: bool, jo
         return _run(store, run_id, store.checkpoint(run_id), data, as_json=as_json, untouched=not job)
 
     if job:
-        return _in_turn(store, run_id, go_on)
+        return _in_turn(store, run_id, _ending(store, run_id, go_on))
     with store.workers.hold(run_id):
         _take_over(store, run_id)
         return go_on()
@@ -164,8 +164,10 @@ def _run(
             stream = stream if start is None else _saying(stream, store, run_id, start)
             events = store.record(stream, run_id, start=start, measure=memory.measure)
             last, _ = _follow(events if as_json else with_bar(events, config))
-        if isinstance(last, Cancelled) and not (store.folder(run_id) / "done.json").exists():
-            store.finish(run_id, "cancelled", "stopped before it had begun")  # the recorder was not there yet
+        if isinstance(last, Cancelled | Failed) and not (store.folder(run_id) / "done.json").exists():
+            why = last.error if isinstance(last, Failed) else "stopped before it had begun"
+            with contextlib.suppress(OSError):  # the recorder was not there yet, or had no room
+                store.finish(run_id, _state(last), why)
         _let_go(store, run_id, last)
     print_result(store, run_id, as_json=as_json)
     return _code(last)
@@ -303,6 +305,21 @@ def _in_turn(store: RunStore, run_id: str, work: Callable[[], int]) -> int:
     if not (store.folder(run_id) / "done.json").exists():
         store.finish(run_id, "cancelled", "cancelled before its turn")
     return CANCELLED
+
+
+def _ending(store: RunStore, run_id: str, work: Callable[[], int]) -> Callable[[], int]:
+    """`work`, after which the run's folder says how it ended, even where its input was refused before it began."""
+
+    def told() -> int:
+        try:
+            return work()
+        except InputError as error:
+            if not (store.folder(run_id) / "done.json").exists():
+                with contextlib.suppress(OSError):
+                    store.finish(run_id, "failed", str(error))
+            raise
+
+    return told
 
 
 def _device_before(store: RunStore, run_id: str) -> str:

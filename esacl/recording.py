@@ -27,7 +27,7 @@ from esacl.events import (
     TaskFinished,
     to_line,
 )
-from esacl.records import read_config_file, read_measured
+from esacl.records import read_config_file, read_measured, start_of
 
 MEASURED_EVERY = 1.0  # seconds
 RESERVE, RESERVE_BYTES = ".reserve", 16 * 1024  # kept free for the last event and `done.json`
@@ -79,14 +79,16 @@ class Recorder:
         self._resumed = start is not None
         self._started = self._ended = False
         place = place_of(folder / "checkpoints", start) if start is not None else Place(0, 0)
+        if start is None:
+            _keep_aside(folder)
         self._lines = Lines(folder / "events.jsonl", place)
         drop_later(folder / "checkpoints", start)
         for path in leftovers(folder):
             path.unlink(missing_ok=True)
-        (folder / "done.json").unlink(missing_ok=True)
-        replace_json(folder / "machine.json", machine.facts())
         self._reserve = folder / RESERVE
         self._reserve.write_bytes(b"\0" * RESERVE_BYTES)
+        replace_json(folder / "machine.json", machine.facts())
+        (folder / "done.json").unlink(missing_ok=True)
         self._seconds_before = self._cut_measured(place)
         self._begun = self._measured_at = time.monotonic()
 
@@ -181,6 +183,17 @@ class Recorder:
         kept = [entry for entry in read_measured(path) if entry["events"] <= place.lines and self._resumed]
         path.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
         return float(kept[-1]["seconds"]) if kept else 0.0
+
+
+def _keep_aside(folder: Path) -> None:
+    """What a run without a checkpoint told until now, before it begins anew: nothing that was kept is lost."""
+    path = folder / "events.jsonl"
+    nothing_yet = tuple(start_of(kind) for kind in (Loading, Failed, Cancelled))
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    if any(not line.startswith(nothing_yet) for line in lines):
+        for name in ("events", "measured"):
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(folder / f"{name}.jsonl", folder / f"{name}-before.jsonl")
 
 
 def keep_analysis(folder: Path, stream: Iterable[Event]) -> Iterator[Event]:

@@ -121,7 +121,7 @@ def read_events(path: Path, *, without: Sequence[type[Event]] = ()) -> tuple[Eve
     Raises:
         RunUnreadable: a line that is no event, or a file too large.
     """
-    return tuple(parse_lines(_whole_lines(path), path, without=tuple(map(_start_of, without))))
+    return tuple(parse_lines(_whole_lines(path), path, without=tuple(map(start_of, without))))
 
 
 def read_events_of(path: Path, kind: type[E]) -> tuple[E, ...]:
@@ -130,13 +130,14 @@ def read_events_of(path: Path, kind: type[E]) -> tuple[E, ...]:
     Raises:
         RunUnreadable: a line of this kind that is no event, or a file too large.
     """
-    mark = _start_of(kind)
+    mark = start_of(kind)
     lines = (line for line in _whole_lines(path).splitlines() if line.startswith(mark))
     events = parse_lines(b"\n".join(lines), path)
     return tuple(event for event in events if isinstance(event, kind))
 
 
-def _start_of(kind: type[Any]) -> bytes:
+def start_of(kind: type[Any]) -> bytes:
+    """How every line of an event of this kind begins."""
     return b'{"event":"%s"' % kind.__name__.encode()
 
 

@@ -92,7 +92,8 @@ def _problems(config: RunConfig, state: CheckpointReady, data: Path | None) -> I
     from esacl.networks import build
     from esacl.tasks import task_stream
 
-    if not (0 <= state.task <= config.tasks and 0 <= state.epoch <= config.epochs):
+    last = config.epochs if state.task < config.tasks else 0
+    if not (0 <= state.task <= config.tasks and 0 <= state.epoch <= last):
         yield f"it stands after epoch {state.epoch} of task {state.task}"
         return
     yield from _counter_problems(state.counters)
@@ -111,31 +112,45 @@ def _problems(config: RunConfig, state: CheckpointReady, data: Path | None) -> I
         yield f"its network has other parameters ({', '.join(odd)[:80]})"
     yield from (f"network/{name} is not finite" for name, one in network.items() if not np.isfinite(one).all())
     if "buffer" in groups:
-        yield from _buffer_problems(groups["buffer"], config.buffer.size, stream.input_shape, stream.outputs)
+        yield from _buffer_problems(groups["buffer"], config, stream.input_shape, stream.outputs)
 
 
-def _buffer_problems(kept: Mapping[str, np.ndarray], size: int, image: tuple[int, ...], outputs: int) -> Iterator[str]:
+def _buffer_problems(
+    kept: Mapping[str, np.ndarray], config: RunConfig, image: tuple[int, ...], outputs: int
+) -> Iterator[str]:
     none = np.zeros(0)
     images, targets = kept.get("codes", kept.get("inputs", none)), kept.get("targets", none)
     n = len(targets) if targets.ndim == 1 else -1
-    wanted = {"inputs": (n, *image), "targets": (n,), "logits": (n, outputs)}
+    wanted = {"inputs": (n, *image), "targets": (n,)}
     if "codes" in kept:
         values = kept.get("palette", none).shape[-1:]
         wanted |= {"codes": wanted.pop("inputs"), "palette": (image[0], *values)}
-    if n > size or any(name not in wanted or one.shape != wanted[name] for name, one in kept.items()):
+    if config.buffer.rehearsal == "dark":
+        wanted["logits"] = (n, outputs)
+    if n > config.buffer.size or {name: one.shape for name, one in kept.items()} != wanted:
         yield f"its buffer holds {', '.join(f'{name} {one.shape}' for name, one in kept.items())[:120]}"
     elif not len(images) == n > 0 or targets.dtype != np.int64 or targets.min() < 0 or targets.max() >= outputs:
         yield "its buffer holds labels that are none"
-    elif "codes" in kept and not _known_codes(kept["codes"], kept.get("palette", none)):
+    elif any(not _numbers(kept[name]) for name in ("inputs", "logits") if name in kept):
+        yield "its buffer holds numbers that are not float32, or not finite"
+    elif "codes" in kept and not _known_codes(kept["codes"], kept["palette"]):
         yield "its buffer holds images of values that are none"
 
 
+def _numbers(values: np.ndarray) -> bool:
+    return values.dtype == np.float32 and bool(np.isfinite(values).all())
+
+
 def _known_codes(codes: np.ndarray, palette: np.ndarray) -> bool:
-    """Whether every code (n, c, ...) stands for a finite value of its channel in the palette (c, k)."""
-    if codes.dtype not in (np.uint8, np.int16) or palette.ndim != 2 or palette.dtype.kind != "f":
+    """Whether every code (n, c, ...) stands for a value of its channel in the palette (c, k), as `Indexed` has it."""
+    from esacl.indexed import WIDEST
+
+    kind = np.uint8 if palette.shape[1] <= 256 else np.int16
+    if codes.dtype != kind or palette.dtype != np.float32 or palette.shape[1] > WIDEST:
         return False
-    values = np.isfinite(palette).cumprod(axis=1).sum(axis=1)  # those before the first that is none
-    return all(one.min() >= 0 and one.max() < count for one, count in zip(codes.swapaxes(0, 1), values))
+    counts = np.isfinite(palette).cumprod(axis=1).sum(axis=1)  # the values before what fills the rows up
+    ascending = all(bool((np.diff(row[:count]) > 0).all()) for row, count in zip(palette, counts))
+    return ascending and all(one.min() >= 0 and one.max() < count for one, count in zip(codes.swapaxes(0, 1), counts))
 
 
 def _counter_problems(counters: Mapping[str, Any]) -> Iterator[str]:

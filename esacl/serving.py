@@ -33,7 +33,7 @@ def serve(runs: Path, data: Path | None, options: Sequence[str]) -> int:
     os.environ["ESACL_RUNS"] = str(runs.absolute())
     if data is not None:
         os.environ["ESACL_DATA"] = str(data.absolute())
-    # Streamlit reads the theme and the safe defaults from the folder that it is started in.
+    # The theme and the safe defaults lie beside the main script, where Streamlit looks too.
     os.chdir(main.parent.parent)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(main), *options])  # noqa: S606

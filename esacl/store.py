@@ -3,6 +3,7 @@
     config.json  label.json  machine.json  worker.json  events.jsonl  measured.jsonl  arrays/*.npz
     checkpoints/*.safetensors  analyses.jsonl  log.jsonl  log.txt  done.json  CANCEL
 
+What a run told that had to begin anew is in events-before.jsonl and measured-before.jsonl.
 Wall time and memory are measured into a file of their own, so that equal runs have byte-identical events.
 """
 

@@ -9,6 +9,7 @@ import struct
 import tomllib
 import tracemalloc
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,9 @@ def test_row_2_shapes_are_held_against_the_config():
         "a palette of another shape": {"buffer/palette": palette[0]},
         "a palette of another kind": {"buffer/palette": palette.astype(np.int64)},
         "a value that is none": {"buffer/palette": np.full_like(palette, np.nan)},
+        "numbers of another width": {"buffer/palette": palette.astype(np.float64)},
+        "codes of another width": {"buffer/codes": codes.astype(np.int16)},
+        "values that do not ascend": {"buffer/palette": np.ascontiguousarray(palette[:, ::-1])},
         "a momentum of another shape": {name.replace("network/", "momentum/"): np.zeros((2, 2), np.float32)},
     }
     for what, change in other.items():
@@ -172,6 +176,9 @@ def test_row_2_shapes_are_held_against_the_config():
         with pytest.raises(RunUnreadable, match=r"does not fit this run.*delete it") as caught:
             list(fitting(iter(()), config, state, None))
         assert "\n" not in str(caught.value), what
+    beyond = CheckpointReady(task=config.tasks, epoch=1, tensors=good.tensors, counters=good.counters)
+    with pytest.raises(RunUnreadable, match="after epoch 1 of task 2"):
+        list(fitting(iter(()), config, beyond, None))
     for counters in ({}, {**good.counters, "flips": "1"}, {**good.counters, "gate_ratio": []}):
         state = CheckpointReady(task=1, epoch=1, tensors=good.tensors, counters=counters)
         with pytest.raises(RunUnreadable, match="counter"):
@@ -180,6 +187,20 @@ def test_row_2_shapes_are_held_against_the_config():
     with pytest.raises(RunUnreadable, match="task 7"):
         list(fitting(iter(()), config, late, None))
     assert list(fitting(iter((good,)), config, good, None)) == [good]
+
+
+@pytest.mark.parametrize("change", ["missing", "float64", "not finite"])
+def test_row_2_logits_of_a_buffer_are_held_against_the_method(change):
+    config = tiny({"method": "derpp", "buffer.size": 20})
+    good = next(e for e in of_kind(events_of(config), CheckpointReady) if (e.task, e.epoch) == (1, 1))
+    list(fitting(iter([]), config, good, None))
+    tensors = dict(good.tensors)
+    logits = tensors.pop("buffer/logits")
+    other = {"float64": logits.astype(np.float64), "not finite": np.full_like(logits, np.nan)}
+    tensors |= {} if change == "missing" else {"buffer/logits": other[change]}
+    with pytest.raises(RunUnreadable, match="its buffer holds"):
+        list(fitting(iter(()), config, replace(good, tensors=tensors), None))
+
 
 
 def test_row_2_what_only_loading_finds_out_is_told_as_well():
@@ -294,6 +315,20 @@ def test_row_4_arrays_are_never_unpickled_and_claims_are_checked_first(tmp_path)
     for content in (claiming("(100000000000,)"), claiming("(4294967296, 4294967296)")):
         (tmp_path / "a.npz").write_bytes(packed({"x.npy": content}))
         asks_for_little(lambda: read_arrays(tmp_path / "a.npz"))
+
+
+def test_row_4_a_directory_of_more_entries_than_it_tells_is_not_read(tmp_path, monkeypatch):
+    path = tmp_path / "many.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(300):
+            archive.writestr(f"{number}.npy", b"")
+    whole = bytearray(path.read_bytes())
+    whole[-14:-10] = struct.pack("<2H", 1, 1)  # it tells of one
+    path.write_bytes(whole)
+    monkeypatch.setattr("esacl.arrays.MOST_ARRAYS", 50)
+    monkeypatch.setattr(zipfile, "ZipFile", lambda *given: pytest.fail("its directory was read"))
+    with pytest.raises(RunUnreadable, match="more than 50 arrays"):
+        read_arrays(path)
 
 
 def test_row_4_a_directory_that_lies_about_sizes(tmp_path):

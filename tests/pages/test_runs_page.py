@@ -9,7 +9,7 @@ import time
 import pytest
 from pages_runs import record
 
-from app import reading, sweeps
+from app import reading, run_panel, sweeps
 from esacl import trash
 from esacl.bundles import write_bundle
 from esacl.store import RunStore
@@ -137,6 +137,21 @@ def test_a_run_that_is_under_way_cannot_be_deleted_or_exported(app, store):
         assert at.button(key="discard").disabled
         assert not at.exception
     assert store.ids() == (run_id,)
+
+
+@pytest.mark.parametrize("state", ["cancelled", "failed", "lost", "finished"])
+def test_a_run_that_stopped_can_be_gone_on_with_and_no_other(app, store, monkeypatch, state):
+    run_id, resumed = record(store), []
+    if state == "lost":
+        (store.folder(run_id) / "done.json").unlink()
+    elif state != "finished":
+        store.finish(run_id, state, "so it was")
+    monkeypatch.setattr(run_panel.jobs, "resume", lambda store, run_id, owner: resumed.append(run_id))
+    at = app("runs", run=run_id)
+    assert ("resume" in {button.key for button in at.button}) == (state != "finished")
+    if state != "finished":
+        at.button(key="resume").click().run()
+        assert resumed == [run_id]
 
 
 def test_what_another_tab_has_deleted_is_one_line(app, store):

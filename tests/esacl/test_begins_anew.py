@@ -1,0 +1,81 @@
+"""A run that has to begin anew, or cannot even begin: nothing that was kept is lost, and its folder says why."""
+
+import errno
+import shutil
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import small_worker
+from small_stream import CONFIG, SmallStream
+
+from esacl import computing
+from esacl.errors import InputError
+from esacl.events import Loading
+from esacl.recording import RESERVE
+from esacl.store import RunStore
+
+
+@pytest.fixture
+def store(tmp_path) -> RunStore:
+    return RunStore(tmp_path / "runs")
+
+
+def stopped(store: RunStore) -> str:
+    """A run that was cancelled after its first checkpoint."""
+    run_id = store.create(CONFIG)
+    events = store.record(SmallStream(config=CONFIG), run_id)
+    while store.checkpoint(run_id) is None:
+        next(events)
+    events.close()
+    assert store.status(run_id).state == "cancelled"
+    return run_id
+
+
+def test_what_a_run_without_a_checkpoint_told_is_kept_aside(store):
+    run_id = stopped(store)
+    folder = store.folder(run_id)
+    shutil.rmtree(folder / "checkpoints")  # as a run comes that somebody passed on
+    told = (folder / "events.jsonl").read_bytes()
+
+    def refused():
+        yield Loading(what="torch")
+        raise InputError("no data here")
+
+    for _ in range(2):  # who begins and is refused leaves it alone the second time
+        with pytest.raises(InputError):
+            list(store.record(refused(), run_id))
+        assert (folder / "events-before.jsonl").read_bytes() == told
+    list(store.record(SmallStream(config=CONFIG), run_id))
+    assert (folder / "events-before.jsonl").read_bytes() == told
+    assert store.status(run_id).state == "finished"
+
+
+def test_a_disk_that_is_full_before_anything_begins_is_told(store, monkeypatch):
+    run_id, write = stopped(store), Path.write_bytes
+
+    def full(path, data):
+        if path.name == RESERVE:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(computing, "_events", small_worker.events)
+    (store.folder(run_id) / "done.json").unlink()
+    assert computing.resume(store, run_id, None, as_json=True, job=True) == computing.FAILED
+    status = store.status(run_id)
+    assert status.state == "failed"
+    assert "disk" in status.detail or "space" in status.detail
+
+
+def test_why_no_checkpoint_can_be_read_is_told_in_the_folder(store, monkeypatch):
+    run_id = stopped(store)
+    for path in (store.folder(run_id) / "checkpoints").iterdir():
+        path.write_bytes(b"no checkpoint")
+    (store.folder(run_id) / "done.json").unlink()
+    with pytest.raises(InputError, match="damaged"):
+        computing.resume(store, run_id, None, as_json=True, job=True)
+    status = store.status(run_id)
+    assert status.state == "failed"
+    assert "delete it" in status.detail
+    assert len(list(islice(store.read(run_id).events, 3))) == 3
