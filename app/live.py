@@ -21,8 +21,10 @@ from esacl.summary import summarise
 EVERY = 0.7  # seconds
 REMEDIES = {
     "failed": marked("Change the cause, then resume, or start again with other settings."),
-    "cancelled": marked("What was done is kept; resume goes on from the last checkpoint."),
-    "lost": marked("Its process died before it could say why; resume goes on from the last checkpoint."),
+    "cancelled": marked("What was done is kept; resume goes on from the last checkpoint, if there is one."),
+    "lost": marked(
+        "Its process died before it could say why; resume goes on from the last checkpoint, if there is one."
+    ),
 }
 
 

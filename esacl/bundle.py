@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from esacl import logs
+from esacl.durable import read_json
 from esacl.errors import InputError, RunUnreadable
+from esacl.labels import label_of
 from esacl.store import RunStore
 
 MOST_RUNS = 20  # the newest
@@ -28,6 +30,7 @@ _OF_RUN = (
     "measured.jsonl",
 )
 _LOGS = ("log.jsonl", "log.txt")
+_NAMED = "(named)"
 
 
 def write_bundle(store: RunStore, found: dict[str, Any], path: Path) -> tuple[str, ...]:
@@ -59,10 +62,11 @@ def _members(store: RunStore, found: dict[str, Any]) -> Iterator[tuple[str, str]
         yield f"server/{path.name}", _anonymous(_end_of(path))
     for run_id in ids[:MOST_RUNS]:
         folder = store.root / run_id
+        names = _names(folder)
         for name in (*_OF_RUN, *_LOGS):
             path = folder / name
             if path.is_file() and not path.is_symlink():
-                yield f"runs/{run_id}/{name}", _nameless(name, _anonymous(_end_of(path)))
+                yield f"runs/{run_id}/{name}", _nameless(name, _anonymous(_end_of(path)), names)
         yield f"runs/{run_id}/files.json", json.dumps(_sizes(folder), indent=1)
 
 
@@ -95,8 +99,21 @@ def _anonymous(text: str) -> str:
     return text if home == "/" else text.replace(home, "~")
 
 
-def _nameless(file: str, text: str) -> str:
-    """A config without the name that its run was given."""
+def _names(folder: Path) -> set[str]:
+    """What the run was called, as text and as JSON has it; one or two letters tell nothing and are in every word."""
+    found = {label_of(folder)}
+    with contextlib.suppress(RunUnreadable):
+        found.add(read_json(folder / "config.json").get("name"))
+    given = {name for name in found if isinstance(name, str) and len(name) > 2}
+    return given | {json.dumps(name)[1:-1] for name in given}
+
+
+def _nameless(file: str, text: str, names: set[str]) -> str:
+    """A config without the name that its run was given; a log without it wherever it stands."""
+    if file in _LOGS:
+        for name in sorted(names, key=len, reverse=True):
+            text = text.replace(name, _NAMED)
+        return text
     if file != "config.json":
         return text
     try:
@@ -104,5 +121,5 @@ def _nameless(file: str, text: str) -> str:
     except (ValueError, RecursionError):
         return text
     if isinstance(fields, dict) and fields.get("name"):
-        fields["name"] = "(named)"
+        fields["name"] = _NAMED
     return json.dumps(fields, indent=1)

@@ -17,7 +17,7 @@ from typing import Any, TypeGuard
 
 from esacl import locks, logs, quota
 from esacl.config import RunConfig
-from esacl.errors import InputError
+from esacl.errors import InputError, RunUnreadable
 from esacl.events import Failed, RunFinished
 from esacl.processes import end, launch, sign_in
 from esacl.records import read_events
@@ -177,7 +177,11 @@ def _is_over(store: RunStore, run_id: str, kind: str, ticket: Ticket) -> bool:
     if kind != "analyse":
         return store.status(run_id).state in ("finished", "failed", "unreadable")
     told = folder / "analyses.jsonl"
-    events = read_events(told)
+    try:
+        events = read_events(told)
+    except RunUnreadable as error:  # whoever took it up again would meet the same
+        logs.note(logs.job_log(folder), "given up", detail=str(error))
+        return True
     # One that was cancelled by hand has no ticket any more.
     ended = bool(events) and isinstance(events[-1], (RunFinished, Failed))
     return ended and told.stat().st_mtime_ns > ticket.number

@@ -13,7 +13,7 @@ from typing import Any
 from esacl import machine
 from esacl.arrays import write_arrays
 from esacl.checkpoints import Place, drop_later, place_of, write_checkpoint
-from esacl.durable import leftovers, replace_json
+from esacl.durable import leftovers, replace_file, replace_json
 from esacl.errors import InputError, RunFailure, RunUnreadable, is_out_of_memory
 from esacl.events import (
     ArrayRecorded,
@@ -181,7 +181,7 @@ class Recorder:
     def _cut_measured(self, place: Place) -> float:
         path = self.folder / "measured.jsonl"
         kept = [entry for entry in read_measured(path) if entry["events"] <= place.lines and self._resumed]
-        path.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+        replace_file(path, "".join(json.dumps(entry) + "\n" for entry in kept).encode())
         return float(kept[-1]["seconds"]) if kept else 0.0
 
 

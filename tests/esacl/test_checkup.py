@@ -17,6 +17,7 @@ from esacl.config import RunConfig, read_config
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import RunStarted, TaskFinished
 from esacl.formats import FORMAT, numbered, settings_of
+from esacl.labels import write_label
 from esacl.store import RunStore
 
 
@@ -164,8 +165,9 @@ def test_the_command_repairs_only_when_told_to(store, capsys):
 def test_the_report_has_what_explains_a_fault_and_no_data(store, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     folder = recorded(store, RunConfig(tasks=2, epochs=3, name="secret of Anna"))
-    (folder / "log.txt").write_text(f"at {tmp_path}/x\n" + "y" * 300 * 2**10)
-    logs.note(logs.job_log(folder), "failed", detail="why")
+    (folder / "log.txt").write_text(f"at {tmp_path}/x\n" + "y" * 300 * 2**10 + "\nsecret of Anna: 99%, Änne's\n")
+    write_label(folder, "Änne's")
+    logs.note(logs.job_log(folder), "failed", detail="why, Änne's")
     logs.note(logs.server_log(store.root), "start")
     out = tmp_path / "report.zip"
     assert cli.main(["doctor", "--runs", str(store.root), "--bundle", str(out)]) == 0
@@ -178,6 +180,8 @@ def test_the_report_has_what_explains_a_fault_and_no_data(store, tmp_path, capsy
     assert json.loads(texts["runs.json"])[0]["state"] == "finished"
     everything = "".join(texts.values())
     assert "secret of Anna" not in everything
+    assert "nne's" not in everything
+    assert "(named): 99%, (named)" in texts[f"runs/{folder.name}/log.txt"]
     assert str(tmp_path) not in everything
     assert not any(name.endswith((".npz", ".safetensors")) for name in texts)
     assert max(map(len, texts.values())) <= 256 * 2**10

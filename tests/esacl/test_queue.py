@@ -160,6 +160,16 @@ def test_an_analysis_that_ended_is_not_made_twice(store, spawned):
     assert store.status(run_id).state == "finished"
 
 
+def test_an_analysis_of_a_run_whose_analyses_are_damaged_is_given_up(store, spawned):
+    run_id = store.create(CONFIG)
+    list(store.record(SmallStream(), run_id))
+    (store.folder(run_id) / "analyses.jsonl").write_bytes(b"no event\n")
+    store.workers.queue.draw(run_id, "cpu", ANALYSIS, {"command": ["analyse", run_id, "spectrum"]})
+    assert jobs.recover(store) == spawned == []
+    assert store.workers.queue.of(run_id) is None
+    assert "given up" in logs.job_log(store.folder(run_id)).read_text()
+
+
 def test_a_job_that_dies_at_one_place_again_and_again_is_let_be(store, spawned):
     run_id = store.create(CONFIG)
     draw(store.workers.queue, (run_id, RUN))
