@@ -280,7 +280,8 @@ def from_line(line: str | bytes) -> Event:
     known = _field_types(kind)
     odd = sorted((fields.keys() - known.keys()) | (known.keys() - fields.keys() - _with_default(kind)))
     if odd:
-        raise RunUnreadable(f"{kind.__name__} has missing or unknown fields: {', '.join(odd)}")
+        names = ", ".join(name if name.isidentifier() else repr(name) for name in odd)
+        raise RunUnreadable(f"{kind.__name__} has missing or unknown fields: {names[:400]}")
     return kind(**{name: _checked(kind, name, value, known[name]) for name, value in fields.items()})
 
 

@@ -14,7 +14,8 @@ from test_bad_inputs import asks_for_little, store
 from esacl import jobs
 from esacl.archives import unpack
 from esacl.config import RunConfig, read_config
-from esacl.errors import InputError
+from esacl.errors import InputError, RunUnreadable
+from esacl.events import from_line
 from esacl.pickles import read_pickle
 from esacl.sweep.record import read_sweep
 from esacl.sweep.spec import read_spec
@@ -141,3 +142,9 @@ def test_an_archive_with_a_name_that_is_no_text_is_damaged(tmp_path):
     error = asks_for_little(lambda: unpack(tmp_path / "a", tmp_path / "pictures"))
     assert "is truncated or corrupt" in str(error)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_line_end_in_the_name_of_a_field_stays_in_one_line():
+    with pytest.raises(RunUnreadable, match=r"unknown fields: 'S\\nsity'") as caught:
+        from_line('{"event":"RunFinished","S\\nsity":0.1}')
+    assert "\n" not in str(caught.value)
