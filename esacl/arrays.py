@@ -2,8 +2,6 @@
 
 import io
 import math
-import os
-import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +10,11 @@ import numpy as np
 
 from esacl.durable import replace_file
 from esacl.errors import RunUnreadable
+from esacl.zip_end import zip_end
 
 MOST_BYTES = 2**30  # of one file's arrays together, unpacked
 MOST_ARRAYS = 10_000
-_END = struct.Struct("<4s4H2LH")  # end of central directory
-_ZIP64_BYTES, _ENTRY_BYTES = 20, 200  # of a locator before it; of an entry with a name as arrays have
+_ENTRY_BYTES = 200  # of the zip's directory for one array, with a name as arrays have
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -59,17 +57,9 @@ def read_arrays(path: Path, most: int = MOST_BYTES) -> dict[str, np.ndarray]:
 
 
 def _check_directory(path: Path) -> None:
-    # Before zipfile reads the directory, of which it makes an object an entry, whatever number of entries is told.
     with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _END.size - _ZIP64_BYTES))
-        tail = file.read()
-    if len(tail) < _END.size:
-        raise ValueError("it is no zip file" if tail else "it is empty")
-    mark, _, _, _, count, directory, _, comment = _END.unpack(tail[-_END.size :])
-    if mark != b"PK\x05\x06" or comment or tail.startswith(b"PK\x06\x07"):
-        raise ValueError("it is no zip file, or was cut off")
-    if count > MOST_ARRAYS or directory > MOST_ARRAYS * _ENTRY_BYTES:
+        end = zip_end(file)
+    if end.entries > MOST_ARRAYS or end.directory > MOST_ARRAYS * _ENTRY_BYTES:
         raise ValueError(f"it says that it holds more than {MOST_ARRAYS} arrays")
 
 

@@ -23,11 +23,10 @@ from esacl.labels import FILE as LABEL
 from esacl.labels import checked
 from esacl.records import read_config_file, read_events
 from esacl.store import RunStore
+from esacl.zip_end import zip_end
 
 ORIGIN = "imported.json"
 _ID = re.compile(r"\d{8}-\d{6}-[A-Za-z0-9_-]{1,48}")
-_END = struct.Struct("<4s4H2LH")  # end of central directory
-_ZIP64 = b"PK\x06\x07"
 _CHUNK = 2**20
 
 
@@ -104,20 +103,16 @@ def _unpack(file: IO[bytes], folder: Path, most: int) -> str:
 
 
 def _check_end(file: IO[bytes], most: int) -> None:
-    # Before zipfile reads the directory, and makes an object of each of its entries.
     size = file.seek(0, os.SEEK_END)
     if size > most:
         raise _Refused(f"it has {size} bytes, more than the {most} that are taken")
-    if size < _END.size:
-        raise _Refused("it is no zip file" if size else "it is empty")
-    file.seek(max(0, size - _END.size - 20))
-    tail = file.read()
-    mark, *_, count, directory, start, comment = _END.unpack(tail[-_END.size :])
-    if mark != b"PK\x05\x06" or comment:
-        raise _Refused("it is no zip file, or was cut off")
-    if tail.startswith(_ZIP64) or count > MOST_FILES + 1:
+    try:
+        end = zip_end(file)
+    except ValueError as error:
+        raise _Refused(str(error)) from None
+    if end.entries > MOST_FILES + 1:
         raise _Refused(f"it holds more than {MOST_FILES} files")
-    if start + directory + _END.size != size:
+    if end.apart:
         raise _Refused("there is something before, between or behind its files")
 
 

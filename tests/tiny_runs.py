@@ -20,6 +20,7 @@ from esacl.networks import NETWORKS
 from esacl.pruning import ALLOCATIONS, SALIENCIES
 from esacl.sdp import FORMS
 from esacl.selection import SCORES
+from esacl.store import RunStore
 
 TINY: dict[str, Any] = {
     "tasks": 2, "epochs": 2, "train_limit": 48, "device": "cpu", "threads": 1, "sdp.every": 3,
@@ -106,3 +107,12 @@ def of_kind(events: list[Event], kind: type) -> list[Any]:
 def array(events: list[Event], name: str) -> dict[str, Any]:
     """The arrays recorded under a name."""
     return dict(next(e.arrays for e in of_kind(events, ArrayRecorded) if e.name == name))
+
+
+def recorded(store: RunStore, settings: dict[str, Any] | None = None, **more: Any) -> str:
+    """A tiny run, computed and kept; its id."""
+    stream = run(tiny(settings, **more))
+    run_id = store.create(stream.config)
+    for _ in store.record(stream, run_id):
+        pass
+    return run_id

@@ -43,6 +43,7 @@ RECORD = {
     "esacl.trash": (),
     "esacl.bundles": (),
     "esacl.unpacking": (),
+    "esacl.zip_end": (),
     "esacl.summary": (),
     "esacl.outcomes": (),
     "esacl.printing": (),

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pages_runs import lost
-from tiny_runs import tiny
+from tiny_runs import recorded
 
 from app import deploying
-from esacl import keeping, run
+from esacl import keeping
 from esacl.analysis import deployment
 from esacl.cli import main
 from esacl.errors import InputError
@@ -50,14 +50,6 @@ for one in header["tasks"]:
     right.append(int((columns[logits(data[f"x{k}"])[:, columns].argmax(1)] == data[f"y{k}"]).sum()))
 print(json.dumps(right))
 """
-
-
-def recorded(store: RunStore, settings=None, **more) -> str:
-    stream = run(tiny(settings, **more))
-    run_id = store.create(stream.config)
-    for _ in store.record(stream, run_id):
-        pass
-    return run_id
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from tiny_runs import tiny
+from tiny_runs import recorded
 from torch import nn
 
-from esacl import run
 from esacl.cli import main
 from esacl.config import RunConfig
 from esacl.errors import InputError
@@ -100,14 +99,6 @@ def test_a_layer_that_says_nothing_keeps_one_unit():
 
 
 # -- of runs
-
-
-def recorded(store: RunStore, settings) -> str:
-    stream = run(tiny(settings))
-    run_id = store.create(stream.config)
-    for _ in store.record(stream, run_id):
-        pass
-    return run_id
 
 
 @pytest.fixture(scope="module")
