@@ -173,9 +173,9 @@ def _choices() -> dict[str, Any]:
 
 def _cut(usual: RunConfig) -> tuple[float, str]:
     """How much is removed, in percent, and by which allocation: 2:4 leaves no choice of how much."""
-    left, right = st.columns(2)
+    above = st.container()  # the share follows from the allocation, and comes first for the reader
     names, key = _allocations(usual)
-    allocation = right.selectbox(
+    allocation = st.selectbox(
         text("Which weights go"),
         names,
         names.index(usual.pruning.allocation),
@@ -189,7 +189,7 @@ def _cut(usual: RunConfig) -> tuple[float, str]:
         persist_state="session",
     )
     fixed = allocation == "2:4"
-    sparsity = left.slider(
+    sparsity = above.slider(
         text("Weights removed, %"),
         0.0,
         99.5,
