@@ -4,6 +4,7 @@ from typing import Any
 
 from esacl.cost import Ledger, activation_bytes
 from esacl.events import CostCounted
+from esacl.indexed import indexed_bytes
 from esacl.mask import Mask
 from esacl.stages import Stage
 from esacl.training import Learner
@@ -25,11 +26,16 @@ def cost_so_far(learner: Learner, stage: Stage) -> CostCounted:
         weights_bytes=4 * (values + learner.statistics.numbers),
         masks_bytes=-(-mask.total // 8) if owned is None else owned,
         anchors_bytes=(learner.anchors.bytes if learner.anchors else 0) + (contrast.teacher_bytes if contrast else 0),
-        buffer_bytes=stage.examples.inputs.nbytes if learner.joint else learner.buffer.bytes,  # all it learns again
+        buffer_bytes=_all_bytes(stage) if learner.joint else learner.buffer.bytes,
         optimiser_bytes=_optimiser_bytes(learner),
         activations_bytes=_activation_bytes(learner, stage),
         **_bill(ledger),
     )
+
+
+def _all_bytes(stage: Stage) -> int:
+    """Of every example of the stage, held as a buffer would hold it."""
+    return indexed_bytes(stage.examples.inputs) + stage.examples.targets.nbytes
 
 
 def _activation_bytes(learner: Learner, stage: Stage) -> int:

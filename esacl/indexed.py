@@ -56,6 +56,20 @@ class Indexed:
         return type(self)(palette, grown)
 
 
+def indexed_bytes(images: Tensor, batch: int = 1000) -> int:
+    """The bytes in which images (n, c, ...) can be held: indexed, or as they are where they have too many values.
+
+    They are looked at by `batch`, since nobody keeps them.
+    """
+    palette = images.new_empty(images.shape[1], 0)
+    for some in images.split(batch):
+        wider = _joined(palette, some)
+        if wider is None:
+            return images.nbytes
+        palette = wider
+    return palette.nbytes + images.numel() * _code(palette).itemsize
+
+
 def _joined(palette: Tensor, images: Tensor) -> Tensor | None:
     """Every value of the palette (c, k) and of the images (n, c, ...); None where they are too many."""
     channels = zip(palette, images.movedim(1, 0), strict=True)
@@ -73,8 +87,12 @@ def _found(palette: Tensor, images: Tensor) -> Tensor:
     """The code of every number of `images` (n, c, ...): its place in the palette, or the nearest above it."""
     channels = images.movedim(1, 0).flatten(1).contiguous()
     places = torch.searchsorted(palette.contiguous(), channels).clamp(max=palette.shape[1] - 1)
-    coded = places.to(torch.uint8 if palette.shape[1] <= 256 else torch.int16)
+    coded = places.to(_code(palette))
     return coded.view(images.shape[1], len(images), *images.shape[2:]).movedim(0, 1).contiguous()
+
+
+def _code(palette: Tensor) -> torch.dtype:
+    return torch.uint8 if palette.shape[1] <= 256 else torch.int16
 
 
 def _looked_up(palette: Tensor, codes: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esacl.indexed import WIDEST, Indexed
+from esacl.indexed import WIDEST, Indexed, indexed_bytes
 
 
 def photograph(count: int, levels: int, seed: int = 0, channels: int = 3) -> torch.Tensor:
@@ -51,3 +51,15 @@ def test_a_channel_of_too_many_values_is_not_indexed():
     assert Indexed.of(images).take().equal(images)
     assert Indexed.of(torch.cat([images, -1 - images])) is None
     assert Indexed.of(images).put(torch.tensor([False, True]), images + 0.5) is None
+
+
+@given(count=st.integers(1, 5), levels=st.sampled_from([2, 256, 1021]), batch=st.integers(1, 6))
+def test_bytes_are_told_without_holding_the_images(count, levels, batch):
+    images = photograph(count, levels)
+    assert indexed_bytes(images, batch) == Indexed.of(images).nbytes
+
+
+def test_images_of_too_many_values_take_the_bytes_that_they_have():
+    images = torch.rand(1000, 1, 5, 4)
+    assert len(images.unique()) > WIDEST
+    assert indexed_bytes(images, 100) == images.nbytes
