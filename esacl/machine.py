@@ -1,8 +1,10 @@
 """What a run ran on: versions and hardware, read without importing anything heavy."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ import numpy as np
 from esacl import __version__
 from esacl.ranks import of_torchrun
 
+EARLIER = "earlier"  # in `machine.json`: what else has worked on the run
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pyhessian", "safetensors")
 _KEPT_BYTES = 31 << 20  # glibc keeps no block of 32 MiB or more
 
 
 def facts() -> dict[str, Any]:
-    """`versions` of Python, EsaCL and its packages; `hardware`: processor, cores, memory in bytes, system.
+    """`versions` of Python, EsaCL and its packages; `hardware`: processor, cores, memory in bytes, system, NVIDIA GPUs.
 
     Of several processes that do a run together (`torchrun`) the hardware is that of the first, beside their number.
     """
@@ -28,9 +31,25 @@ def facts() -> dict[str, Any]:
             "cores": _cores(),
             "memory_bytes": _memory(),
             "system": f"{platform.system()} {platform.machine()}",
+            **({"gpus": gpus} if (gpus := _gpus()) else {}),
             **({"processes": ranks.count} if ranks else {}),
         },
     }
+
+
+def stretches(kept: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The machines that have worked on a run until now, from its `machine.json`: the latest first, none twice."""
+    latest = {name: value for name, value in kept.items() if name != EARLIER}
+    earlier = kept.get(EARLIER)
+    found = [latest, *(earlier if isinstance(earlier, list) else [])]
+    return [one for place, one in enumerate(found) if isinstance(one, dict) and one and one not in found[:place]]
+
+
+def facts_after(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """`facts()` of a run that another stretch, whose `machine.json` this is, has begun: the others are in `earlier`."""
+    now = facts()
+    others = [one for one in stretches(kept) if one != now]
+    return {**now, EARLIER: others} if others else now
 
 
 def versions(packages: tuple[str, ...]) -> dict[str, str | None]:
@@ -65,6 +84,16 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def _gpus() -> list[str]:
+    """What NVIDIA's driver calls its GPUs; none where it does not say (another system or vendor)."""
+    found: list[str] = []
+    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        with contextlib.suppress(OSError):
+            models = [line.partition(":")[2] for line in path.read_text().splitlines() if line.startswith("Model:")]
+            found += [model.strip() for model in models]
+    return found
 
 
 def _memory() -> int | None:

@@ -13,7 +13,7 @@ from typing import Any
 from esacl import machine
 from esacl.arrays import write_arrays
 from esacl.checkpoints import Place, drop_later, place_of, write_checkpoint
-from esacl.durable import leftovers, replace_file, replace_json
+from esacl.durable import leftovers, read_json, replace_file, replace_json
 from esacl.errors import InputError, RunFailure, RunUnreadable, is_out_of_memory
 from esacl.events import (
     ArrayRecorded,
@@ -87,7 +87,7 @@ class Recorder:
             path.unlink(missing_ok=True)
         self._reserve = folder / RESERVE
         self._reserve.write_bytes(b"\0" * RESERVE_BYTES)
-        replace_json(folder / "machine.json", machine.facts())
+        replace_json(folder / "machine.json", machine.facts_after(_machine(folder) if start is not None else {}))
         (folder / "done.json").unlink(missing_ok=True)
         self._seconds_before = self._cut_measured(place)
         self._begun = self._measured_at = time.monotonic()
@@ -183,6 +183,12 @@ class Recorder:
         kept = [entry for entry in read_measured(path) if entry["events"] <= place.lines and self._resumed]
         replace_file(path, "".join(json.dumps(entry) + "\n" for entry in kept).encode())
         return float(kept[-1]["seconds"]) if kept else 0.0
+
+
+def _machine(folder: Path) -> dict[str, Any]:
+    with contextlib.suppress(RunUnreadable):
+        return read_json(folder / "machine.json")
+    return {}
 
 
 def _keep_aside(folder: Path) -> None:

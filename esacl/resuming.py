@@ -59,29 +59,37 @@ def exactness(before: Mapping[str, Any], started: RunStarted | None, device: str
     """How exactly a resumed run ends where an undisturbed one does, in one line.
 
     Args:
-        before: the `machine.json` of the run so far.
+        before: the `machine.json` of the run so far: of every machine that has worked on it.
         started: its `RunStarted`, if it came to that.
         device: where it goes on.
     """
     was = started.device if started else device
     if was.partition(":")[0] != device.partition(":")[0]:
         return f"it was on {was} and goes on on {device}: the rest is as good, and its numbers differ by rounding"
-    now, moved = machine.facts(), []
-    for name in ("torch", "numpy"):
-        then = (before.get("versions") or {}).get(name)
-        if then not in (None, now["versions"][name]):
-            moved.append(f"{name} {then} has become {now['versions'][name]}")
-    cpu = (before.get("hardware") or {}).get("cpu")
-    if cpu not in (None, now["hardware"]["cpu"]):
-        moved.append(f"the processor {cpu} has become {now['hardware']['cpu']}")
-    processes = count_of(before.get("hardware"))
-    if processes != count_of(now["hardware"]):
-        moved.append(f"a run by {_processes(processes)} has become one by {_processes(count_of(now['hardware']))}")
+    moved = list(dict.fromkeys(change for one in machine.stretches(before) for change in _changes(one, device)))
     if moved:
         return f"{' and '.join(moved)}: the rest may differ by rounding from that of an undisturbed run"
     if device == "cpu":
         return "on the cpu every event and every weight will be that of an undisturbed run, bit for bit"
     return f"on {device} the rest is exact up to the order in which the device adds numbers, which it may choose anew"
+
+
+def _changes(before: Mapping[str, Any], device: str) -> Iterator[str]:
+    """What is another now than it was for a stretch of the run, where numbers may come of it."""
+    now = machine.facts()
+    said = (before.get(name) for name in ("versions", "hardware"))
+    versions, hardware = (part if isinstance(part, dict) else {} for part in said)
+    for name in ("torch", "numpy"):
+        if versions.get(name) not in (None, now["versions"][name]):
+            yield f"{name} {versions[name]} has become {now['versions'][name]}"
+    if hardware.get("cpu") not in (None, now["hardware"]["cpu"]):
+        yield f"the processor {hardware['cpu']} has become {now['hardware']['cpu']}"
+    gpus, own = hardware.get("gpus"), now["hardware"].get("gpus")
+    if device.startswith("cuda") and isinstance(gpus, list) and own and gpus != own:
+        yield f"the GPU {' + '.join(map(str, gpus))} has become {' + '.join(own)}"
+    then, count = count_of(hardware), count_of(now["hardware"])
+    if then != count:
+        yield f"a run by {_processes(then)} has become one by {_processes(count)}"
 
 
 def _processes(count: int) -> str:

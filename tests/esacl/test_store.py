@@ -317,6 +317,24 @@ def test_a_run_that_stops_anywhere_ends_with_the_same_bytes(store, place):
         np.testing.assert_equal(store.array(run_id, name), store.array(undisturbed, name))
 
 
+def test_every_machine_that_worked_on_a_run_is_kept_until_it_begins_anew(store, monkeypatch):
+    def here(cpu: str) -> None:
+        monkeypatch.setattr(recording.machine, "facts", lambda: {"hardware": {"cpu": cpu}})
+
+    here("first")
+    run_id = store.create(CONFIG)
+    for event in store.record(SmallStream(), run_id):
+        if isinstance(event, TaskFinished):
+            break
+    here("second")
+    start = store.checkpoint(run_id)
+    next(store.record(SmallStream(start), run_id, start=start))
+    kept = {"hardware": {"cpu": "second"}, "earlier": [{"hardware": {"cpu": "first"}}]}
+    assert store.read(run_id).machine == kept
+    next(store.record(SmallStream(), run_id))
+    assert store.read(run_id).machine == {"hardware": {"cpu": "second"}}
+
+
 def test_measured_seconds_go_on_where_they_stopped(store):
     run_id = store.create(CONFIG)
     for event in store.record(SmallStream(), run_id):
