@@ -4,7 +4,7 @@ import logging
 
 import streamlit as st
 
-from app import glossary, pickers, reading, session, tour, widgets
+from app import garbage, glossary, pickers, reading, session, tour, widgets
 from app.language import marked, text
 from esacl.errors import InputError, RunFailure
 
@@ -61,6 +61,7 @@ def main() -> None:
         said = text("This page cannot be drawn (%(error)s); the log of the server says more.", error=name)
         widgets.say("error", said)
     session.publish()
+    garbage.leave_out(here)
 
 
 main()

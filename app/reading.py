@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import streamlit as st
 
+from app import faults
 from app.glance import Glance
 from app.glance import glance as read_glance
 from app.kept import Kept
@@ -65,7 +66,8 @@ def recorded_runs() -> RunStore:
 
 @st.cache_resource(show_spinner=False)
 def _served(root: str) -> RunStore:
-    """The store of a server that has just started: it picks up the jobs that died with the last one."""
+    """The store of a server that has just started: it keeps faults, and picks up the jobs that died with the last."""
+    faults.keep(_store(root))
     jobs.recover(_store(root))
     return _store(root)
 

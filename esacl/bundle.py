@@ -40,14 +40,17 @@ def write_bundle(store: RunStore, found: dict[str, Any], path: Path) -> tuple[st
         InputError: the file cannot be written.
     """
     members = dict(_members(store, found))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.zip")
     try:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.zip")
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, text in members.items():
                 archive.writestr(name, text)
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}); name another file") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return tuple(members)
 
 

@@ -288,6 +288,7 @@ def _follow(events: Iterable[Event]) -> tuple[Event | None, list[Event]]:
 
 
 def _in_turn(store: RunStore, run_id: str, work: Callable[[], int]) -> int:
+    processes.give_way()
     try:
         with jobs.device_turn(store, run_id, store.config(run_id).device) as mine:
             if mine:

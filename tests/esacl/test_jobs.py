@@ -55,6 +55,19 @@ def state(store: RunStore, run_id: str) -> str:
     return store.status(run_id).state
 
 
+def test_a_job_leaves_the_processor_to_the_server_and_a_command_of_ones_own_does_not(store, busy):
+    own = psutil.Process().nice()
+    run_id = jobs.start(TINY, store)
+    wait_for(lambda: "pid" in store.workers.about(run_id))
+    worker = psutil.Process(store.workers.about(run_id)["pid"])
+    wait_for(lambda: worker.nice() == own + 10)
+    group = Path(f"/proc/{worker.pid}/autogroup")
+    if group.exists():
+        wait_for(lambda: group.read_text().split()[-1] == "10")
+    code = "import os; from esacl import processes; processes.give_way(); print(os.nice(0))"
+    assert int(subprocess.check_output([sys.executable, "-c", code])) == own
+
+
 def test_a_job_is_at_work_from_its_first_instant_and_finishes(store):
     run_id = jobs.start(TINY, store)
     assert state(store, run_id) in ("loading", "running")

@@ -1,0 +1,37 @@
+"""Garbage: what a page has loaded is left out of collections once, and what visitors leave is still collected."""
+
+import gc
+import weakref
+
+import pytest
+
+from app import garbage
+
+
+class Node:
+    def __init__(self) -> None:
+        self.me = self
+
+
+@pytest.fixture(autouse=True)
+def unfrozen(monkeypatch):
+    monkeypatch.setattr(garbage, "_seen", set())
+    yield
+    gc.unfreeze()
+
+
+def test_the_first_time_of_each_page_freezes_what_is_there():
+    counts = []
+    for page in ("start", "start", "runs"):
+        loaded = [Node() for _ in range(100)]  # noqa: F841 (alive while it is counted)
+        garbage.leave_out(page)
+        counts.append(gc.get_freeze_count())
+    first, again, other = counts
+    assert 0 < again <= first < other
+
+
+def test_a_circle_that_comes_later_is_freed():
+    garbage.leave_out("start")
+    left = weakref.ref(Node())
+    gc.collect()
+    assert left() is None
