@@ -187,7 +187,7 @@ def _discard(entry: Entry) -> None:
 
 
 def _restore(run_id: str) -> None:
-    session.share("run", trash.restore(reading.own_runs(), run_id))
+    session.share("run", quota.restore(reading.own_runs(), run_id))
 
 
 def _purge() -> None:

@@ -1,7 +1,8 @@
 """What one person may have on a server that many share: jobs at a time, and bytes of runs; no limit until one is set.
 
 The environment of the server sets both: `ESACL_USER_JOBS=2`, `ESACL_USER_BYTES=5GB`. Whom a run belongs to lies in its
-folder; what nobody has signed for, because nobody had to log in, counts together.
+folder; what nobody has signed for, because nobody had to log in, counts together. Deleted runs stay while there is room
+for them: whoever comes to the limit with them loses those that were deleted first.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from esacl import trash
 from esacl.durable import read_json, replace_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.printing import size
@@ -58,10 +60,40 @@ def check(store: RunStore, owner: str, *, job: bool = True) -> None:
             f"{at_work} of your jobs are at work or wait, and this server allows {limits.jobs}; "
             "wait until one has ended, or cancel one"
         )
-    if limits.bytes is not None and (held := bytes_of(store, owner)) >= limits.bytes:
+    if limits.bytes is None:
+        return
+    if (held := bytes_of(store, owner)) >= limits.bytes:
         raise InputError(
             f"your runs take {size(held)}, and this server allows {size(limits.bytes)}; delete some on the Runs page"
         )
+    _make_room(store, owner, limits.bytes - held)
+
+
+def restore(store: RunStore, run_id: str) -> str:
+    """Bring a deleted run back (`trash.restore`) where its owner has room for it; returns its id.
+
+    Raises:
+        InputError: the limit would be passed, or what `trash.restore` says.
+    """
+    limits, found = quota(), trash.find(store, run_id)
+    owner, more = _signed(found.path), _size(found.path)
+    if limits.bytes is not None and (held := bytes_of(store, owner)) + more > limits.bytes:
+        raise InputError(
+            f"run {found.run_id} takes {size(more)} beside the {size(held)} of its owner's other runs, "
+            f"and this server allows {size(limits.bytes)}; delete some on the Runs page"
+        )
+    return trash.restore(store, found.run_id)
+
+
+def _make_room(store: RunStore, owner: str, room: int) -> None:
+    """What somebody has deleted stays while it fits into so many bytes, the last deleted first."""
+    gone = []
+    for one in trash.deleted(store):
+        if _signed(one.path) == owner:
+            room -= _size(one.path)
+            gone += [one] if room < 0 else []
+    if gone:
+        trash.forget(store, gone)
 
 
 def claim(store: RunStore, run_id: str, owner: str) -> None:
@@ -77,8 +109,15 @@ def claim(store: RunStore, run_id: str, owner: str) -> None:
 def owner_of(store: RunStore, run_id: str) -> str:
     """Whose run it is; nothing where nobody has signed for it."""
     try:
-        return str(read_json(store.folder(run_id) / OWNER).get("owner", ""))
-    except (RunUnreadable, InputError):
+        return _signed(store.folder(run_id))
+    except InputError:
+        return ""
+
+
+def _signed(folder: Path) -> str:
+    try:
+        return str(read_json(folder / OWNER).get("owner", ""))
+    except RunUnreadable:
         return ""
 
 
@@ -92,7 +131,7 @@ def jobs_of(store: RunStore, owner: str) -> int:
 
 
 def bytes_of(store: RunStore, owner: str) -> int:
-    """What somebody's runs take on the disk; those in the bin do not count."""
+    """What somebody's runs take on the disk, but for deleted ones."""
     return sum(_size(store.folder(run_id)) for run_id in store.ids() if owner_of(store, run_id) == owner)
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def restore(store: RunStore, run_id: str) -> str:
     Raises:
         InputError: it is not in the trash, there is a run of that id again, or the folder cannot be written.
     """
-    found = _find(store, run_id)
+    found = find(store, run_id)
     target = store.root / found.run_id
     try:
         if os.path.lexists(target):
@@ -80,8 +81,19 @@ def purge(store: RunStore, *, older_than: float = 0.0, most: int = 0) -> int:
     Raises:
         InputError: the folder cannot be written.
     """
-    trash, now = store.root / FOLDER, time.time()
-    gone = [one for place, one in enumerate(deleted(store)) if place >= most or now - one.when > older_than]
+    now = time.time()
+    return forget(
+        store, [one for place, one in enumerate(deleted(store)) if place >= most or now - one.when > older_than]
+    )
+
+
+def forget(store: RunStore, gone: Sequence[Deleted]) -> int:
+    """Delete these for good; returns how many.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    trash = store.root / FOLDER
     try:
         for one in gone:  # out of reach first, so that nobody restores half a run
             with contextlib.suppress(FileNotFoundError):  # another tab has just done so
@@ -93,7 +105,12 @@ def purge(store: RunStore, *, older_than: float = 0.0, most: int = 0) -> int:
     return len(gone)
 
 
-def _find(store: RunStore, text: str) -> Deleted:
+def find(store: RunStore, text: str) -> Deleted:
+    """The run deleted last of that id or unique prefix, or of all (`latest`).
+
+    Raises:
+        InputError: it is not in the trash, or the prefix is not unique.
+    """
     found = deleted(store)
     if text == "latest" and found:
         return found[0]

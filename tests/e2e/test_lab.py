@@ -1,6 +1,7 @@
 """The lab set-up as `lab/README.md` tells it: a real nginx in front of the real app, and ways around it tried."""
 
 import base64
+import contextlib
 import http.client
 import os
 import re
@@ -36,6 +37,14 @@ class Lab:
 
     def ask(self, path="/", headers=(), *, name=NAME, host=None):
         """Status, headers and text of the proxy's answer, over TLS, to somebody who looked for `name`."""
+        with self.connected(name) as connection:
+            connection.request("GET", path, headers={"Host": host or NAME, "Connection": "close", **dict(headers)})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+
+    @contextlib.contextmanager
+    def connected(self, name=NAME):
+        """A connection over TLS that looked for `name`, for one request after another."""
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with (
@@ -44,9 +53,7 @@ class Lab:
         ):
             connection = http.client.HTTPConnection(NAME, timeout=20)
             connection.sock = safe
-            connection.request("GET", path, headers={"Host": host or NAME, "Connection": "close", **dict(headers)})
-            answer = connection.getresponse()
-            return answer.status, answer.headers, answer.read()
+            yield connection
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +147,20 @@ def _first_line(port: int, host: str) -> str:
 def test_nothing_is_there_without_a_login(lab, path, login):
     status, _, told = lab.ask(path, login)
     assert (status, b"streamlit" in told.lower()) == (401, False)
+
+
+def test_who_guesses_passwords_is_held_up_and_nobody_else(lab):
+    statuses = []
+    guess = {"Host": NAME, "Authorization": "Basic " + base64.b64encode(b"eve:guess").decode()}
+    with lab.connected() as connection:
+        for _ in range(700):
+            connection.request("GET", "/", headers=guess)
+            answer = connection.getresponse()
+            answer.read()
+            statuses.append(answer.status)
+    assert set(statuses) == {401, 429}
+    assert statuses.index(429) >= 400
+    assert lab.ask("/", LOGIN)[0] == 200
 
 
 def test_with_a_login_the_app_is_there_and_says_that_it_is_reached_by_tls_only(lab):

@@ -5,7 +5,7 @@ import os
 import pytest
 from small_stream import CONFIG
 
-from esacl import jobs, locks, quota
+from esacl import jobs, locks, quota, trash
 from esacl.errors import InputError
 from esacl.store import RunStore
 
@@ -92,6 +92,47 @@ def test_what_the_runs_of_one_person_take_is_counted_and_limited(store, monkeypa
     with pytest.raises(InputError, match=r"your runs take .* kB, and this server allows 4 kB; delete some"):
         quota.check(store, "ada", job=False)
     quota.check(store, "nobody yet")
+
+
+def run_of(store: RunStore, owner: str, kilobytes: int) -> str:
+    run_id = store.create(CONFIG)
+    quota.claim(store, run_id, owner)
+    (store.folder(run_id) / "big").write_bytes(bytes(1000 * kilobytes))
+    return run_id
+
+
+def in_the_bin(store: RunStore) -> list[str]:
+    return [one.run_id for one in trash.deleted(store)]
+
+
+def test_deleted_runs_go_for_good_where_their_owner_comes_to_the_limit_the_first_deleted_first(store, monkeypatch):
+    first, second, theirs = run_of(store, "ada", 40), run_of(store, "ada", 40), run_of(store, "grace", 90)
+    for run_id in (first, second, theirs):
+        trash.discard(store, run_id)
+    run_of(store, "ada", 30)
+    monkeypatch.setenv(quota.BYTES, "140kB")
+    quota.check(store, "ada", job=False)
+    assert in_the_bin(store) == [theirs, second, first]
+    monkeypatch.setenv(quota.BYTES, "100kB")
+    quota.check(store, "ada", job=False)
+    assert in_the_bin(store) == [theirs, second]
+    run_of(store, "ada", 90)
+    with pytest.raises(InputError, match="your runs take"):
+        quota.check(store, "ada", job=False)
+    assert in_the_bin(store) == [theirs, second]
+
+
+def test_a_deleted_run_comes_back_only_where_there_is_room(store, monkeypatch):
+    run_id = run_of(store, "ada", 40)
+    trash.discard(store, run_id)
+    other = run_of(store, "ada", 40)
+    monkeypatch.setenv(quota.BYTES, "80kB")
+    with pytest.raises(InputError, match=f"run {run_id} takes .* kB beside the .* kB of its owner's other runs"):
+        quota.restore(store, run_id)
+    assert in_the_bin(store) == [run_id]
+    trash.discard(store, other)
+    assert quota.restore(store, run_id) == run_id
+    assert in_the_bin(store) == [other]
 
 
 def test_an_owner_file_that_is_damaged_is_nobodys(store):
