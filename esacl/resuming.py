@@ -1,28 +1,19 @@
-"""What a run goes on from: whether the checkpoint fits it, and how exactly the rest will be what it would have been.
-
-A checkpoint may come from a stranger. Its file holds no more numbers than it has bytes (`checkpoints`); here every
-shape is held against the network of the config before one of them is used.
-"""
+"""What a run goes on from: whether the checkpoint fits it, and how exactly the rest will be what it would have been."""
 
 import contextlib
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from esacl import machine
 from esacl.checkpoints import file_name
 from esacl.config import RunConfig
 from esacl.errors import RunUnreadable
 from esacl.events import CheckpointReady, Event, RunStarted
+from esacl.layout import problems
 from esacl.ranks import count_of
 
 _CURE = "delete it; resume then goes on from an earlier checkpoint, or from the beginning"
-# Groups of a checkpoint whose tensors belong each to the parameter that they are named after.
-_OF_PARAMETERS = ("network", "momentum", "form", "anchors", "cut", "between")
-_COUNTERS = {"flips": int, "total_flips": int, "buffer_seen": int, "anchors_bytes": int, "ledger": dict}
 _LOADERS = {"load", "load_between"}
 
 
@@ -43,7 +34,7 @@ def loading(config: RunConfig, state: CheckpointReady, data: Path | None) -> Ite
     Raises:
         RunUnreadable: the checkpoint does not fit the run's config; names the file and the cure.
     """
-    problem = next(_problems(config, state, data), None)
+    problem = next(problems(config, state, data), None)
     if problem is not None:
         raise RunUnreadable(f"checkpoints/{file_name(state)} does not fit this run: {problem}; {_CURE}")
     try:
@@ -94,80 +85,6 @@ def _changes(before: Mapping[str, Any], device: str) -> Iterator[str]:
 
 def _processes(count: int) -> str:
     return "1 process" if count == 1 else f"{count} processes"
-
-
-def _problems(config: RunConfig, state: CheckpointReady, data: Path | None) -> Iterator[str]:
-    from esacl.networks import build
-    from esacl.tasks import task_stream
-
-    last = config.epochs if state.task < config.tasks else 0
-    if not (0 <= state.task <= config.tasks and 0 <= state.epoch <= last):
-        yield f"it stands after epoch {state.epoch} of task {state.task}"
-        return
-    yield from _counter_problems(state.counters)
-    stream = task_stream(config, data)
-    shapes = {name: tuple(p.shape) for name, p in build(config, stream).named_parameters()}
-    groups: dict[str, dict[str, np.ndarray]] = {}
-    for key, tensor in state.tensors.items():
-        group, _, name = key.partition("/")
-        groups.setdefault(group, {})[name] = tensor
-        parameter = key.rpartition("/")[2]
-        if group in _OF_PARAMETERS and parameter in shapes and tensor.shape != shapes[parameter]:
-            yield f"{key:.80} has shape {tensor.shape} and the network has {shapes[parameter]}"
-    network = groups.get("network", {})
-    if network.keys() != shapes.keys():
-        odd = sorted(network.keys() ^ shapes.keys())
-        yield f"its network has other parameters ({', '.join(odd)[:80]})"
-    yield from (f"network/{name} is not finite" for name, one in network.items() if not np.isfinite(one).all())
-    if "buffer" in groups:
-        yield from _buffer_problems(groups["buffer"], config, stream.input_shape, stream.outputs)
-
-
-def _buffer_problems(
-    kept: Mapping[str, np.ndarray], config: RunConfig, image: tuple[int, ...], outputs: int
-) -> Iterator[str]:
-    none = np.zeros(0)
-    images, targets = kept.get("codes", kept.get("inputs", none)), kept.get("targets", none)
-    n = len(targets) if targets.ndim == 1 else -1
-    wanted = {"inputs": (n, *image), "targets": (n,)}
-    if "codes" in kept:
-        values = kept.get("palette", none).shape[-1:]
-        wanted |= {"codes": wanted.pop("inputs"), "palette": (image[0], *values)}
-    if config.buffer.rehearsal == "dark":
-        wanted["logits"] = (n, outputs)
-    if n > config.buffer.size or {name: one.shape for name, one in kept.items()} != wanted:
-        yield f"its buffer holds {', '.join(f'{name} {one.shape}' for name, one in kept.items())[:120]}"
-    elif not len(images) == n > 0 or targets.dtype != np.int64 or targets.min() < 0 or targets.max() >= outputs:
-        yield "its buffer holds labels that are none"
-    elif any(not _numbers(kept[name]) for name in ("inputs", "logits") if name in kept):
-        yield "its buffer holds numbers that are not float32, or not finite"
-    elif "codes" in kept and not _known_codes(kept["codes"], kept["palette"]):
-        yield "its buffer holds images of values that are none"
-
-
-def _numbers(values: np.ndarray) -> bool:
-    return values.dtype == np.float32 and bool(np.isfinite(values).all())
-
-
-def _known_codes(codes: np.ndarray, palette: np.ndarray) -> bool:
-    """Whether every code (n, c, ...) stands for a value of its channel in the palette (c, k), as `Indexed` has it."""
-    from esacl.indexed import WIDEST
-
-    kind = np.uint8 if palette.shape[1] <= 256 else np.int16
-    if codes.dtype != kind or palette.dtype != np.float32 or palette.shape[1] > WIDEST:
-        return False
-    counts = np.isfinite(palette).cumprod(axis=1).sum(axis=1)  # the values before what fills the rows up
-    ascending = all(bool((np.diff(row[:count]) > 0).all()) for row, count in zip(palette, counts))
-    return ascending and all(one.min() >= 0 and one.max() < count for one, count in zip(codes.swapaxes(0, 1), counts))
-
-
-def _counter_problems(counters: Mapping[str, Any]) -> Iterator[str]:
-    for name, kind in _COUNTERS.items():
-        if type(counters.get(name)) is not kind:
-            yield f"its counter {name} is {counters.get(name)!r:.40}"
-    ratio = counters.get("gate_ratio")
-    if ratio is not None and not (isinstance(ratio, (int, float)) and math.isfinite(ratio)):
-        yield f"its counter gate_ratio is {ratio!r:.40}"
 
 
 def _while_loading(error: Exception) -> bool:

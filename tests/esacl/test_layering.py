@@ -68,6 +68,7 @@ COMMANDS = {
     "esacl.stopping": (),
     "esacl.torchrun": ("psutil", "torch"),  # torch inside functions
     "esacl.resuming": (),
+    "esacl.layout": ("numpy",),
     "esacl.serving": (),
     "esacl.doctor": ("torch",),  # inside a function
     "esacl.checkup": (),

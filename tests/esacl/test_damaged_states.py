@@ -1,0 +1,76 @@
+"""Checkpoints that are readable and wrong: a run goes on from one, or says in a line why not, and never breaks.
+
+Every tensor and every counter of every kind of run is taken away, changed in shape, in type, in value, one at a time.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_runs import STATEFUL, distinct, events_of, label, of_kind, tiny
+
+from esacl import run
+from esacl.errors import InputError, RunFailure
+from esacl.events import CheckpointReady
+from esacl.layout import problems
+from esacl.resuming import fitting
+
+DEFAULT = ({"method": "derpp"}, {"buffer.size": 20, "scenario": "class"}, {"method": "sparcl", "sparcl.base": "co2l"})
+
+
+def changed(tensor: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    yield "one number", tensor.reshape(-1)[:1]
+    yield "nothing in it", tensor.reshape(-1)[:0]
+    yield "a dimension more", tensor[None]
+    yield "float64", tensor.astype(np.float64)
+    yield "int8", tensor.astype(np.int8)
+    yield "bool", tensor.astype(bool)
+    if tensor.dtype.kind == "f":
+        yield "not finite", np.full_like(tensor, np.nan)
+        yield "huge", np.full_like(tensor, 3e38)
+    else:
+        yield "negative", np.full_like(tensor, -1) if tensor.dtype.kind == "i" else ~tensor
+        yield "beyond", np.full_like(tensor, 1 if tensor.dtype == bool else np.iinfo(tensor.dtype).max)
+
+
+def states(good: CheckpointReady) -> Iterator[tuple[str, CheckpointReady]]:
+    for name, tensor in good.tensors.items():
+        rest = {key: value for key, value in good.tensors.items() if key != name}
+        yield f"{name} missing", replace(good, tensors=rest)
+        for what, other in changed(tensor):
+            yield f"{name} {what}", replace(good, tensors={**rest, name: other})
+    for name in good.counters:
+        rest = {key: value for key, value in good.counters.items() if key != name}
+        yield f"{name} missing", replace(good, counters=rest)
+        values: tuple[Any, ...] = (None, -1, 10**30, 0.5, "1", [], {}, {"a": [1]})
+        for value in values:
+            yield f"{name} is {value}", replace(good, counters={**rest, name: value})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [*distinct(DEFAULT), *(pytest.param(one, marks=pytest.mark.slow) for one in distinct(STATEFUL, beside=DEFAULT))],
+    ids=lambda settings: label(settings),
+)
+def test_a_state_that_is_wrong_is_refused_in_a_line_or_goes_on(settings):
+    config = tiny({"epochs": 2, "train_limit": 24, **settings})
+    places = {(one.task, one.epoch): one for one in of_kind(events_of(config), CheckpointReady)}
+    broken = []
+    for what, state in states(places.get((1, 1)) or max(places.items())[1]):
+        try:
+            list(fitting(run(config, state), config, state, None))
+        except (InputError, RunFailure) as refused:
+            if "\n" in str(refused):
+                broken.append(f"{what}: {refused}")
+        except Exception as error:  # what no reader of a run is to see
+            broken.append(f"{what}: {type(error).__name__} {error}"[:160])
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize("settings", distinct([*DEFAULT, *STATEFUL]), ids=lambda settings: label(settings))
+def test_every_state_that_a_run_leaves_fits_it(settings):
+    config = tiny({"epochs": 2, "train_limit": 24, **settings})
+    for state in of_kind(events_of(config), CheckpointReady):
+        assert list(problems(config, state, None)) == []
