@@ -1,8 +1,8 @@
-"""What a page has loaded is not looked through again: Streamlit runs a full garbage collection after every script.
+"""What a page has loaded is not looked through for garbage again.
 
-Modules, compiled pages and figures kept for all stay until the server ends. A collection goes through each of them, a
-hundred thousand objects and more, and as long nobody else is served; frozen, they are left out. What a visitor leaves
-is freed as before.
+Modules, compiled pages and figures kept for all stay until the server ends: a hundred thousand objects and more. A full
+collection goes through each of them, and as long nobody else is served. Frozen, they are left out, and Python, which
+collects when what may be garbage has grown by a quarter, does so early and quickly.
 """
 
 import gc
@@ -15,5 +15,5 @@ def leave_out(page: str) -> None:
     if page in _seen:
         return
     _seen.add(page)
-    gc.collect()
+    gc.collect(1)  # what lives longer is not worth the wait
     gc.freeze()
