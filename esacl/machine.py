@@ -1,6 +1,7 @@
 """What a run ran on: versions and hardware, read without importing anything heavy."""
 
 import contextlib
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -27,7 +28,8 @@ def facts() -> dict[str, Any]:
     return {
         "versions": {"esacl": __version__, "python": platform.python_version(), **versions(PACKAGES)},
         "hardware": {
-            "cpu": _processor(),
+            "cpu": _cpuinfo("model name") or platform.processor() or platform.machine(),
+            **({"instructions": flags} if (flags := _instructions()) else {}),
             "cores": _cores(),
             "memory_bytes": _memory(),
             "system": f"{platform.system()} {platform.machine()}",
@@ -76,14 +78,22 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _processor() -> str:
-    try:
+def _cpuinfo(field: str) -> str:
+    with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+            name, _, value = line.partition(":")
+            if name.strip() == field:
+                return value.strip()
+    return ""
+
+
+def _instructions() -> str:
+    """Eight hex digits of what the processor says that it can do: by that libraries choose how they add numbers.
+
+    Processors of one name differ in it, and where they do convolutions differ in the last bit.
+    """
+    flags = sorted(_cpuinfo("flags").split())
+    return hashlib.sha256(" ".join(flags).encode()).hexdigest()[:8] if flags else ""
 
 
 def _gpus() -> list[str]:

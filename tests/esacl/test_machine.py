@@ -47,6 +47,14 @@ def test_another_gpu_is_named_and_on_the_cpu_it_does_not_matter(here):
     assert exactness(before, started("cpu"), "cpu") == EXACT
 
 
+def test_processors_of_one_name_are_told_apart_by_what_they_can_do(here):
+    here(stretch(instructions="0123abcd"))
+    assert exactness(stretch(instructions="0123abcd"), None, "cpu") == EXACT
+    assert exactness(stretch(), None, "cpu") == EXACT  # a run of before, which did not tell
+    said = exactness(stretch(instructions="89efabcd"), None, "cpu")
+    assert said.startswith("the processor first is another one of that name: the rest may differ by rounding")
+
+
 @pytest.mark.parametrize("damaged", [
     {"versions": [], "hardware": 3},
     {"earlier": "no list"},
