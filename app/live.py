@@ -6,14 +6,17 @@ from collections.abc import Callable
 import streamlit as st
 
 from app import frames, reading, results, session, widgets
+from app.drawing import Drawing
 from app.figures import accuracy, costs, training
 from app.language import marked, text
+from app.listing import Stamp, stamp
 from app.progress import Progress, progress
 from app.reading import Entry
 from app.wording import number, percent, points, size
 from esacl import jobs, normalisation, trash
 from esacl.errors import InputError
 from esacl.events import RunStarted, TaskStarted
+from esacl.metrics import Matrix
 from esacl.records import RunRecord, Status
 from esacl.store import RunStore
 from esacl.summary import summarise
@@ -48,14 +51,15 @@ def _standing(entry: Entry) -> None:
 
 
 def _guarded(entry: Entry, status: Status) -> None:
+    mark = stamp(entry.store, entry.run_id, "events.jsonl")  # first: what is drawn is no older than its mark
     try:
         record = reading.record(Entry(entry.run_id, entry.recorded, entry.config, status))
-        _body(entry, record)
+        _body(entry, record, mark)
     except InputError as error:
         widgets.say("error", str(error))
 
 
-def _body(entry: Entry, record: RunRecord) -> None:
+def _body(entry: Entry, record: RunRecord, mark: Stamp) -> None:
     config, status = record.config, record.status
     measured = record.measured
     stands = progress(config, record.events, measured, _since_measured(entry) if status.live else 0.0)
@@ -76,14 +80,11 @@ def _body(entry: Entry, record: RunRecord) -> None:
         narrow=True,
     )
     st.caption(widgets.plain(_device(record)))
-    loss = frames.thinned(frames.losses(record.events))
-    total = _total_steps(record)
-    widgets.draw(
-        training.loss(loss, config.tasks, total_steps=total) if len(loss) else None,
-        training.doomed(loss, config.tasks, total_steps=total),
-        key="live-training",
+    # Many may follow one run: who comes second to an event is shown what was drawn for the first.
+    of_training, matrix = reading.once(
+        lambda: _figures(record, summary["accuracy_matrix"]), "live", (), str(entry.store.root), entry.run_id, mark
     )
-    matrix = accuracy.matrix(summary["accuracy_matrix"], tasks=config.tasks, low=results.chance(record))
+    widgets.draw(*of_training, key="live-training")
     widgets.draw(matrix, key="live-matrix")
     if summary["cost"]["train_flops"] is not None and not status.live:
         st.subheader(text("What it cost"))
@@ -96,6 +97,16 @@ def _body(entry: Entry, record: RunRecord) -> None:
                 flops=number(summary["cost"]["analysis_flops"]),
             )
         )
+
+
+def _figures(record: RunRecord, rows: Matrix) -> tuple[tuple[Drawing | None, Drawing | None], Drawing]:
+    config, total = record.config, _total_steps(record)
+    loss = frames.thinned(frames.losses(record.events))
+    of_training = (
+        training.loss(loss, config.tasks, total_steps=total) if len(loss) else None,
+        training.doomed(loss, config.tasks, total_steps=total),
+    )
+    return of_training, accuracy.matrix(rows, tasks=config.tasks, low=results.chance(record))
 
 
 def _bar(entry: Entry, status: Status, stands: Progress) -> None:

@@ -16,7 +16,7 @@ from app.glance import Glance
 from app.glance import glance as read_glance
 from app.kept import Kept
 from app.language import language
-from app.listing import Listing, Stamp, stamp
+from app.listing import NAMED, Listing, Stamp, stamp
 from esacl import jobs
 from esacl.config import RunConfig
 from esacl.durable import read_json
@@ -28,7 +28,6 @@ from esacl.summary import summarise
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 RECORDED = ASSETS  # where the runs that come with the project are
-NAMED = ("config.json", "label.json")  # what a run was told, and what it is called
 WHOLE = ("events.jsonl", "measured.jsonl", "analyses.jsonl", "arrays", "done.json", *NAMED)  # all that pages draw
 UNSUMMED = (Stepped, Analysing, ArrayRecorded)  # nineteen events of twenty, of which a summary says nothing
 Made = TypeVar("Made")

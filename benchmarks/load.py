@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
-    slow, apart = _quantile([second for one in found.seen for second in one.pages], 0.95), _curve(found.memory)[1]
+    slow, apart = _quantile([second for one in found.seen for _, second in one.pages], 0.95), _curve(found.memory)[1]
     return 1 if found.errors or found.left or slow >= P95 or apart > FLAT else 0
 
 
@@ -222,7 +222,8 @@ def _processes(store: RunStore, but: int) -> list[str]:
 
 def table(found: Measured) -> list[str]:
     """The Markdown of what was measured."""
-    pages = [second for one in found.seen for second in one.pages]
+    visits = [visit for one in found.seen for visit in one.pages]
+    pages = [second for _, second in visits]
     fragments = [second for one in found.seen for second in one.fragments]
     started, cancelled = (sum(len(getattr(one, name)) for one in found.seen) for name in ("started", "cancelled"))
     curve, apart = _curve(found.memory)
@@ -248,8 +249,18 @@ def table(found: Measured) -> list[str]:
         ),
     ]
     lines = ["| | measured | holds |", "|---|---|---|", *(f"| {a} | {b} | {c} |" for a, b, c in rows), ""]
-    lines += ["Memory of the server, MB, each tenth of the time: " + ", ".join(f"{mb:.0f}" for mb in curve)]
+    lines += ["Memory of the server, MB, each tenth of the time: " + ", ".join(f"{mb:.0f}" for mb in curve), ""]
+    lines += ["Pages, n, median and p95 in s: " + ", ".join(_by_page(visits))]
     return lines + [f"- {error}" for error in [*found.errors[:20], *found.left[:20]]]
+
+
+def _by_page(visits: list[tuple[str, float]]) -> list[str]:
+    """Each page with its visits and seconds, the slowest first."""
+    found: dict[str, list[float]] = {}
+    for page, seconds in visits:
+        found.setdefault(page or "overview", []).append(seconds)
+    told = sorted(((_quantile(one, 0.95), page, one) for page, one in found.items()), reverse=True)
+    return [f"{page} {len(one)} {_quantile(one, 0.5):.2f} {slow:.2f}" for slow, page, one in told]
 
 
 def _curve(memory: list[tuple[float, int]]) -> tuple[list[float], float]:

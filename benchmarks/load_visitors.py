@@ -32,7 +32,7 @@ FAULTS = "[data-testid=stException], [data-testid=stAlertContentError]"
 class Seen:
     """What a visitor has seen: seconds until a page or a fragment was there, runs started, and what went wrong."""
 
-    pages: list[float] = field(default_factory=list)
+    pages: list[tuple[str, float]] = field(default_factory=list)  # which, and its seconds
     fragments: list[float] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
@@ -164,7 +164,11 @@ class Caller:
         fragment = status == ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
         keys = [key for key in self._asked if bool(key) == fragment]
         for key in keys[:1]:
-            (self.seen.fragments if key else self.seen.pages).append(time.monotonic() - self._asked.pop(key))
+            seconds = time.monotonic() - self._asked.pop(key)
+            if key:
+                self.seen.fragments.append(seconds)
+            else:
+                self.seen.pages.append((self._here, seconds))
         if not fragment:
             self._asked.clear()  # what fragments were asked for was drawn with the page
             self._done.set()
@@ -242,7 +246,7 @@ class Browser:
         await self._page.goto(f"{self._root}/{page}{'?' if query else ''}{query}")
         await self._page.wait_for_selector("h1")
         await self._page.wait_for_selector(IDLE)
-        self.seen.pages.append(time.monotonic() - begun)
+        self.seen.pages.append((page, time.monotonic() - begun))
         for fault in await self._page.locator(FAULTS).all_inner_texts():
             self.seen.errors.append(f"{page}: {' '.join(fault.split())[:200]}")
 

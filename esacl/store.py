@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,9 +165,11 @@ class RunStore:
             config = read_config_file(folder)
         except RunUnreadable as error:
             return None, Status("unreadable", str(error))
-        return config, self._standing(run_id, folder)
+        return config, self.standing(run_id)
 
-    def _standing(self, run_id: str, folder: Path) -> Status:
+    def standing(self, run_id: str, positions: Mapping[str, int] | None = None) -> Status:
+        """How a run stands whose config can be read; where many are asked for, `positions` is `workers.positions()`."""
+        folder = self.folder(run_id)
         try:
             if (folder / "done.json").exists():
                 done = read_json(folder / "done.json")
@@ -180,7 +182,8 @@ class RunStore:
             return Status("lost", "its process died; resume it to go on from its checkpoint")
         device = str(self.workers.about(run_id).get("waiting_for") or "")
         if device:
-            return Status("queued", f"waits for {device}", self.workers.position(run_id))
+            place = positions.get(run_id) if positions is not None else None
+            return Status("queued", f"waits for {device}", place or self.workers.position(run_id))
         return Status("running" if _has_started(folder) else "loading")
 
     def analysis_status(self, run_id: str) -> Status | None:

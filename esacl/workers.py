@@ -77,3 +77,16 @@ class Workers:
     def position(self, run_id: str) -> int:
         """The place of a waiting run, from 1, among those alive that wait for the same device."""
         return 1 + sum(self.alive(ticket.run_id) for ticket in self.queue.ahead(run_id))
+
+    def is_next(self, run_id: str) -> bool:
+        """Whether no run that is alive waits before it for the same device."""
+        return not any(self.alive(ticket.run_id) for ticket in self.queue.ahead(run_id))
+
+    def positions(self) -> dict[str, int]:
+        """The place of every waiting run that is alive, as `position` tells it of one, with one look at the queue."""
+        found: dict[str, int] = {}
+        waiting: dict[str, int] = {}
+        for ticket in self.queue.tickets():
+            if not ticket.working and self.alive(ticket.run_id):
+                waiting[ticket.device] = found[ticket.run_id] = waiting.get(ticket.device, 0) + 1
+        return found

@@ -1,5 +1,6 @@
 """The gallery's own reading of runs: what a row shows, and a list that is read again only where it has changed."""
 
+import contextlib
 import os
 
 import pytest
@@ -8,7 +9,9 @@ from synthetic_run import accuracy
 
 from app.glance import Glance, glance, so_far
 from app.listing import Listing
+from esacl.durable import replace_json
 from esacl.store import RunStore
+from esacl.tickets import RUN
 
 
 @pytest.fixture
@@ -75,6 +78,33 @@ def test_a_run_at_work_is_looked_at_every_time(store):
     assert listing.read()[0][2].state == "lost"
     store.finish(run_id, "cancelled")
     assert listing.read()[0][2].state == "cancelled"
+
+
+def test_a_run_that_waits_has_one_config_for_all_who_look_and_the_queue_is_looked_at_once(store, monkeypatch):
+    waiting = [record(store, seed=seed) for seed in range(3)]
+    asked = []
+    with contextlib.ExitStack() as held:
+        for run_id in waiting:
+            (store.folder(run_id) / "done.json").unlink()
+            held.enter_context(store.workers.hold(run_id))
+            store.workers.queue.draw(run_id, "cpu", RUN, {})
+            replace_json(store.folder(run_id) / "worker.json", {"waiting_for": "cpu"})
+        tickets = store.workers.queue.tickets
+        monkeypatch.setattr(store.workers.queue, "tickets", lambda: (asked.append(1), tickets())[1])
+        listing = Listing(store)
+        listing.read()
+        asked.clear()
+        first, again = ({known[0]: known for known in listing.read()} for _ in range(2))
+        assert len(asked) == 2
+        assert [(first[one][2].state, first[one][2].position) for one in waiting] == [("queued", n) for n in (1, 2, 3)]
+        assert all(first[run_id][1] is again[run_id][1] for run_id in waiting)
+        assert store.workers.positions() == {run_id: place for place, run_id in enumerate(waiting, 1)}
+        assert [store.workers.is_next(run_id) for run_id in waiting] == [True, False, False]
+        store.rename(waiting[0], "another name")
+        assert {known[1].name for known in listing.read()} == {"", "another name"}
+    assert {known[2].state for known in listing.read()} == {"lost"}
+    assert store.workers.positions() == {}
+    assert store.workers.is_next(waiting[2])
 
 
 def test_no_folder_is_no_runs(tmp_path):
