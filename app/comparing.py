@@ -106,7 +106,7 @@ def table(found: Sequence[Group]) -> None:
     """One row a group: mean ± sample standard deviation over seeds, n."""
     columns, cells = comparing.cells([{**group.row, "settings": ""} for group in found])  # they are in the label
     frame = pd.DataFrame(cells, columns=columns)
-    hidden = ("name", "status", "benchmark", "scenario", "method", "sparsity, %", "λmax dense", "λmax pruned")
+    hidden = ("name", "status", "benchmark", "scenario", "method", "base", "sparsity, %", "λmax dense", "λmax pruned")
     frame = frame.drop(columns=[name for name in hidden if name in frame])
     frame.insert(0, "method", [group.label for group in found])
     widgets.grid(frame, text("Runs compared"), key="compared-table")
@@ -124,9 +124,9 @@ def exports(found: Sequence[Group], of: report.Family) -> None:
     downloads.row(f"esacl-compare-{of[0]}-{of[1]}", files, key="compared")
 
 
-def to_save(of: report.Family, what: str, *drawings: Drawing) -> list[Drawing]:
-    """The drawings with a button that saves each as PNG."""
+def to_save(of: report.Family, what: str, *drawings: Drawing, key: Drawing) -> list[Drawing]:
+    """The drawings with a button that saves each as PNG, the key of its marks below it."""
     base = f"esacl-{of[0]}-{of[1]}-{what}"
     if len(drawings) == 1:
-        return [{**drawings[0], "save": base}]
-    return [{**drawing, "save": f"{base}-{place + 1}"} for place, drawing in enumerate(drawings)]
+        return [{**drawings[0], "save": base, "key": key}]
+    return [{**drawing, "save": f"{base}-{place + 1}", "key": key} for place, drawing in enumerate(drawings)]

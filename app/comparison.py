@@ -81,7 +81,8 @@ def _label(row: dict[str, Any], config: dict[str, Any]) -> str:
 def tradeoff(found: Sequence[Group], axis: str, *, task_known: bool = False) -> pd.DataFrame:
     """Accuracy against a cost, one row a group: label, tag, method, n, x, x_sd, y, y_sd, front.
 
-    `front`: no other group is at least as good in both and better in one. A group without a number is left out.
+    `front`: no other group is at least as good in both and better in one. Joint training, which sees all tasks at once,
+    is a mark to measure by: it stands beside the front. A group without a number is left out.
     """
     _, column, less = AXES[axis]
     accuracy = "average_accuracy_task" if task_known else "average_accuracy"
@@ -92,7 +93,9 @@ def tradeoff(found: Sequence[Group], axis: str, *, task_known: bool = False) -> 
         if (row := g.row)[column] is not None and row[accuracy] is not None
     ]
     frame = pd.DataFrame(kept, columns=names).astype({"x": float, "x_sd": float, "y": float, "y_sd": float})
-    frame["front"] = front(frame["x"].tolist(), frame["y"].tolist(), less_is_better=less)
+    rivals = frame[frame["method"] != "joint"]
+    best = rivals[front(rivals["x"].tolist(), rivals["y"].tolist(), less_is_better=less)]
+    frame["front"] = frame.index.isin(best.index)
     return frame
 
 

@@ -1,11 +1,17 @@
-"""Faults of the server: what is logged as an error goes to the server's log as well, with its traceback."""
+"""Faults of the server: what these loggers call an error is in the server's log, with its traceback.
+
+It is on the console as well, as if nobody listened here: who has a handler of their own shows it, and for the others,
+of whom Python shows warnings only where they have none, that is made up for.
+"""
 
 import logging
 
 from esacl import logs
 from esacl.store import RunStore
 
-_FROM = ("app", "streamlit.error_util", "uvicorn.error", "asyncio")  # Streamlit's loggers pass nothing on to the root's
+_FROM = (  # Streamlit's loggers pass nothing on to the root's
+    "app", "streamlit.error_util", "streamlit.runtime.scriptrunner.script_runner", "uvicorn.error", "asyncio",
+)  # fmt: skip
 
 
 class _ToServerLog(logging.Handler):
@@ -15,8 +21,19 @@ class _ToServerLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """A line of its own; the traceback is the end of the text, of which a log keeps the end."""
-        if self._path.parent.parent.is_dir():  # a log makes no runs folder
-            logs.note(self._path, "fault", logger=record.name, text=self.format(record))
+        try:
+            if self._path.parent.parent.is_dir():  # a log makes no runs folder
+                logs.note(self._path, "fault", logger=record.name, text=self.format(record))
+        except Exception:  # whoever logs is not to suffer from it
+            self.handleError(record)
+
+
+class _Console(logging.StreamHandler):
+    """Where Python's last resort would have written."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__()
+        self.setLevel(level)
 
 
 def keep(store: RunStore) -> None:
@@ -25,4 +42,6 @@ def keep(store: RunStore) -> None:
         logger = logging.getLogger(name)
         for handler in [h for h in logger.handlers if isinstance(h, _ToServerLog)]:
             logger.removeHandler(handler)
+        if not logger.hasHandlers():
+            logger.addHandler(_Console(logging.WARNING))
         logger.addHandler(_ToServerLog(store))

@@ -15,5 +15,5 @@ def leave_out(page: str) -> None:
     if page in _seen:
         return
     _seen.add(page)
-    gc.collect(1)  # what lives longer is not worth the wait
+    gc.collect()  # what is garbage by now would stay for good
     gc.freeze()

@@ -100,11 +100,12 @@ def record(entry: Entry) -> RunRecord:
         follower = follow(entry)
         follower.poll()
         return follower.record(entry.status)
+    _follower.clear(str(entry.store.root), entry.run_id)  # its events are held once
     mark = stamp(entry.store, entry.run_id, "events.jsonl", "measured.jsonl", "done.json", *NAMED)
     return _record(str(entry.store.root), entry.run_id, entry.status.state, mark)
 
 
-@st.cache_resource(show_spinner=False, max_entries=64)
+@st.cache_resource(show_spinner=False, max_entries=32)
 def _record(root: str, run_id: str, state: str, mark: tuple[int, ...]) -> RunRecord:
     return _store(root).read(run_id)
 
@@ -151,7 +152,8 @@ def _summaries() -> Kept[dict[str, Any]]:
 def once(make: Callable[[], Made], what: str, found: Sequence[Entry], *given: Hashable) -> Made:
     """What `make` makes of these runs, made again only where one of them, `given` or the language is another.
 
-    `make` draws nothing on the page: the next time it is not called. Nobody may change what it returned.
+    `make` draws nothing on the page: the next time it is not called. Nobody may change what it returned. Who reads a
+    run under way names none in `found` and says in `given` how far it is.
 
     Args:
         make: Called with nothing.

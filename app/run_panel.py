@@ -162,7 +162,7 @@ def taking_in() -> None:
             with st.popover(text("Empty …")):
                 st.write(text("All of them are deleted for good."))
                 st.button(text("Delete for good"), key="purge", on_click=_try, args=(_purge,))
-        st.caption(text("Kept for seven days."))
+        st.caption(text("Kept for seven days, or until their owner's room is needed."))
 
 
 def _try(action: Callable[..., None], *given: Any) -> None:
@@ -203,5 +203,6 @@ def _import(key: str, count: int) -> None:
     quota.check(store, owner, job=False)
     run_id = unpacking.import_run(store, file, name=file.name, most=MOST_UNPACKED)
     quota.claim(store, run_id, owner)
+    quota.make_room(store, owner)
     session.share("run", run_id)
     session.remember("told", text("%(run)s is imported.", run=run_id))

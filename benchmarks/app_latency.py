@@ -77,12 +77,12 @@ def _of_one(chromium: Any, folder: Path, args: argparse.Namespace) -> dict[str, 
     """First paint of the recorded run, and a run of one's own from click to screen."""
     seconds: dict[str, list[float]] = {}
     for _ in range(args.tries):
-        with _server(folder) as root:
+        with served(folder) as root:
             for state in ("cold", "warm"):
                 first, last = _first_paint(chromium, root)
                 seconds.setdefault(f"first number, {state}", []).append(first)
                 seconds.setdefault(f"all figures of the overview, {state}", []).append(last)
-    with _server(folder) as root:
+    with served(folder) as root:
         for _ in range(args.tries):
             click, screen = _follow(chromium, root, RunStore(folder))
             seconds.setdefault("click to progress bar", []).append(click)
@@ -95,7 +95,7 @@ def _of_many(chromium: Any, folder: Path, args: argparse.Namespace) -> dict[str,
     seconds: dict[str, list[float]] = {}
     many(folder, args.many, ROOT / "assets")
     for _ in range(args.tries):
-        with _server(folder) as root:
+        with served(folder) as root:
             page = chromium.new_page(viewport={"width": 1400, "height": 1000})
             page.set_default_timeout(600_000)
             for state in ("first", "again"):
@@ -110,7 +110,8 @@ def _of_many(chromium: Any, folder: Path, args: argparse.Namespace) -> dict[str,
 
 
 @contextlib.contextmanager
-def _server(runs: Path) -> Iterator[str]:
+def served(runs: Path) -> Iterator[str]:
+    """The address of a server on the runs below `runs`, once it is up."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

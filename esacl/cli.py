@@ -300,7 +300,7 @@ def _compare(args: argparse.Namespace) -> int:
     store = RunStore(args.runs)
     ids = list(dict.fromkeys(map(store.resolve, args.runs_to_compare)))
     summaries = [summarise(store.read(run_id)) for run_id in ids]
-    runs, groups = [outcomes.row(summary) for summary in summaries], outcomes.groups(summaries)
+    runs, groups = outcomes.rows(summaries), outcomes.groups(summaries)
     rows = runs if args.by_seed else groups
     for path, text in ((args.csv, comparing.as_csv), (args.latex, comparing.as_latex)):
         if path is None:

@@ -9,12 +9,12 @@ from typing import Any
 from esacl import printing
 from esacl.outcomes import MEASURED, SETTINGS, Row
 
-RUN_COLUMNS = ("run", "name", "status", *SETTINGS, "seed", *MEASURED)
+RUN_COLUMNS = ("run", "name", "status", *SETTINGS, "base", "settings", "seed", *MEASURED)
 GROUP_COLUMNS = (
-    "name", "status", *SETTINGS, "settings", "n", *(key for name in MEASURED for key in (name, f"{name}_sd")),
+    "name", "status", *SETTINGS, "base", "settings", "n", *(key for name in MEASURED for key in (name, f"{name}_sd")),
     "seeds", "runs",
 )  # fmt: skip
-TOLD = ("name", "status", *SETTINGS, "settings", "seed")  # told once, above, where all rows agree
+TOLD = ("name", "status", *SETTINGS, "base", "settings", "seed")  # told once, above, where all rows agree
 SHORT = {
     "average_accuracy": "ACC, %", "average_accuracy_task": "task known, %", "learning_accuracy": "learned, %",
     "backward_transfer": "BWT", "forgetting": "forgetting", "pruning_drop": "cut costs",
@@ -24,8 +24,9 @@ SHORT = {
 }  # fmt: skip
 # A paper's table: what is measured on one machine alone stays out.
 TEX = {
-    "method": "method", "sparsity": "sparsity", "settings": "settings", "n": "$n$", "average_accuracy": "ACC",
-    "average_accuracy_task": "task known", "learning_accuracy": "learned", "backward_transfer": "BWT",
+    "method": "method", "sparsity": "sparsity", "settings": "settings", "seed": "seed", "n": "$n$",
+    "average_accuracy": "ACC", "average_accuracy_task": "task known", "learning_accuracy": "learned",
+    "backward_transfer": "BWT",
     "forgetting": "forgetting", "pruning_drop": "cut", "flops_over_dense_sgd": "FLOPs/SGD",
     "train_flops_published_rule": "published FLOPs", "kept_bytes": "kept",
 }  # fmt: skip
@@ -102,7 +103,7 @@ def _plain(key: str, value: Any) -> str:
 
 
 def _tex(r: Row, key: str) -> str:
-    text = printing.method(r["method"], r["sparsity"]) if key == "method" else cell(r, key)
+    text = printing.method(r["method"], r["sparsity"], base=r["base"]) if key == "method" else cell(r, key)
     if isinstance(r[key], str):
         return "".join(_ESCAPES.get(sign, sign) for sign in " ".join(text.split()))
     text = re.sub(r"(\d[\d.]*)e([+-])0*(\d+)", lambda m: rf"{m[1]}\cdot10^{{{m[2].strip('+')}{m[3]}}}", text)

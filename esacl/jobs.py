@@ -273,6 +273,8 @@ def _owe(store: RunStore, run_id: str, command: list[str], priority: int, data: 
             store.workers.queue.tear_up(run_id)
             raise
     logs.note(logs.server_log(store.root), "start", run=run_id, command=command, device=device)
+    with contextlib.suppress(InputError):  # what was asked is done; the next job makes room
+        quota.make_room(store, owner)
 
 
 def _unwritten(store: RunStore, error: OSError) -> str:

@@ -16,6 +16,7 @@ from esacl.ranks import of_torchrun
 
 EARLIER = "earlier"  # in `machine.json`: what else has worked on the run
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pyhessian", "safetensors")
+_COMPUTING = ("sse", "ssse", "avx", "fma", "f16c", "amx")  # instructions that add and multiply numbers
 _KEPT_BYTES = 31 << 20  # glibc keeps no block of 32 MiB or more
 
 
@@ -88,11 +89,12 @@ def _cpuinfo(field: str) -> str:
 
 
 def _instructions() -> str:
-    """Eight hex digits of what the processor says that it can do: by that libraries choose how they add numbers.
+    """Eight hex digits of how the processor says that it can compute: by that libraries choose how they add numbers.
 
-    Processors of one name differ in it, and where they do convolutions differ in the last bit.
+    Processors of one name differ in it, and where they do convolutions differ in the last bit. What has come with a
+    kernel or a microcode does not count.
     """
-    flags = sorted(_cpuinfo("flags").split())
+    flags = sorted(flag for flag in _cpuinfo("flags").split() if flag.startswith(_COMPUTING))
     return hashlib.sha256(" ".join(flags).encode()).hexdigest()[:8] if flags else ""
 
 

@@ -37,6 +37,7 @@ def row(summary: Row) -> Row:
     return {
         **{key: summary[key] for key in ("run", "name", "status")},
         **{key: config[key] for key in (*SETTINGS, "seed")},
+        "base": config["sparcl"]["base"] if config["method"] == "sparcl" else "",
         **{key: summary[key] for key in ("average_accuracy", "learning_accuracy", "backward_transfer", "forgetting")},
         "average_accuracy_task": metrics.average_accuracy(known) if len(known) == config["tasks"] else None,
         "pruning_drop": metrics.cost_of_cuts(cuts),
@@ -49,6 +50,12 @@ def row(summary: Row) -> Row:
         "kept_bytes": None if None in kept else sum(kept),
         "seconds": cost["seconds"],
     }
+
+
+def rows(summaries: Sequence[Row]) -> list[Row]:
+    """`row` of each run, and in `settings` what else tells it from others of its benchmark, scenario and method."""
+    told = _told_apart([summary["config"] for summary in summaries])
+    return [{**row(summary), "settings": settings} for summary, settings in zip(summaries, told)]
 
 
 def groups(summaries: Sequence[Row]) -> list[Row]:
@@ -80,7 +87,7 @@ def _group(members: Sequence[Row]) -> Row:
     return {
         "name": names.pop() if len(names) == 1 else "",
         "status": rows[0]["status"],
-        **{key: rows[0][key] for key in SETTINGS},
+        **{key: rows[0][key] for key in (*SETTINGS, "base")},
         "n": len(rows),
         **{key: value for name in MEASURED for key, value in _spread(name, [r[name] for r in rows]).items()},
         "seeds": sorted(by_seed),

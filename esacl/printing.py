@@ -14,8 +14,10 @@ METHODS = {  # as the field writes them
 }  # fmt: skip
 
 
-def method(name: str, sparsity: float = 0.0, saliency: str = "") -> str:
-    """A method as the reader knows it, with its pruning."""
+def method(name: str, sparsity: float = 0.0, saliency: str = "", base: str = "") -> str:
+    """A method as the reader knows it, with its pruning, and what it is laid over."""
+    if name == "sparcl" and base:
+        return f"{METHODS[name]} over {METHODS.get(base, 'Co2L')}"
     pruned = name not in SPARSE_METHODS and sparsity > 0
     return METHODS[name] + (f" + {saliency or 'one-shot'} pruning" if pruned else "")
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,14 @@ def give_way() -> None:
         return  # not started by `launch`: whose session this is, we do not know
     with contextlib.suppress(OSError):
         os.nice(_NICE)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(_NICE))
+    for _ in range(5):
+        try:
+            Path("/proc/self/autogroup").write_text(str(_NICE))
+            return
+        except BlockingIOError:  # one such wish in a tenth of a second, of all processes of the machine
+            time.sleep(0.1)
+        except OSError:
+            return
 
 
 def kill(store: RunStore, run_id: str) -> None:

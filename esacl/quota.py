@@ -60,13 +60,27 @@ def check(store: RunStore, owner: str, *, job: bool = True) -> None:
             f"{at_work} of your jobs are at work or wait, and this server allows {limits.jobs}; "
             "wait until one has ended, or cancel one"
         )
-    if limits.bytes is None:
-        return
-    if (held := bytes_of(store, owner)) >= limits.bytes:
+    if limits.bytes is not None and (held := bytes_of(store, owner)) >= limits.bytes:
         raise InputError(
             f"your runs take {size(held)}, and this server allows {size(limits.bytes)}; delete some on the Runs page"
         )
-    _make_room(store, owner, limits.bytes - held)
+
+
+def make_room(store: RunStore, owner: str) -> None:
+    """Delete for good what somebody had deleted first, where it and their runs take more than they may.
+
+    It is called once what needed the room is there, so that nothing is lost for what came to nothing.
+    """
+    limit = quota().bytes
+    if limit is None:
+        return
+    room, gone = limit - bytes_of(store, owner), []
+    for one in trash.deleted(store):  # deleted last first
+        if _signed(one.path) == owner:
+            room -= _size(one.path)
+            gone += [one] if room < 0 else []
+    if gone:
+        trash.forget(store, gone)
 
 
 def restore(store: RunStore, run_id: str) -> str:
@@ -83,17 +97,6 @@ def restore(store: RunStore, run_id: str) -> str:
             f"and this server allows {size(limits.bytes)}; delete some on the Runs page"
         )
     return trash.restore(store, found.run_id)
-
-
-def _make_room(store: RunStore, owner: str, room: int) -> None:
-    """What somebody has deleted stays while it fits into so many bytes, the last deleted first."""
-    gone = []
-    for one in trash.deleted(store):
-        if _signed(one.path) == owner:
-            room -= _size(one.path)
-            gone += [one] if room < 0 else []
-    if gone:
-        trash.forget(store, gone)
 
 
 def claim(store: RunStore, run_id: str, owner: str) -> None:
@@ -137,7 +140,8 @@ def bytes_of(store: RunStore, owner: str) -> int:
 
 def _size(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # a file may go while it is looked at
-            total += path.lstat().st_size
+    with contextlib.suppress(OSError):  # a folder may go while it is looked at
+        for path in folder.rglob("*"):
+            with contextlib.suppress(OSError):
+                total += path.lstat().st_size
     return total

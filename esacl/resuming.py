@@ -76,7 +76,7 @@ def _changes(before: Mapping[str, Any], device: str) -> Iterator[str]:
     if hardware.get("cpu") not in (None, now["hardware"]["cpu"]):
         yield f"the processor {hardware['cpu']} has become {now['hardware']['cpu']}"
     elif hardware.get("instructions") not in (None, now["hardware"].get("instructions")):
-        yield f"the processor {now['hardware']['cpu']} is another one of that name"
+        yield f"the processor {now['hardware']['cpu']} is another one of that name, which computes otherwise"
     gpus, own = hardware.get("gpus"), now["hardware"].get("gpus")
     if device.startswith("cuda") and isinstance(gpus, list) and own and gpus != own:
         yield f"the GPU {' + '.join(map(str, gpus))} has become {' + '.join(own)}"

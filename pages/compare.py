@@ -37,12 +37,13 @@ if frame.empty:
     widgets.say("info", text("None of these runs says so."))
 else:
     drawn = kept("tradeoff", lambda: (compared.tradeoff(frame, axis, marks), compared.legend(frame)), axis)
-    widgets.draw(*comparing.to_save(of, axis, drawn[0]), drawn[1], key="tradeoff")
+    widgets.draw(*comparing.to_save(of, axis, drawn[0], key=drawn[1]), drawn[1], key="tradeoff")
 st.caption(
     text(
-        "**Ringed: on the Pareto front**, that is, none of the others is as accurate for less. The thin line is what "
-        "can be had at each cost, bars are ± one standard deviation. FLOPs are counted, with every extra billed and "
-        "replay at its full cost; published tables bill a replayed example at a third of that."
+        "**Ringed: on the Pareto front**, that is, none of the others is as accurate for less; joint training, which "
+        "sees all tasks at once, stands beside it. The thin line is what can be had at each cost, bars are ± one "
+        "standard deviation. FLOPs are counted, with every extra billed and replay at its full cost; published tables "
+        "bill a replayed example at a third of that."
     )
 )
 if marks:
@@ -54,15 +55,16 @@ if on_tasks.empty:
     widgets.say("info", text("None of these runs has learned a task."))
     st.stop()
 curves, each = kept("curves", lambda: comparing.curves(found, on_tasks, of[2], task_known=known))
-widgets.draw(compared.legend(on_tasks), key="curves-key")
-widgets.draw(*comparing.to_save(of, "tasks", *curves), key="curves")
+legend = compared.legend(on_tasks)
+widgets.draw(legend, key="curves-key")
+widgets.draw(*comparing.to_save(of, "tasks", *curves, key=legend), key="curves")
 st.markdown(
     text(
         "First the mean over the tasks learned so far; it falls where tasks are forgotten, and where a task is hard. "
         "Then what is left of each task in the end. Below, each task from where it was learned, all on one scale."
     )
 )
-widgets.draw(*each, key="each-task", even=True)
+widgets.draw(*comparing.to_save(of, "each-task", *each, key=legend), key="each-task", even=True)
 widgets.table(
     on_tasks.assign(after=on_tasks["after"] + 1, on=on_tasks["on"] + 1), text("The numbers"), key="compared-curves"
 )

@@ -35,9 +35,7 @@ function node(mark, animated) {
   return element;
 }
 
-function figure(drawing, animated, texts) {
-  const box = document.createElement("figure");
-  box.style.setProperty("--basis", `${drawing.basis ?? drawing.width}px`);
+function graph(drawing, animated) {
   const svg = document.createElementNS(NS, "svg");
   svg.setAttribute("viewBox", `0 0 ${drawing.width} ${drawing.height}`);
   svg.setAttribute("role", "img");
@@ -48,13 +46,20 @@ function figure(drawing, animated, texts) {
     const element = node(mark, animated);
     if (element) svg.append(element);
   }
+  return svg;
+}
+
+function figure(drawing, animated, texts) {
+  const box = document.createElement("figure");
+  box.style.setProperty("--basis", `${drawing.basis ?? drawing.width}px`);
+  const svg = graph(drawing, animated);
   box.append(svg);
   if (drawing.caption) {
     const caption = document.createElement("figcaption");
     caption.textContent = drawing.caption;
     box.append(caption);
   }
-  if (drawing.save) box.append(saver(svg, drawing.save, texts.save));
+  if (drawing.save) box.append(saver(svg, drawing, texts.save));
   return box;
 }
 
@@ -64,8 +69,10 @@ const STYLES = [
 ];
 const TWICE = 2;  // for print: twice the pixels of the screen
 
-// The figure as it is on the screen, theme and all: styles live in the page, so they are written into a copy first.
-async function picture(svg) {
+const EDGE = 14;  // around a picture, and between a figure and its key
+
+// What is on the screen, theme and all: styles live in the page, so they are written into a copy first.
+async function image(svg) {
   const copy = svg.cloneNode(true);
   const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
   const originals = [svg, ...svg.querySelectorAll("*")];
@@ -75,30 +82,54 @@ async function picture(svg) {
   });
   copy.setAttribute("width", width);
   copy.setAttribute("height", height);
-  const image = new Image();
-  image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(new XMLSerializer().serializeToString(copy));
-  await image.decode();
-  const edge = 14, canvas = document.createElement("canvas");
-  canvas.width = (width + 2 * edge) * TWICE;
-  canvas.height = (height + 2 * edge) * TWICE;
+  const found = new Image();
+  found.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(new XMLSerializer().serializeToString(copy));
+  await found.decode();
+  return { found, width, height };
+}
+
+// A figure, and below it the key that stands elsewhere on the page.
+async function picture(svgs) {
+  const parts = await Promise.all(svgs.map(image));
+  const width = Math.max(...parts.map((part) => part.width)) + 2 * EDGE;
+  const height = parts.reduce((sum, part) => sum + part.height + EDGE, EDGE);
+  const canvas = document.createElement("canvas");
+  canvas.width = width * TWICE;
+  canvas.height = height * TWICE;
   const brush = canvas.getContext("2d");
   brush.scale(TWICE, TWICE);
-  brush.fillStyle = getComputedStyle(svg.closest(".drawings")).getPropertyValue("--st-background-color") || "#fff";
-  brush.fillRect(0, 0, width + 2 * edge, height + 2 * edge);
-  brush.drawImage(image, edge, edge);
+  brush.fillStyle = getComputedStyle(svgs[0].closest(".drawings")).getPropertyValue("--st-background-color") || "#fff";
+  brush.fillRect(0, 0, width, height);
+  let y = EDGE;
+  for (const part of parts) {
+    brush.drawImage(part.found, EDGE, y);
+    y += part.height + EDGE;
+  }
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 
-function saver(svg, name, label) {
+// Out of sight and in the page, where styles are.
+function unseen(drawing, svg) {
+  const place = document.createElement("div");
+  place.setAttribute("aria-hidden", "true");
+  place.style.cssText = "position: fixed; left: -9999px";
+  place.append(graph(drawing, []));
+  svg.after(place);
+  return place;
+}
+
+function saver(svg, drawing, label) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "save";
   button.textContent = label;
-  button.setAttribute("aria-label", `${label}: ${name}`);
+  button.setAttribute("aria-label", `${label}: ${drawing.save}`);
   button.onclick = async () => {
+    const key = drawing.key ? unseen(drawing.key, svg) : null;
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(await picture(svg));
-    link.download = `${name}.png`;
+    link.href = URL.createObjectURL(await picture(key ? [svg, key.firstChild] : [svg]));
+    key?.remove();
+    link.download = `${drawing.save}.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   };

@@ -60,6 +60,13 @@ def test_the_front_is_what_nothing_beats_in_both(points, less, on):
     assert comparison.front([x for x, _ in points], [y for _, y in points], less_is_better=less) == on
 
 
+def test_joint_training_beats_nobody_off_the_front_and_is_not_on_it(groups):
+    before = comparison.tradeoff(groups, "flops").set_index("label")["front"]
+    frame = comparison.tradeoff([*groups, *comparison.groups([summary("j", method="joint", sparsity=0.0)])], "flops")
+    assert frame.set_index("label")["front"].drop("joint training, dense").equals(before)
+    assert not frame.loc[frame["method"] == "joint", "front"].any()
+
+
 def test_curves_are_means_over_seeds(groups):
     frame = comparison.on_tasks(groups)
     last = frame[(frame["label"] == "EWC, dense") & (frame["after"] == 2)]

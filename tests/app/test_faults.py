@@ -3,9 +3,20 @@
 import json
 import logging
 
+import pytest
+
 from app import faults
 from esacl import logs
 from esacl.store import RunStore
+
+
+@pytest.fixture(autouse=True)
+def loggers():
+    """The loggers are as before afterwards."""
+    before = {name: list(logging.getLogger(name).handlers) for name in faults._FROM}
+    yield
+    for name, handlers in before.items():
+        logging.getLogger(name).handlers[:] = handlers
 
 
 def lines(store: RunStore) -> list[dict]:
@@ -45,3 +56,21 @@ def test_another_store_takes_over_and_no_folder_is_made(tmp_path):
     faults.keep(third)
     fail("app")
     assert not third.root.exists()
+
+
+def test_the_console_still_shows_what_it_showed(tmp_path, capsys, monkeypatch):
+    logger = logging.getLogger("app")
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    faults.keep(RunStore(tmp_path / "none"))  # no folder, so no log
+    fail("app")
+    logger.warning("beware")
+    shown = capsys.readouterr().err
+    assert "ZeroDivisionError" in shown
+    assert "beware" in shown
+
+
+def test_a_record_that_cannot_be_written_harms_nobody(tmp_path, monkeypatch):
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    faults.keep(store_at(tmp_path / "runs"))
+    logging.getLogger("asyncio").error("%d pages", "no number")

@@ -35,3 +35,11 @@ def test_a_circle_that_comes_later_is_freed():
     left = weakref.ref(Node())
     gc.collect()
     assert left() is None
+
+
+def test_old_garbage_is_not_frozen():
+    left = weakref.ref(Node())
+    gc.freeze()  # as old as it can be: no collection of the young finds it
+    gc.unfreeze()
+    garbage.leave_out("start")
+    assert left() is None

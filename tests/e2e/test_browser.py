@@ -89,17 +89,30 @@ def test_every_page_fits_and_shows_no_fault(visit, recorded_run):
                 assert figure["edge"] <= width, (path, figure)
 
 
-def test_a_figure_is_saved_as_a_picture_of_twice_its_size(visit, esacl_run):
+# The text of what is in a figure while its picture is made.
+WATCH = """figure => {
+    const seen = [];
+    new MutationObserver((changes) => changes.forEach((change) => change.addedNodes.forEach(
+        (added) => seen.push(added.textContent)))).observe(figure, { childList: true });
+    return seen;
+}"""
+
+
+def test_a_figure_is_saved_as_a_picture_of_twice_its_size_with_its_key(visit, esacl_run):
     here = visit()
     here.open("compare", run=esacl_run)
     figure = here.page.locator(".drawings figure", has=here.page.locator("button.save")).first
     view = [float(part) for part in figure.locator("svg").get_attribute("viewBox").split()]
+    key = here.page.locator(".drawings svg[aria-label^=Key]").first.get_attribute("viewBox").split()
+    watched = figure.evaluate_handle(WATCH)
     with here.page.expect_download() as saved:
         figure.locator("button.save").click()
     assert saved.value.suggested_filename == "esacl-split-digits-task-flops.png"
     head = Path(saved.value.path()).read_bytes()[:24]
     assert head.startswith(b"\x89PNG")
-    assert struct.unpack(">II", head[16:]) == (2 * (view[2] + 28), 2 * (view[3] + 28))
+    assert struct.unpack(">II", head[16:]) == (2 * (view[2] + 28), 2 * (view[3] + 28 + float(key[3]) + 14))
+    assert "EsaCL" in watched.evaluate("seen => seen.join()")
+    expect(figure.locator("svg")).to_have_count(1)
 
 
 def test_figures_follow_the_theme(visit, esacl_run):

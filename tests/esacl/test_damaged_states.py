@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_runs import STATEFUL, distinct, events_of, label, of_kind, tiny
+from picture_files import write_all
+from tiny_runs import OTHERS, STATEFUL, distinct, events_of, label, of_kind, tiny
 
 from esacl import run
 from esacl.errors import InputError, RunFailure
@@ -69,8 +70,17 @@ def test_a_state_that_is_wrong_is_refused_in_a_line_or_goes_on(settings):
     assert not broken, "\n".join(broken)
 
 
-@pytest.mark.parametrize("settings", distinct([*DEFAULT, *STATEFUL]), ids=lambda settings: label(settings))
-def test_every_state_that_a_run_leaves_fits_it(settings):
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_all(tmp_path_factory.mktemp("data"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [*distinct([*DEFAULT, *STATEFUL]), *(pytest.param(one, marks=pytest.mark.slow) for one in distinct(OTHERS))],
+    ids=lambda settings: label(settings),
+)
+def test_every_state_that_a_run_leaves_fits_it(settings, data):
     config = tiny({"epochs": 2, "train_limit": 24, **settings})
-    for state in of_kind(events_of(config), CheckpointReady):
-        assert list(problems(config, state, None)) == []
+    for state in of_kind(events_of(config, data=data), CheckpointReady):
+        assert list(problems(config, state, data)) == []

@@ -1,5 +1,6 @@
 """Runs as rows: what is grouped, what is told apart, and that means and deviations are those of the seeds."""
 
+import re
 import statistics
 
 import pytest
@@ -92,9 +93,10 @@ def test_the_table_has_means_deviations_and_n():
 def test_csv_has_a_column_for_each_deviation_and_defuses_formulas():
     text = comparing.as_csv(outcomes.groups([summary("1", name="=1+1", seed=0), summary("2", name="=1+1", seed=1)]))
     head, line = text.splitlines()
-    assert head.split(",")[:8] == ["name", "status", "benchmark", "scenario", "method", "sparsity", "settings", "n"]
+    names = ["name", "status", "benchmark", "scenario", "method", "sparsity", "base", "settings", "n"]
+    assert head.split(",")[:9] == names
     assert "average_accuracy,average_accuracy_sd" in head
-    assert line.startswith("'=1+1,finished,split-digits,task,esacl,0.9,,2,")
+    assert line.startswith("'=1+1,finished,split-digits,task,esacl,0.9,,,2,")
     assert line.endswith(",0 1,1 2")
 
 
@@ -113,7 +115,23 @@ def test_latex_is_booktabs_with_escaped_names():
     assert r"\cdot10^{9}" in body  # 1.26e+09
     assert r"$2.35\,\mathrm{kB} \pm 0\,\mathrm{B}$" in body
     assert text.startswith("% split-digits, task;")
-    assert comparing.as_latex([outcomes.row(runs[0])])  # one a run too
+
+
+def test_latex_of_single_runs_says_their_seeds_and_what_else_tells_them_apart():
+    runs = [summary("1", seed=3), summary("2", seed=4, epochs=5)]
+    text = comparing.as_latex(outcomes.rows(runs))
+    head, *lines = text.split("\\toprule\n")[1].splitlines()
+    assert head.startswith("method & sparsity & settings & seed &")
+    assert [re.search(r"EsaCL & [\d.]+ & epochs=\d & (\d)", line)[1] for line in lines[1:3]] == ["3", "4"]
+
+
+def test_sparcl_is_told_with_what_it_is_laid_over():
+    runs = [summary("1", method="sparcl", sparcl={"base": base}) for base in ("er", "co2l")]
+    text = comparing.as_latex(outcomes.groups(runs))
+    assert "SparCL over ER &" in text
+    assert "SparCL over Co2L &" in text
+    assert "SparCL over ER &" in comparing.as_latex(outcomes.groups(runs[:1]))  # where there is no other too
+    assert outcomes.row(summary("1"))["base"] == ""
 
 
 def test_runs_of_two_benchmarks_say_which():

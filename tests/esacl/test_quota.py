@@ -111,15 +111,21 @@ def test_deleted_runs_go_for_good_where_their_owner_comes_to_the_limit_the_first
         trash.discard(store, run_id)
     run_of(store, "ada", 30)
     monkeypatch.setenv(quota.BYTES, "140kB")
-    quota.check(store, "ada", job=False)
+    quota.make_room(store, "ada")
     assert in_the_bin(store) == [theirs, second, first]
     monkeypatch.setenv(quota.BYTES, "100kB")
     quota.check(store, "ada", job=False)
+    assert in_the_bin(store) == [theirs, second, first]  # who only asks loses nothing
+    quota.make_room(store, "ada")
     assert in_the_bin(store) == [theirs, second]
     run_of(store, "ada", 90)
     with pytest.raises(InputError, match="your runs take"):
         quota.check(store, "ada", job=False)
     assert in_the_bin(store) == [theirs, second]
+    jobs_started = len(store.ids())
+    monkeypatch.setenv(quota.BYTES, "150kB")
+    jobs.start(CONFIG, store, owner="ada")
+    assert (len(store.ids()), in_the_bin(store)) == (jobs_started + 1, [theirs])
 
 
 def test_a_deleted_run_comes_back_only_where_there_is_room(store, monkeypatch):
