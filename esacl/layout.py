@@ -4,34 +4,20 @@ A checkpoint may come from a stranger. Its file holds no more numbers than it ha
 them is held against the network, the data and the method of the config before one is used.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from esacl.config import RunConfig
 from esacl.events import CheckpointReady
 
-Groups = Mapping[str, Mapping[str, np.ndarray]]
+if TYPE_CHECKING:  # torch is loaded where a checkpoint is looked at
+    from esacl.training import Learner
 
-Kind = np.dtype[Any]
+Like = tuple[tuple[int, ...], np.dtype[Any]]  # shape and type
 
-_BOOL, _FLOAT = np.dtype(bool), np.dtype(np.float32)
-# What is kept of each parameter, by the names under which it lies: all that are shared, or all that can be pruned.
-_OF_SHARED: dict[str, Kind] = {"anchors/importance": _FLOAT, "anchors/solution": _FLOAT}
-_OF_PRUNABLE: dict[str, Kind] = {
-    "cut": _BOOL,
-    "between/mask": _BOOL,
-    "between/owner": np.dtype(np.uint8),
-    "form/mask": _BOOL,
-    "form/updating": _BOOL,
-    "form/rank": np.dtype(np.int32),
-    "form/dual": _FLOAT,
-    "form/moment": _FLOAT,
-    "form/target": _FLOAT,
-}
 _COUNTERS = {"flips": int, "total_flips": int, "buffer_seen": int, "anchors_bytes": int, "ledger": dict}
 _MOST = 2**53  # what is counted
 
@@ -44,7 +30,10 @@ def problems(config: RunConfig, state: CheckpointReady, data: Path | None) -> It
         state: the checkpoint.
         data: where the data sets are.
     """
-    from esacl.networks import build, private_names, prunable_in
+    import torch
+
+    from esacl.networks import build
+    from esacl.pipeline import learner_of
     from esacl.tasks import task_stream
 
     last = config.epochs if state.task < config.tasks else 0
@@ -53,68 +42,98 @@ def problems(config: RunConfig, state: CheckpointReady, data: Path | None) -> It
         return
     yield from _counter_problems(state.counters)
     stream = task_stream(config, data)
-    network = build(config, stream)
-    shapes = {name: tuple(p.shape) for name, p in network.named_parameters()}
-    private = private_names(network, config.scenario)
-    groups: dict[str, dict[str, np.ndarray]] = {}
-    for key, tensor in state.tensors.items():
-        group, _, name = key.partition("/")
-        groups.setdefault(group, {})[name] = tensor
-    yield from _network_problems(groups, shapes)
-    shared, prunable = {name for name in shapes if name not in private}, {*prunable_in(config, network)}
-    for kinds, names in ((_OF_SHARED, shared), (_OF_PRUNABLE, prunable)):
-        for prefix, kind in kinds.items():
-            like = {name: shapes[name] for name in names}
-            yield from _parameter_problems(prefix, _below(state.tensors, prefix), like, kind)
-    if "buffer" in groups:
-        yield from _buffer_problems(groups["buffer"], config, stream.input_shape, stream.outputs)
-        held, seen = np.size(groups["buffer"].get("targets", ())), state.counters.get("buffer_seen")
+    learner = learner_of(config, stream, build(config, stream), torch.device("cpu"))
+    examples = sum(len(task.train) for task in stream[: state.task + 1][0 if learner.joint else -1 :]) if last else 0
+    wanted = _wanted(learner, state, examples)
+    yield from _unwanted(state.tensors, wanted, learner)
+    for key, like in wanted.items():
+        if key not in state.tensors:
+            yield f"it holds no {key:.80}"
+        else:
+            yield from _tensor_problems(key, state.tensors[key], like)
+    buffer = _below(state.tensors, "buffer")
+    if buffer:
+        yield from _buffer_problems(buffer, config, stream.input_shape, stream.outputs)
+        held, seen = np.size(buffer.get("targets", ())), state.counters.get("buffer_seen")
         if isinstance(seen, int) and held > seen:
             yield f"its buffer holds {held} of {seen} examples"
-    if "removal" in groups:
-        yield from _removal_problems(groups["removal"], len(stream[state.task].train) if last else 0)
+    elif _rehearses(learner, state):
+        yield "its buffer is empty"
+
+
+def _wanted(learner: "Learner", state: CheckpointReady, examples: int) -> dict[str, Like]:
+    """What must be there, by what a learner that stands at that place would write."""
+    from esacl.schedule import Schedule
+
+    config, inside = learner.config, state.epoch > 0
+    tensors: dict[str, Any] = {f"network/{n}": p for n, p in learner.network.named_parameters()}
+    tensors |= {f"statistics/{n}": t for n, t in learner.statistics.state().items()}
+    tensors |= {f"between/{n}": t for n, t in learner.preparing.between().items()}
+    per_epoch = -(-examples // config.batch_size)
+    schedule = Schedule(
+        config.epochs * per_epoch, config.lr, config.sdp.ramp, config.schedule == "constant", config.sdp.cut
+    )
+    settled = inside and state.epoch * per_epoch > schedule.cut_step
+    if inside:
+        learner.preparing.begin(state.task, schedule)
+        learner.removal.begin(examples)
+        tensors |= {f"momentum/{n}": learner.parameters[n] for n in _moving(learner, state.task)}
+        tensors |= {f"removal/{n}": t for n, t in learner.removal.tensors().items()}
+        tensors |= {} if settled else {f"form/{n}": t for n, t in learner.preparing.tensors().items()}
+    if learner.contrast is not None:
+        if inside:
+            learner.contrast.begin(state.task)
+        tensors |= {f"contrast/{n}": t for n, t in learner.contrast.tensors(inside=inside).items()}
+    done = state.task > 0 and not (learner.joint and state.task < config.tasks)
+    if config.sparsity > 0 and (done or settled):
+        tensors |= {f"cut/{n}": w.bool() for n, w in learner.weights.items()}
+    if learner.anchors is not None and state.task > 0:
+        kinds = ("importance", "solution") if learner.anchors.strength > 0 else ("solution",) if learner.distils else ()
+        tensors |= {f"anchors/{kind}/{n}": learner.parameters[n] for kind in kinds for n in learner.shared}
+    return {key: (tuple(t.shape), np.dtype(str(t.dtype).removeprefix("torch."))) for key, t in tensors.items()}
+
+
+def _moving(learner: "Learner", task: int) -> Iterator[str]:
+    """The parameters that have a momentum inside a task."""
+    if not learner.config.momentum:
+        return
+    for name in learner.parameters:
+        frozen = learner.freezes_rest and task > 0 and name in learner.shared and name not in learner.weights
+        if not frozen and not (learner.contrast is not None and name.startswith("head.")):
+            yield name
+
+
+def _rehearses(learner: "Learner", state: CheckpointReady) -> bool:
+    begun = state.task > 0 or (learner.offers_steps and state.epoch > 0)
+    return learner.config.buffer.size > 0 and not learner.joint and begun
+
+
+def _unwanted(tensors: Mapping[str, np.ndarray], wanted: Mapping[str, Like], learner: "Learner") -> Iterator[str]:
+    """What is there and belongs nowhere; statistics that tasks keep are like the network's."""
+    for key, tensor in tensors.items():
+        if key in wanted or key.startswith("buffer/"):
+            continue
+        group, _, rest = key.partition("/")
+        task, _, name = rest.partition("/")
+        like = wanted.get(f"statistics/network/{name}")
+        if group != "statistics" or like is None or not (task.isdecimal() and int(task[:9]) < learner.config.tasks):
+            yield f"it holds {key:.80}, which this run has not"
+        elif learner.config.batchnorm.statistics == "task":
+            yield from _tensor_problems(key, tensor, like)
 
 
 def _below(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {key.removeprefix(f"{prefix}/"): one for key, one in tensors.items() if key.startswith(f"{prefix}/")}
 
 
-def _network_problems(groups: Groups, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
-    """The parameters, and the momentum of those that have one, a method's own beside the network's included."""
-    network = groups.get("network", {})
-    if network.keys() != shapes.keys():
-        odd = sorted(network.keys() ^ shapes.keys())
-        yield f"its network has other parameters ({', '.join(odd)[:80]})"
-    own = {f"projection.{k.removeprefix('own/')}": v.shape for k, v in groups.get("contrast", {}).items()}
-    for group, known in (("network", shapes), ("momentum", own | dict(shapes))):
-        for name, tensor in groups.get(group, {}).items():
-            yield from _tensor_problems(f"{group}/{name}", tensor, known.get(name), _FLOAT)
-
-
-def _parameter_problems(
-    prefix: str, found: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], kind: Kind
-) -> Iterator[str]:
-    """Of each of these parameters one tensor like it, or of none."""
-    if found and found.keys() != shapes.keys():
-        yield f"it holds {prefix} of other parameters ({', '.join(sorted(found.keys() ^ shapes.keys()))[:80]})"
-    for name, tensor in found.items():
-        yield from _tensor_problems(f"{prefix}/{name}", tensor, shapes.get(name), kind)
-
-
-def _tensor_problems(key: str, tensor: np.ndarray, shape: tuple[int, ...] | None, kind: Kind) -> Iterator[str]:
-    if shape is not None and tensor.shape != shape:
+def _tensor_problems(key: str, tensor: np.ndarray, like: Like) -> Iterator[str]:
+    shape, kind = like
+    if tensor.shape != shape and not (shape == () and tensor.shape == (1,)):  # a file may make a number a vector of one
         yield f"{key:.80} has shape {tensor.shape} and the network has {shape}"
     elif tensor.dtype != kind:
         yield f"{key:.80} is of {tensor.dtype}, not of {kind}"
-    elif kind == _FLOAT and not np.isfinite(tensor).all():
+    elif kind.kind == "f" and not np.isfinite(tensor).all():
         yield f"{key:.80} is not finite"
-
-
-def _removal_problems(kept: Mapping[str, np.ndarray], examples: int) -> Iterator[str]:
-    wanted = {"left": ((examples,), "bool"), "mistakes": ((examples,), "int64")}
-    found = {name: (one.shape, str(one.dtype)) for name, one in kept.items()}
-    if found != wanted:
-        yield f"its removal of examples holds {', '.join(f'{name} {one}' for name, one in found.items())[:120]}"
 
 
 def _buffer_problems(
@@ -161,5 +180,5 @@ def _counter_problems(counters: Mapping[str, Any]) -> Iterator[str]:
         if type(value) is not kind or (isinstance(value, int) and not 0 <= value < _MOST):
             yield f"its counter {name} is {value!r:.40}"
     ratio = counters.get("gate_ratio")
-    if ratio is not None and not (isinstance(ratio, (int, float)) and math.isfinite(ratio)):
+    if ratio is not None and not (isinstance(ratio, (int, float)) and abs(ratio) < _MOST):
         yield f"its counter gate_ratio is {ratio!r:.40}"

@@ -39,7 +39,7 @@ def loading(config: RunConfig, state: CheckpointReady, data: Path | None) -> Ite
         raise RunUnreadable(f"checkpoints/{file_name(state)} does not fit this run: {problem}; {_CURE}")
     try:
         yield
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
         if not _while_loading(error):
             raise
         cause = " ".join(f"{type(error).__name__}: {error}".split())[:200]

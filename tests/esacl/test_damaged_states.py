@@ -42,10 +42,21 @@ def states(good: CheckpointReady) -> Iterator[tuple[str, CheckpointReady]]:
         yield f"{name} missing", replace(good, tensors=rest)
         for what, other in changed(tensor):
             yield f"{name} {what}", replace(good, tensors={**rest, name: other})
+    groups = {name[:place] for name in good.tensors for place, sign in enumerate(name) if sign == "/"}
+    for prefix in sorted(groups):
+        rest = {key: value for key, value in good.tensors.items() if not key.startswith(f"{prefix}/")}
+        yield f"all of {prefix} missing", replace(good, tensors=rest)
+    more = {**good.tensors, "anchors/importance/none": np.zeros(3, np.float32)}
+    yield "one that is none", replace(good, tensors=more)
+    for name in good.counters["ledger"]:
+        for other in (None, "1", 10**400, -1e308, []):
+            yield f"ledger {name} {other!s:.9}", replace(
+                good, counters={**good.counters, "ledger": {**good.counters["ledger"], name: other}}
+            )
     for name in good.counters:
         rest = {key: value for key, value in good.counters.items() if key != name}
         yield f"{name} missing", replace(good, counters=rest)
-        values: tuple[Any, ...] = (None, -1, 10**30, 0.5, "1", [], {}, {"a": [1]})
+        values: tuple[Any, ...] = (None, -1, 10**30, 10**400, 0.5, "1", [], {}, {"a": [1]})
         for value in values:
             yield f"{name} is {value}", replace(good, counters={**rest, name: value})
 

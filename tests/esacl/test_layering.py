@@ -68,7 +68,7 @@ COMMANDS = {
     "esacl.stopping": (),
     "esacl.torchrun": ("psutil", "torch"),  # torch inside functions
     "esacl.resuming": (),
-    "esacl.layout": ("numpy",),
+    "esacl.layout": ("numpy", "torch"),  # torch inside a function
     "esacl.serving": (),
     "esacl.doctor": ("torch",),  # inside a function
     "esacl.checkup": (),
