@@ -106,7 +106,7 @@ class TaskAwareDynamic(AtMask):
         self.mask.apply_to(self.ranking.moments)  # what is grown again begins without a past
         self.flips = self.mask.flips(before)
         self.total_flips += self.flips
-        self.updating = self._by_gradient()
+        self.updating = self._by_gradient(grown=Mask({n: e & ~before[n] for n, e in self.mask.items()}))
 
     def _importance(self) -> dict[str, Tensor]:
         """Of survivors; below zero elsewhere."""
@@ -116,11 +116,14 @@ class TaskAwareDynamic(AtMask):
             for name, w in self.weights.items()
         }
 
-    def _by_gradient(self) -> Mask:
-        """The survivors that are updated; a survivor without a gradient yet has just grown and is."""
+    def _by_gradient(self, grown: Mask) -> Mask:
+        """The survivors that are updated: those that have just `grown`, then those of the largest gradients.
+
+        A survivor that has had no gradient all the while, as that of a pixel which is always black, comes last.
+        """
         moments = self.ranking.moments
         most = max(float(m.max()) for m in moments.values())
-        ranked = {name: torch.where(self.mask[name], torch.where(m > 0, m, most), -1.0) for name, m in moments.items()}
+        ranked = {n: torch.where(self.mask[n], m.masked_fill(grown[n], most), -1.0) for n, m in moments.items()}
         return self._top(ranked, 1 - self.config.sparcl.updated * self.mask.density)
 
     def _grown(self, mask: Mask, count: int, purpose: str) -> Mask:

@@ -18,7 +18,7 @@ def test_three_users_for_some_seconds_leave_no_error_and_no_process(tmp_path, ca
 
 
 def test_errors_and_processes_are_counted(tmp_path, monkeypatch, capsys):
-    seen = Seen(pages=[0.1] * 94 + [3.0] * 6, errors=["run: KeyError: 'x'"])
+    seen = Seen(pages=[("run", 0.1)] * 94 + [("", 3.0)] * 6, errors=["run: KeyError: 'x'"])
     found = load.Measured([seen], errors=seen.errors, left=["process 7: x"])
     monkeypatch.setattr(load, "measured", lambda *asked: found)
     assert load.main(["--browsers", "0", "--out", str(tmp_path / "load.md")]) == 1
@@ -32,7 +32,7 @@ def test_errors_and_processes_are_counted(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(("pages", "grows", "code"), [(0.1, 1.0, 0), (3.0, 1.0, 1), (0.1, 1.5, 1)])
 def test_each_of_what_is_to_hold_decides(tmp_path, monkeypatch, pages, grows, code):
     memory = [(float(s), round(1e8 * (grows if s > 50 else 1))) for s in range(101)]
-    monkeypatch.setattr(load, "measured", lambda *asked: load.Measured([Seen(pages=[pages] * 9)], memory))
+    monkeypatch.setattr(load, "measured", lambda *asked: load.Measured([Seen(pages=[("run", pages)] * 9)], memory))
     assert load.main(["--browsers", "0", "--out", str(tmp_path / "load.md")]) == code
 
 

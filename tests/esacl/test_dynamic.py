@@ -57,6 +57,16 @@ def test_every_survivors_gradient_is_billed_as_its_moments_are_kept():
     assert form.updated() == {"w": pytest.approx(form.mask.density)}
 
 
+def test_what_has_never_had_a_gradient_takes_no_place_of_what_has_and_what_has_just_grown_comes_first():
+    settings = tiny(SETTINGS | {"sparcl.updated": 0.5, "pruning.allocation": "global"})
+    weights = {"w": torch.nn.Parameter(torch.ones(1, 10))}
+    form = TaskAwareDynamic(Ranking(weights, {}, settings), settings)
+    form.mask = Mask({"w": torch.ones(1, 10, dtype=torch.bool)})
+    form.ranking.moments["w"] = torch.tensor([[0.0, 0.0, 0.0, 5.0, 4.0, 3.0, 2.0, 1.0, 1.0, 1.0]])
+    grown = Mask({"w": torch.arange(10).view(1, 10) == 1})
+    assert form._by_gradient(grown)["w"].nonzero()[:, 1].tolist() == [1, 3, 4, 5, 6]
+
+
 def test_what_is_removed_has_no_gradient_in_the_moments_that_choose():
     for state in (e for e in of_kind(events_of(tiny(SETTINGS)), CheckpointReady) if e.epoch > 0):
         for name, mask in masks(state.tensors).items():
