@@ -257,8 +257,11 @@ def _provenance(document: Document, run: _Run) -> None:
     record, summary = run.record, run.summary
     document.heading(text("Where these numbers come from"))
     hardware = {name: value for name, value in (summary["hardware"] or {}).items() if value}
+    hardware.pop("instructions", None)  # tells machines apart, and a reader nothing
     if "memory_bytes" in hardware:
         hardware["memory"] = size(hardware.pop("memory_bytes"))
+    if "gpus" in hardware:
+        hardware["gpus"] = ", ".join(map(str, hardware["gpus"]))
     versions = {name: version for name, version in (summary["versions"] or {}).items() if version}
     rows = [
         (text("run"), record.run_id),
