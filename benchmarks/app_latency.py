@@ -23,9 +23,9 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.many_runs import many
 from benchmarks.provenance import ROOT, header, this_command
@@ -33,6 +33,7 @@ from esacl.doctor import BROWSERS
 from esacl.events import Stepped
 from esacl.store import RunStore
 
+Measured = TypeVar("Measured")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 FIGURES = 5
 PAGES = {"": ".drawings svg", "runs": ".gallery .row", "forgetting": ".drawings svg", "compare": ".drawings svg"}
@@ -47,17 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--note", default="", help="what else the machine did meanwhile, for the table")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "app_latency.md")
     args = parser.parse_args(arguments)
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        print("error: no Chromium on this machine; install it, for example apt-get install chromium", file=sys.stderr)
+    measure = _of_many if args.many else _of_one
+    seconds = in_chromium(lambda chromium, folder: measure(chromium, folder, args))
+    if seconds is None:
         return 2
-    from playwright.sync_api import sync_playwright
-
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=ARGUMENTS)
-        measure = _of_many if args.many else _of_one
-        seconds = measure(chromium, Path(folder), args)
-        chromium.close()
     title = "How long the app keeps a user waiting"
     title += f", with {args.many:,} runs in the folder" if args.many else ""
     rows = [
@@ -66,11 +60,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     table = ["| | median, s | largest, s | n |", "|---|---|---|---|", *rows]
     command = this_command("benchmarks.app_latency", ("--out", "--note"))
-    text = "\n".join([*header(title, args.note, command, []), *table]) + "\n"
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(text, encoding="utf-8")
-    print(text)
+    keep(args.out, [*header(title, args.note, command, []), *table])
     return 0
+
+
+def in_chromium(measure: Callable[[Any, Path], Measured]) -> Measured | None:
+    """What `measure` finds with a real Chromium and an empty folder; where there is none, a line says so, and None."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        print("error: no Chromium on this machine; install it, for example apt-get install chromium", file=sys.stderr)
+        return None
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=ARGUMENTS)
+        found = measure(chromium, Path(folder))
+        chromium.close()
+    return found
+
+
+def keep(path: Path, lines: Sequence[str]) -> None:
+    """Write a table and print it."""
+    text = "\n".join(lines) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print(text)
 
 
 def _of_one(chromium: Any, folder: Path, args: argparse.Namespace) -> dict[str, list[float]]:

@@ -8,17 +8,14 @@ not in it. Needs Chromium and playwright.
 """
 
 import argparse
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.app_latency import ARGUMENTS, served
+from benchmarks.app_latency import in_chromium, keep, served
 from benchmarks.provenance import ROOT, header, this_command
-from esacl.doctor import BROWSERS
 
 LIMIT = 180.0  # seconds
 STEPS = 10  # of the sparsity's slider
@@ -30,22 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "first_run.md")
     args = parser.parse_args(arguments)
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        print("error: no Chromium on this machine; install it, for example apt-get install chromium", file=sys.stderr)
+    marks = in_chromium(_marks)
+    if marks is None:
         return 2
-    from playwright.sync_api import sync_playwright
-
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=ARGUMENTS)
-        marks = _marks(chromium, Path(folder))
-        chromium.close()
     rows = [f"| {what} | {seconds:.1f} |" for what, seconds in marks]
     lines = header("From `streamlit run` to the first own run", "", this_command("benchmarks.first_run"), [])
-    text = "\n".join([*lines, "| | seconds since `streamlit run` |", "|---|---|", *rows]) + "\n"
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(text, encoding="utf-8")
-    print(text)
+    keep(args.out, [*lines, "| | seconds since `streamlit run` |", "|---|---|", *rows])
     return 0 if marks[-1][1] < LIMIT else 1
 
 
