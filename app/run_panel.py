@@ -125,7 +125,12 @@ def _copies(entry: Entry) -> None:
     line, settings, link = st.tabs([text("Command line"), text("TOML"), text("Link")])
     with line:
         st.code(as_command(entry.config), language=None, wrap_lines=True)
-        st.caption(text("Starts the same run; on a processor the same numbers, bit for bit, with the same versions."))
+        st.caption(
+            text(
+                "Starts the same run: with the same versions and on the same kind of processor, the same numbers, bit "
+                "for bit."
+            )
+        )
     with settings:
         st.code(as_toml(entry.config), language="toml", height=260)
         st.caption(text("Every setting, for `esacl run --config FILE.toml`."))

@@ -69,11 +69,8 @@ def _wanted(learner: "Learner", state: CheckpointReady, examples: int) -> dict[s
     tensors: dict[str, Any] = {f"network/{n}": p for n, p in learner.network.named_parameters()}
     tensors |= {f"statistics/{n}": t for n, t in learner.statistics.state().items()}
     tensors |= {f"between/{n}": t for n, t in learner.preparing.between().items()}
-    per_epoch = -(-examples // config.batch_size)
-    schedule = Schedule(
-        config.epochs * per_epoch, config.lr, config.sdp.ramp, config.schedule == "constant", config.sdp.cut
-    )
-    settled = inside and state.epoch * per_epoch > schedule.cut_step
+    schedule = Schedule.of(config, examples)
+    settled = inside and state.epoch * (schedule.steps // config.epochs) > schedule.cut_step
     if inside:
         learner.preparing.begin(state.task, schedule)
         learner.removal.begin(examples)

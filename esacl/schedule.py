@@ -1,7 +1,11 @@
 """Learning rate, SDP's ramp and the cut over the steps of one task, all as fractions of the task."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
+
+from esacl.config import RunConfig
 
 WARM_UP_STEPS = 20
 DECAY_SHARE = 0.4
@@ -26,6 +30,12 @@ class Schedule:
     ramp_share: float
     constant: bool = False
     cut_share: float = 1.0
+
+    @classmethod
+    def of(cls, config: RunConfig, examples: int) -> Self:
+        """That of a run's task of so many examples; an epoch's last step takes what is left of them."""
+        steps = config.epochs * math.ceil(examples / config.batch_size)
+        return cls(steps, config.lr, config.sdp.ramp, config.schedule == "constant", config.sdp.cut)
 
     @property
     def cut_step(self) -> int:

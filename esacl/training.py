@@ -47,10 +47,8 @@ class Learner(Parts):
         Raises:
             RunFailure: the loss is no longer finite.
         """
-        config, per_epoch = self.config, math.ceil(len(stage.examples) / self.config.batch_size)
-        schedule = Schedule(
-            config.epochs * per_epoch, config.lr, config.sdp.ramp, config.schedule == "constant", config.sdp.cut
-        )
+        config, schedule = self.config, Schedule.of(self.config, len(stage.examples))
+        per_epoch = schedule.steps // config.epochs
         self.restart_optimiser()
         self.form = self.preparing
         if self.contrast is not None:
