@@ -61,8 +61,9 @@ def _members(store: RunStore, found: dict[str, Any]) -> Iterator[tuple[str, str]
     queue = [ticket.path.name for ticket in store.workers.queue.tickets()]
     yield "queue.json", json.dumps(queue, indent=1)
     server = logs.server_log(store.root)
+    given = {name for run_id in ids for name in _names(store.root / run_id)}  # an error's text may say them
     for path in sorted(server.parent.glob(f"{server.name}*")):
-        yield f"server/{path.name}", _anonymous(_end_of(path))
+        yield f"server/{path.name}", _nameless(_LOGS[0], _anonymous(_end_of(path)), given)
     for run_id in ids[:MOST_RUNS]:
         folder = store.root / run_id
         names = _names(folder)

@@ -170,6 +170,7 @@ def test_the_report_has_what_explains_a_fault_and_no_data(store, tmp_path, capsy
     write_label(folder, "Änne's")
     logs.note(logs.job_log(folder), "failed", detail="why, Änne's")
     logs.note(logs.server_log(store.root), "start")
+    logs.note(logs.server_log(store.root), "fault", text="secret of Anna, Änne's: KeyError")
     out = tmp_path / "report.zip"
     assert cli.main(["doctor", "--runs", str(store.root), "--bundle", str(out)]) == 0
     with zipfile.ZipFile(out) as archive:
