@@ -1,7 +1,6 @@
 """Faults of the server: what these loggers call an error is in the server's log, with its traceback.
 
-It is on the console as well, as if nobody listened here: who has a handler of their own shows it, and for the others,
-of whom Python shows warnings only where they have none, that is made up for.
+On the console it is as before.
 """
 
 import logging
@@ -28,20 +27,12 @@ class _ToServerLog(logging.Handler):
             self.handleError(record)
 
 
-class _Console(logging.StreamHandler):
-    """Where Python's last resort would have written."""
-
-    def __init__(self, level: int) -> None:
-        super().__init__()
-        self.setLevel(level)
-
-
 def keep(store: RunStore) -> None:
     """From now on errors are kept in the log of the server over `store`, and in no other."""
     for name in _FROM:
         logger = logging.getLogger(name)
         for handler in [h for h in logger.handlers if isinstance(h, _ToServerLog)]:
             logger.removeHandler(handler)
-        if not logger.hasHandlers():
-            logger.addHandler(_Console(logging.WARNING))
+        if logging.lastResort and not logger.hasHandlers():  # it writes where nobody else is, and now somebody is
+            logger.addHandler(logging.lastResort)
         logger.addHandler(_ToServerLog(store))
