@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.once import Record, measure
-from benchmarks.provenance import code_digest, commit
+from benchmarks.once import MEASURES, Record, measure
+from benchmarks.provenance import code_digest, commit, processor
 from esacl.config import RunConfig
 from esacl.durable import replace_file
 from esacl.progress import Bar
@@ -46,9 +46,28 @@ class Results:
         """The result of an earlier run of the same config by the same code."""
         return self._known.get(self.key(config))
 
+    def earlier(self, config: RunConfig) -> Record | None:
+        """The latest result of the same config by other code."""
+        others = (r for k, r in self._known.items() if k.startswith(f"{config.digest}-") and k != self.key(config))
+        return next(reversed(list(others)), None)
+
+    def confirms(self, config: RunConfig) -> bool:
+        """Whether today's code gave for this config what other code had given, to the last digit; times aside."""
+        now, before = self.get(config), self.earlier(config)
+        same = (name for name in ("failed", *MEASURES) if name != "seconds")
+        return now is not None and before is not None and all(now[name] == before.get(name) for name in same)
+
+    def take_over(self, config: RunConfig, confirmed_by: str) -> None:
+        """Keep what other code gave as today's: another seed of the same settings has confirmed it."""
+        if self.get(config) is None and (before := self.earlier(config)) is not None:
+            self._append({**before, "key": self.key(config), "confirmed": confirmed_by})
+
     def keep(self, job: Job, record: Record, made_by: str) -> None:
         """Append a result."""
-        whole = {"key": self.key(job.config), "row": job.label, "seed": job.config.seed, "commit": made_by, **record}
+        told = {"row": job.label, "seed": job.config.seed, "commit": made_by, "processor": processor()}
+        self._append({"key": self.key(job.config), **told, **record})
+
+    def _append(self, whole: Record) -> None:
         self._known[whole["key"]] = whole
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:

@@ -1,11 +1,14 @@
 """What a published number must name: command, hardware, versions, commit, date, and which code made it."""
 
 import ast
+import collections
 import datetime as dt
 import hashlib
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from esacl import machine
 
@@ -43,8 +46,14 @@ def commit() -> str:
     return head + (" with changes" if _git("status", "--porcelain", "--", "esacl", "benchmarks/*.py") else "")
 
 
-def header(title: str, note: str, command: str, made_by: list[str]) -> list[str]:
-    """The lines above a table. `made_by`: commits of the runs in it; empty = today's."""
+def processor() -> str:
+    """The processor and a digest of its instructions: sums of floats differ between those that differ here."""
+    hardware = machine.facts()["hardware"]
+    return " ".join([hardware["cpu"], *([hardware["instructions"]] if "instructions" in hardware else [])])
+
+
+def header(title: str, note: str, command: str, made_by: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """The lines above a table. `made_by`: records of the runs in it; empty = this very run."""
     facts = machine.facts()
     hardware, versions = facts["hardware"], facts["versions"]
     memory = f", {hardware['memory_bytes'] / 2**30:.0f} GiB" if hardware["memory_bytes"] else ""
@@ -57,10 +66,28 @@ def header(title: str, note: str, command: str, made_by: list[str]) -> list[str]
         "",
         f"- Hardware: {hardware['cpu']}, {hardware['cores']} cores{memory}, {hardware['system']}",
         f"- Versions: {named}",
-        f"- Commit: {', '.join(made_by) or commit()}; code {code_digest()}",
+        f"- Commit: {', '.join(sorted({record['commit'] for record in made_by})) or commit()}; code {code_digest()}",
+        *_elsewhere(made_by),
+        *_confirmed(made_by),
         f"- Date: {dt.datetime.now(tz=dt.UTC):%Y-%m-%d}",
         "",
     ]
+
+
+def _elsewhere(made_by: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What tells lines of other processors than today's from the rest; nothing where there are none."""
+    here, by_processor = processor(), collections.defaultdict(list)
+    for record in made_by:
+        by_processor[record.get("processor", here)].append(record["row"])
+    return [f"- On {name}: {'; '.join(rows)}" for name, rows in sorted(by_processor.items()) if name != here]
+
+
+def _confirmed(made_by: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is said of lines that other code made and a run by today's confirmed."""
+    by = sorted({record["confirmed"] for record in made_by if "confirmed" in record})
+    count = sum("confirmed" in record for record in made_by)
+    told = "runs of earlier code, kept since the first seed of their row, run again, gave the same to the last digit"
+    return [f"- {count} {told}: {', '.join(by)}"] if by else []
 
 
 def this_command(module: str, leave_out: tuple[str, ...] = ("--data", "--out")) -> str:

@@ -2,6 +2,8 @@
 
 Every row runs once under the first seed, then every row under the next: what disturbs the machine for a while
 disturbs all rows. An interrupted table goes on where it was; runs of other code or other settings are done again.
+
+With `--confirm` a row's runs by other code are kept where its first seed, run again, gives the same to the last digit.
 """
 
 import argparse
@@ -13,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.once import Record
 from benchmarks.pool import Job, Results, run_all
-from benchmarks.provenance import header, this_command
+from benchmarks.provenance import commit, header, this_command
 from benchmarks.spec import Spec, read_spec
 from esacl.errors import InputError
 
@@ -51,7 +53,9 @@ dash is undefined."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is missing, write the table and print it."""
-    args = parser(__doc__ or "").parse_args(arguments)
+    options = parser(__doc__ or "")
+    options.add_argument("--confirm", action="store_true", help="run the first seed of every row again, not all")
+    args = options.parse_args(arguments)
     try:
         spec = read_spec(args.spec)
         seeds, evaluation = tuple(args.seeds or spec.seeds), args.evaluation or spec.evaluation
@@ -59,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jobs = [
             Job(f"{row.name}, seed {seed}", row.config(seed, evaluation)) for seed in seeds for row in spec.rows
         ]
+        if args.confirm:
+            _confirm(spec, seeds, evaluation, results, workers=args.workers, data=args.data)
         run_all(jobs, results, workers=args.workers, data=args.data)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -72,6 +78,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out.write_text(text, encoding="utf-8")
     print(text)
     return 0
+
+
+def _confirm(
+    spec: Spec, seeds: tuple[int, ...], evaluation: str, results: Results, *, workers: int, data: Path | None
+) -> None:
+    """Run every row under its first seed; where that confirms what other code gave, keep the other seeds' runs."""
+    first, *others = seeds
+    jobs = [Job(f"{row.name}, seed {first}", row.config(first, evaluation)) for row in spec.rows]
+    run_all(jobs, results, workers=workers, data=data)
+    for row in spec.rows:
+        if results.confirms(row.config(first, evaluation)):
+            for seed in others:
+                results.take_over(row.config(seed, evaluation), commit())
 
 
 def parser(text: str) -> argparse.ArgumentParser:
@@ -136,7 +155,7 @@ def _known(results: Results, config: object) -> Record:
 
 
 def _header(spec: Spec, found: dict[str, list[Record]]) -> list[str]:
-    made_by = sorted({record["commit"] for records in found.values() for record in records})
+    made_by = [record for records in found.values() for record in records]
     return header(spec.title, spec.note, this_command("benchmarks.table"), made_by)
 
 

@@ -118,8 +118,7 @@ def at_edge(trials: list[Settings], chosen: Settings) -> list[str]:
 
 def _header(spec: Spec, results: Results, seeds: tuple[int, ...]) -> list[str]:
     records = [_known(results, row, trial, seed) for row in spec.rows for trial in row.trials for seed in seeds]
-    made_by = sorted({record["commit"] for record in records})
-    return header(spec.title, spec.note, this_command("benchmarks.tune"), made_by)
+    return header(spec.title, spec.note, this_command("benchmarks.tune"), records)
 
 
 def _told(trial: Settings) -> str:

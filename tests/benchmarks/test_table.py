@@ -132,6 +132,45 @@ def test_results_of_other_code_are_not_reused(spec_file, made_up, monkeypatch):
     assert len(made_up) == 6
 
 
+def test_a_row_that_its_first_seed_confirms_is_kept_and_the_header_says_so(spec_file, made_up, monkeypatch):
+    table.main([str(spec_file)])
+    kept = spec_file.parent / "results" / "small.jsonl"
+    changed = [json.loads(line) for line in kept.read_text().splitlines()]
+    changed[0]["average_accuracy"] = 0.91  # what today's code no longer gives
+    kept.write_text("".join(json.dumps(entry) + "\n" for entry in changed))
+    del made_up[:]
+    monkeypatch.setattr(pool, "code_digest", lambda: "changed!")
+    monkeypatch.setattr(table, "commit", lambda: "today")
+    table.main([str(spec_file), "--confirm"])
+    assert [job.label for job in made_up] == [
+        "plain, seed 0", "sparse, 80%, seed 0", "sparse, 90%, seed 0", "plain, seed 1",
+    ]  # fmt: skip
+    entries = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert len(entries) == 6
+    assert [entry["row"] for entry in entries if "confirmed" in entry] == ["sparse, 80%, seed 1", "sparse, 90%, seed 1"]
+    assert all(entry["key"].endswith("-changed!") for entry in entries)
+    assert "2 runs of earlier code, kept since" in (spec_file.parent / "results" / "small.md").read_text()
+
+
+def test_a_time_is_no_reason_to_run_again(spec_file, made_up, monkeypatch):
+    table.main([str(spec_file), "--confirm"])
+    kept = spec_file.parent / "results" / "small.jsonl"
+    entries = [{**json.loads(line), "seconds": 7.0} for line in kept.read_text().splitlines()]
+    kept.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    del made_up[:]
+    monkeypatch.setattr(pool, "code_digest", lambda: "changed!")
+    table.main([str(spec_file), "--confirm"])
+    assert [job.config.seed for job in made_up] == [0, 0, 0]
+
+
+def test_the_header_names_lines_of_another_processor(monkeypatch):
+    monkeypatch.setattr(provenance, "processor", lambda: "here")
+    made_by = [{"commit": "a", "row": "er, seed 0", "processor": "there"}, {"commit": "b", "row": "ewc, seed 0"}]
+    lines = provenance.header("Title", "", "command", made_by)
+    assert "- On there: er, seed 0" in lines
+    assert any(line.startswith("- Commit: a, b;") for line in lines)
+
+
 def test_failed_runs_are_counted_and_left_out_of_the_mean(spec_file):
     spec = read_spec(spec_file)
     found = {row.name: [record(0.5, sparsity=0.9), record(0.7, sparsity=0.8)] for row in spec.rows}
