@@ -55,6 +55,8 @@ HEADINGS = {
     "FLOPs, published": marked("FLOPs, published rule"),
     "kept": marked("memory kept"),
     "time": marked("time, measured"),
+    "training time": marked("training time, measured"),
+    "peak memory": marked("most memory, measured"),
 }
 
 

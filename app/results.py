@@ -7,10 +7,11 @@ from app import reading
 from app.figures import palette
 from app.language import marked, text
 from app.reading import Entry
+from app.wording import percent
 from esacl import metrics
 from esacl.config import RunConfig
 from esacl.errors import InputError
-from esacl.events import RunStarted, TaskFinished, TaskStarted
+from esacl.events import RunStarted, StatisticsRefreshed, TaskFinished, TaskStarted
 from esacl.records import RunRecord
 from esacl.summary import summarise
 
@@ -36,6 +37,20 @@ LABELS = (
     marked("Average accuracy"), marked("Learning accuracy"), marked("Backward transfer, points"),
     marked("Forgetting, points"),
 )  # fmt: skip
+
+
+def refreshed(record: RunRecord, task: int) -> str:
+    """What BatchNorm's statistics, taken anew after a task's cut, did to its accuracy; empty where they were not."""
+    found = [event for event in record.events if isinstance(event, StatisticsRefreshed) and event.task == task]
+    if not found:
+        return ""
+    told = {"before": percent(found[-1].accuracy_before), "after": percent(found[-1].accuracy)}
+    return text(
+        "After this run's cut BatchNorm's statistics were taken anew over %(images)s images of the task: accuracy "
+        "%(before)s by the cut alone, %(after)s with them.",
+        images=f"{found[-1].examples:,}",
+        **told,
+    )
 
 
 def transfer(rows: Sequence[Sequence[float | None]], config: RunConfig) -> dict[str, float | None]:

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     table = ["| | median, s | largest, s | n |", "|---|---|---|---|", *rows]
     command = this_command("benchmarks.app_latency", ("--out", "--note"))
-    keep(args.out, [*header(title, args.note, command, []), *table])
+    keep(args.out, [*header(title, args.note, command), *table])
     return 0
 
 

@@ -58,7 +58,7 @@ def _header() -> list[str]:
         f"Two tasks, seeds {', '.join(map(str, SEEDS))}, cuts from 50% on, over the instances that IDS chose. Ratios "
         f"where the rise is above {SEEN:g} nats; holds: is not below the rise by more than {ROUNDING:g}."
     )
-    return header("The bounds of a cut's loss rise", note, this_command("benchmarks.bounds"), [])
+    return header("The bounds of a cut's loss rise", note, this_command("benchmarks.bounds"))
 
 
 def _row(name: str, settings: dict[str, object], data: Path | None) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.provenance import header, this_command
+from benchmarks.provenance import ROOT, header, this_command
 from esacl import tasks
 from esacl.config import RunConfig
 from esacl.seeds import torch_generator
@@ -22,13 +22,15 @@ from esacl.stages import stage_of
 from esacl.tasks import task_stream
 
 CPU = torch.device("cpu")
+RESULT = ROOT / "benchmarks" / "results" / "data_cache.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, and print the report."""
+    """Measure, print the report and keep it."""
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("--data", type=Path, required=True, metavar="DIR", help="where cifar-10-batches-py is")
     options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--out", type=Path, default=RESULT, metavar="FILE.md")
     args = options.parse_args(arguments)
     config = RunConfig(benchmark="split-cifar10", protocol="small", augment="crop-flip", train_limit=10_000, threads=1)
     built, loaded = [], []
@@ -39,12 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             built.append(_seconds(_read, config, new))
             loaded.append(_seconds(_read, config, new))
     taking, whole = _epoch(config, args.data)
-    print("\n".join(header("What reading CIFAR-10 costs", "", this_command("benchmarks.data_cache"), [])))
-    print(
+    lines = [
+        *header("What reading CIFAR-10 costs", "", this_command("benchmarks.data_cache")),
         f"- Cache built in {min(built):.1f} to {max(built):.1f} s, loaded in {max(loaded):.3f} s at most, "
-        f"n = {args.repeats}."
-    )
-    print(f"- Batches and crops: {taking:.2f} of {whole:.1f} s of an epoch of one task, {taking / whole:.1%}.")
+        f"n = {args.repeats}.",
+        f"- Batches and crops: {taking:.2f} of {whole:.1f} s of an epoch of one task, {taking / whole:.1%}.",
+    ]
+    text = "\n".join(lines) + "\n"
+    args.out.write_text(text, encoding="utf-8")
+    print(text)
     return 0
 
 

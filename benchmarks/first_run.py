@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if marks is None:
         return 2
     rows = [f"| {what} | {seconds:.1f} |" for what, seconds in marks]
-    lines = header("From `streamlit run` to the first own run", "", this_command("benchmarks.first_run"), [])
+    lines = header("From `streamlit run` to the first own run", "", this_command("benchmarks.first_run"))
     keep(args.out, [*lines, "| | seconds since `streamlit run` |", "|---|---|", *rows])
     return 0 if marks[-1][1] < LIMIT else 1
 

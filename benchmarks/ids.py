@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     title = f"What IDS buys: {args.pool:,} training images of {args.benchmark}, task {args.task}"
     note = f"EsaCL at {args.sparsity:.0%}, {len(args.seeds)} networks, {args.draws} draws of each rule at each."
-    lines = header(title, note, this_command("benchmarks.ids"), [])
+    lines = header(title, note, this_command("benchmarks.ids"))
     text = "\n".join([*lines, *report(estimates, tuple(args.fractions))]) + "\n"
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(text, encoding="utf-8")

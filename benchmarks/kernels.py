@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ]
     title = "Kernels of a sparse layer, dense time over each one's own"
     note = f"Above 1: faster than dense. Medians over {args.rounds} rounds; one thread, its time; float32."
-    print("\n".join([*header(title, note, this_command("benchmarks.kernels"), []), *table(rows)]))
+    print("\n".join([*header(title, note, this_command("benchmarks.kernels")), *table(rows)]))
     if args.out is not None:
         told = [{"layer": a, "sparsity": s, "batch": b, **found} for a, s, b, found in rows]
         args.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")

@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = measured(args.users, args.browsers, args.minutes * 60, args.seed)
     title = f"{args.users} users on one server for {args.minutes:g} minutes"
     kinds = f"{args.users - args.browsers} websocket clients and {args.browsers} pages of a real Chromium"
-    lines = [*header(title, f"{kinds}, seed {args.seed}.", this_command("benchmarks.load"), []), *table(found)]
+    lines = [*header(title, f"{kinds}, seed {args.seed}.", this_command("benchmarks.load")), *table(found)]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))

@@ -50,7 +50,7 @@ def main() -> int:
         "network before its own cut, cut to each level instead and not trained after it; between tasks it is cut to "
         "what is named, so that weights beyond that are those of the last task alone."
     )
-    text = header("One network for every sparsity", note, this_command("benchmarks.slider"), [])
+    text = header("One network for every sparsity", note, this_command("benchmarks.slider"))
     (ROOT / "benchmarks" / "results" / "slider.md").write_text("\n".join([*text, *lines]) + "\n", encoding="utf-8")
     return 0
 

@@ -152,7 +152,7 @@ def _sections(names: list[str], settings: Settings, bar: Bar) -> Any:
 def _write(folder: Path, record: dict[str, Any], lines: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "speed.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    *above, _ = header(TITLE, "", this_command("benchmarks.speed"), [])
+    *above, _ = header(TITLE, "", this_command("benchmarks.speed"))
     peers = ", ".join(f"{name} {version or '(not installed)'}" for name, version in record["peers"].items())
     text = "\n".join([*above, f"- Peers: {peers}", "", *lines]) + "\n"
     (folder / "speed.md").write_text(text, encoding="utf-8")

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = [f"| {workers} | {RUNS} | {took:.1f} | {seconds[1] / took:.2f} |" for workers, took in seconds.items()]
     table = ["| workers | runs | seconds | times as fast |", "|---|---|---|---|", *rows]
     note = "One run's process was killed in the second sweep." if args.kill else ""
-    text = "\n".join([*header("What a sweep gains", note, this_command("benchmarks.sweep"), []), *table, ""])
+    text = "\n".join([*header("What a sweep gains", note, this_command("benchmarks.sweep")), *table, ""])
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(text, encoding="utf-8")
     print(text)

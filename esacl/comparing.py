@@ -20,7 +20,8 @@ SHORT = {
     "backward_transfer": "BWT", "forgetting": "forgetting", "pruning_drop": "cut costs",
     "smallest_sparsity": "least sparse, %", "lambda_max_dense": "λmax dense", "lambda_max_pruned": "λmax pruned",
     "train_flops": "FLOPs", "flops_over_dense_sgd": "FLOPs/SGD", "train_flops_published_rule": "FLOPs, published",
-    "kept_bytes": "kept", "seconds": "time", "sparsity": "sparsity, %",
+    "kept_bytes": "kept", "seconds": "time", "training_seconds": "training time", "peak_bytes": "peak memory",
+    "sparsity": "sparsity, %",
 }  # fmt: skip
 # A paper's table: what is measured on one machine alone stays out.
 TEX = {
@@ -97,9 +98,9 @@ def _plain(key: str, value: Any) -> str:
         return printing.percent(value)
     if key in _POINTS:
         return printing.points(value)
-    if key == "kept_bytes":
+    if key.endswith("_bytes"):
         return printing.size(value)
-    return printing.seconds(value) if key == "seconds" else printing.number(value)
+    return printing.seconds(value) if key.endswith("seconds") else printing.number(value)
 
 
 def _tex(r: Row, key: str) -> str:

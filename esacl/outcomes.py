@@ -20,6 +20,7 @@ MEASURED = (
     "average_accuracy", "average_accuracy_task", "learning_accuracy", "backward_transfer", "forgetting",
     "pruning_drop", "smallest_sparsity", "lambda_max_dense", "lambda_max_pruned", "train_flops",
     "flops_over_dense_sgd", "train_flops_published_rule", "kept_bytes", "seconds",
+    "training_seconds", "peak_bytes",
 )  # fmt: skip
 KEPT = ("weights", "masks", "anchors", "buffer")  # what lies in memory between two tasks
 _NO_MATTER = ("name", "seed", "device", "threads")  # runs that differ in these alone are one group
@@ -48,7 +49,7 @@ def row(summary: Row) -> Row:
         "flops_over_dense_sgd": _ratio(cost["train_flops"], cost["train_flops_dense_sgd"]),
         "train_flops_published_rule": cost["train_flops_published_rule"],
         "kept_bytes": None if None in kept else sum(kept),
-        "seconds": cost["seconds"],
+        **{name: cost[name] for name in ("seconds", "training_seconds", "peak_bytes")},
     }
 
 

@@ -24,10 +24,11 @@ from esacl.events import (
     Loading,
     Pulse,
     RunFinished,
+    Stepped,
     TaskFinished,
     to_line,
 )
-from esacl.records import read_config_file, read_measured, start_of
+from esacl.records import is_number, read_config_file, read_measured, start_of
 
 MEASURED_EVERY = 1.0  # seconds
 RESERVE, RESERVE_BYTES = ".reserve", 16 * 1024  # kept free for the last event and `done.json`
@@ -89,7 +90,7 @@ class Recorder:
         self._reserve.write_bytes(b"\0" * RESERVE_BYTES)
         replace_json(folder / "machine.json", machine.facts_after(_machine(folder) if start is not None else {}))
         (folder / "done.json").unlink(missing_ok=True)
-        self._seconds_before = self._cut_measured(place)
+        self._seconds_before, self._training_seconds = self._cut_measured(place)
         self._begun = self._measured_at = time.monotonic()
 
     def follow(self, stream: Iterable[Event]) -> Iterator[Event]:
@@ -118,7 +119,11 @@ class Recorder:
             self._lines.close()
 
     def _follow(self, stream: Iterable[Event]) -> Iterator[Event]:
+        asked = time.monotonic()
         for event in stream:
+            if isinstance(event, Stepped) and self._training_seconds is not None:
+                # Before any other event something is evaluated, cut or only shown.
+                self._training_seconds += time.monotonic() - asked
             self._keep(event)
             if isinstance(event, RunFinished):
                 yield self._end(event, "finished", kept=True)
@@ -127,6 +132,7 @@ class Recorder:
             if (self.folder / "CANCEL").exists():
                 yield self._end(Cancelled(), "cancelled")
                 return
+            asked = time.monotonic()  # who follows the run has had the time until now
         raise RunFailure("the run stopped without finishing; look into log.txt, then resume it")
 
     def _keep(self, event: Event) -> None:
@@ -174,15 +180,24 @@ class Recorder:
     def _stamp(self) -> None:
         self._measured_at = time.monotonic()
         seconds = self._seconds_before + self._measured_at - self._begun
-        entry = {"events": self._lines.place.lines, "seconds": round(seconds, 3), **self._measure()}
+        entry = {
+            "events": self._lines.place.lines,
+            "seconds": round(seconds, 3),
+            **({"training_seconds": round(self._training_seconds, 3)} if self._training_seconds is not None else {}),
+            **self._measure(),
+        }
         with (self.folder / "measured.jsonl").open("ab", buffering=0) as file:
             file.write((json.dumps(entry) + "\n").encode())
 
-    def _cut_measured(self, place: Place) -> float:
+    def _cut_measured(self, place: Place) -> tuple[float, float | None]:
+        """Seconds until `place`, in all and of training; None where a run of before did not tell them apart."""
         path = self.folder / "measured.jsonl"
         kept = [entry for entry in read_measured(path) if entry["events"] <= place.lines and self._resumed]
         replace_file(path, "".join(json.dumps(entry) + "\n" for entry in kept).encode())
-        return float(kept[-1]["seconds"]) if kept else 0.0
+        if not kept:
+            return 0.0, 0.0
+        training = kept[-1].get("training_seconds")
+        return float(kept[-1]["seconds"]), training if is_number(training) else None
 
 
 def _machine(folder: Path) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class RunRecord:
     config: RunConfig
     status: Status
     events: tuple[Event, ...] = ()
-    measured: tuple[dict[str, Any], ...] = ()  # {"events", "seconds", "peak_bytes", ...}, ascending
+    measured: tuple[dict[str, Any], ...] = ()  # {"events", "seconds", "training_seconds", "peak_bytes", ...}, ascending
     machine: dict[str, Any] = field(default_factory=dict)  # {"versions": {...}, "hardware": {...}}
 
 
@@ -174,10 +174,11 @@ def read_measured(path: Path) -> tuple[dict[str, Any], ...]:
             entry = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(entry, dict) and all(_is_number(entry.get(key)) for key in ("events", "seconds")):
+        if isinstance(entry, dict) and all(is_number(entry.get(key)) for key in ("events", "seconds")):
             found.append(entry)
     return tuple(found)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a measured value can be one: finite, no time before the beginning."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e15

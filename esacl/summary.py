@@ -15,7 +15,7 @@ from esacl.events import (
     StatisticsRefreshed,
     TaskFinished,
 )
-from esacl.records import RunRecord
+from esacl.records import RunRecord, is_number
 
 BILL = ("fresh_forward", "fresh_backward", "replay", "scoring", "fisher", "other")  # `cost.ITEMS`: no torch in here
 Matrix = list[list[float | None]]
@@ -124,6 +124,7 @@ def _cost(record: RunRecord) -> dict[str, Any]:
         "bill": items if items["other"] is not None else None,
         "layers": dict(zip(last.get("layer_names", ()), last.get("layer_flops", ()))) or None,
         "seconds": measured.get("seconds"),
+        "training_seconds": training if is_number(training := measured.get("training_seconds")) else None,
         "peak_bytes": max(peaks, default=None),
         "state_bytes": {kind: last.get(f"{kind}_bytes") for kind in kinds},
     }

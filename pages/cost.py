@@ -1,6 +1,6 @@
 import streamlit as st
 
-from app import billing, bills, reading, results, session, widgets
+from app import beside, billing, bills, reading, results, session, widgets
 from app.figures import costs
 from app.language import text
 from app.wording import number, size
@@ -69,3 +69,4 @@ st.caption(
         "memory is that of the process, most of it the libraries."
     )
 )
+beside.panel(entry)

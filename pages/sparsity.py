@@ -33,6 +33,8 @@ st.markdown(
     if one_cut
     else text("The network of task %(task)d once it is learned.", task=task + 1)
 )
+if anew := results.refreshed(record, task):
+    st.markdown(anew)
 st.markdown(text(scrubbing.MOVE))
 left, right = st.columns([3, 7], gap="medium", vertical_alignment="bottom")
 with left:

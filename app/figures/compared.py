@@ -68,6 +68,9 @@ def tradeoff(
         found="; ".join(found),
         front=", ".join(frame.loc[frame["front"], "label"]),
     )
+    if published:
+        hollow = "; ".join(f"{r.written} {percent(r.accuracy)}" for r in published)
+        panel.alt += " " + text("Published, beside the axes: %(found)s.", found=hollow)
     return panel.drawing()
 
 

@@ -168,6 +168,8 @@ def test_published_marks_are_hollow_and_tell_their_source(groups):
     drawing = compared.tradeoff(comparison.tradeoff(groups, "flops"), "flops", marks)
     hollow = [mark for mark in drawing["marks"] if mark["at"].get("class", "").startswith("open")]
     assert len(hollow) == len(marks) == 8
+    assert "Published, beside the axes: joint training 98.3 %; " in drawing["alt"]
+    assert "Published" not in compared.tradeoff(comparison.tradeoff(groups, "flops"), "flops")["alt"]
     assert all("Buzzega" in mark["tip"] or "Cha et al." in mark["tip"] for mark in hollow)
     right = max(mark["at"].get("cx", 0) for mark in drawing["marks"] if mark["at"].get("class") == "mark esacl")
     assert all(float(re.findall(r"[\d.]+", str(m["at"].get("points", m["at"].get("cx"))))[0]) > right for m in hollow)

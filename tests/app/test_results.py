@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 from synthetic_run import synthetic_config, synthetic_events
 
 from app import results
 from esacl import outcomes
+from esacl.events import StatisticsRefreshed
 from esacl.records import RunRecord, Status
 from esacl.summary import summarise
 
@@ -25,6 +28,16 @@ def test_the_app_and_the_terminal_give_the_cost_of_the_cut_the_same_sign(made):
     assert cost == pytest.approx(outcomes.row(summary)["pruning_drop"])
     assert cost > 0
     assert results.cost_of_cuts(summarise(made(method="finetune", sparsity=0.0))) is None
+
+
+def test_refreshed_statistics_are_told_of_with_what_they_did(made):
+    run = made()
+    assert results.refreshed(run, 1) == ""
+    told = StatisticsRefreshed(task=1, examples=1200, accuracy_before=0.5, accuracy=0.75)
+    with_it = replace(run, events=(*run.events, told))
+    assert results.refreshed(with_it, 0) == ""
+    assert "1,200 images" in results.refreshed(with_it, 1)
+    assert "50.0 % by the cut alone, 75.0 % with them" in results.refreshed(with_it, 1)
 
 
 def test_guessing_is_one_of_the_classes_that_compete(made):

@@ -1,9 +1,12 @@
 import errno
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -349,6 +352,44 @@ def test_measured_seconds_go_on_where_they_stopped(store):
     assert [entry["events"] for entry in measured] == sorted({entry["events"] for entry in measured})
     assert measured[-1]["events"] == len(store.read(run_id).events)
     assert 1000 <= measured[-1]["seconds"] < 2000
+
+
+def test_the_seconds_of_training_are_those_of_the_steps_and_not_those_of_who_follows(store, monkeypatch):
+    """A clock by hand: 3 s before every step, 5 s before all else, 100 s for who looks at an event."""
+    now = [0.0]
+    monkeypatch.setattr("esacl.recording.time", types.SimpleNamespace(monotonic=lambda: now[0], time=time.time))
+
+    def before(event):
+        now[0] += 3.0 if isinstance(event, Stepped) else 5.0
+
+    run_id, steps = store.create(CONFIG), 0
+    for event in store.record(SmallStream(before=before), run_id):
+        steps += isinstance(event, Stepped)
+        now[0] += 100.0
+        if isinstance(event, TaskFinished) and event.task == 1:
+            break
+    assert steps > 2
+    assert store.measured(run_id)[-1]["training_seconds"] == 3.0 * steps
+    start = store.checkpoint(run_id)
+    for _ in store.record(SmallStream(start, before=before), run_id, start=start):
+        now[0] += 100.0
+    kept = sum(isinstance(event, Stepped) for event in store.read(run_id).events)
+    assert store.measured(run_id)[-1]["training_seconds"] == 3.0 * kept
+
+
+def test_a_run_of_before_that_did_not_tell_them_apart_goes_on_without(store):
+    run_id = store.create(CONFIG)
+    for event in store.record(SmallStream(), run_id):
+        if isinstance(event, TaskFinished) and event.task == 1:
+            break
+    path = store.folder(run_id) / "measured.jsonl"
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    assert all(entry.pop("training_seconds") >= 0 for entry in entries)
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    start = store.checkpoint(run_id)
+    for _ in store.record(SmallStream(start), run_id, start=start):
+        pass
+    assert all("training_seconds" not in entry for entry in store.measured(run_id))
 
 
 def test_checkpoints_are_at_most_two_and_the_newest_counts(store):

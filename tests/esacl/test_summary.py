@@ -33,7 +33,7 @@ CURVATURE = {
 }  # fmt: skip
 COST = {
     "train_flops", "train_flops_dense_sgd", "train_flops_published_rule", "analysis_flops", "examples_forward",
-    "examples_backward", "seconds", "peak_bytes", "state_bytes", "bill", "layers",
+    "examples_backward", "seconds", "training_seconds", "peak_bytes", "state_bytes", "bill", "layers",
 }  # fmt: skip
 KINDS = {"weights", "masks", "anchors", "buffer", "optimiser", "activations"}
 
@@ -174,10 +174,11 @@ def test_costs_are_the_last_counted_and_the_most_held():
     measured = (
         {"events": 3, "seconds": 1.0, "peak_bytes": 500},
         {"events": 9, "seconds": 4.5, "peak_bytes": 400},
-        {"events": 9, "seconds": 4.6},
+        {"events": 9, "seconds": 4.6, "training_seconds": 3.5},
     )
     cost = summarise(record(RunConfig(), COUNTED, later, measured=measured))["cost"]
     assert (cost["train_flops"], cost["seconds"], cost["peak_bytes"]) == (12.0, 4.6, 500)
+    assert cost["training_seconds"] == 3.5
 
 
 def test_hardware_names_the_device():

@@ -1,0 +1,91 @@
+"""What a run took by the clock, beside finished runs of other methods that answered the same question here."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from app import comparing, grouping, report, session, widgets
+from app.bills import Bar
+from app.comparison import Group
+from app.figures import costs
+from app.language import text
+from app.reading import Entry
+from app.wording import size
+from esacl import outcomes
+
+AT_ONCE = 10
+
+
+def panel(entry: Entry) -> None:
+    """Time and memory of the run and of its rivals; where it has none, what would make one."""
+    rivals = fair(_finished(entry), entry.run_id)
+    st.header(text("By the clock"))
+    if len(rivals) < 2:
+        st.caption(
+            text(
+                "No other method has finished the same problem on this machine: same network, images and epochs. Run "
+                "one, and its time and memory stand here beside this run's."
+            )
+        )
+        return
+    clock = "training_seconds" if all(g.row["training_seconds"] is not None for g in rivals) else "seconds"
+    title = text("seconds of training") if clock == "training_seconds" else text("seconds of the whole run")
+    left, right = st.columns(2, gap="large")
+    for column, measure, named, form in ((left, clock, title, _seconds), (right, "peak_bytes", text("bytes"), size)):
+        with column:
+            found = bars(rivals, measure)
+            if found:
+                own = found[0].value
+                drawn = costs.bars(found, named, named, form, against=own, against_name=text("this run"))
+                widgets.draw(drawn, key=f"beside-{measure}")
+    st.caption(
+        text(
+            "Measured: finished runs of the same problem with the same network, images and epochs, on the same "
+            "processor; means over n seeds. Training: its steps alone; the whole run: with all that is evaluated and "
+            "shown. Memory: of the whole process. In brackets: of this run's."
+        )
+    )
+
+
+def fair(found: Sequence[Group], run_id: str) -> list[Group]:
+    """The group of the run, then its rivals: equal in effort and machine. Empty where the run is in no group."""
+    own = next((group for group in found if run_id in group.row["runs"]), None)
+    if own is None:
+        return []
+    same = [group for group in found if _terms(group) == _terms(own)]
+    shown = grouping.to_begin_with(same, run_id, AT_ONCE)
+    return [own, *(group for group in shown if group is not own)]
+
+
+def bars(found: Sequence[Group], measure: str) -> list[Bar]:
+    """A bar a group, the run's own first; those in which it was not measured are left out. Empty without the own."""
+    if found[0].row[measure] is None:
+        return []
+    made = []
+    for place, group in enumerate(found):
+        value, told = group.row[measure], f"{group.label}, n = {group.row['n']}"
+        if value is not None:
+            made.append(Bar(group.label if place else text("this run"), float(value), told))
+    return made
+
+
+def _terms(group: Group) -> tuple[Any, ...]:
+    """What has to be equal before two clocks may be compared."""
+    summary = group.summaries[0]
+    config, hardware = summary["config"], summary["hardware"] or {}
+    effort = tuple(str(config[key]) for key in outcomes.EFFORT)
+    machine = tuple(str(hardware.get(key)) for key in ("cpu", "cores", "device_name", "processes"))
+    return effort, machine, config["threads"]
+
+
+def _finished(entry: Entry) -> Sequence[Group]:
+    if entry.status.state != "finished" or entry.config is None:
+        return []
+    own = report.family(entry.config.to_dict())
+    rivals = [one for one in session.listed() if one.config and report.family(one.config.to_dict()) == own]
+    return comparing.grouped(rivals).groups
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3g} s"
