@@ -1,6 +1,6 @@
 """What a run took by the clock, beside finished runs of other methods that answered the same question here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -8,7 +8,7 @@ import streamlit as st
 from app import comparing, grouping, report, session, widgets
 from app.bills import Bar
 from app.comparison import Group
-from app.figures import costs
+from app.figures import costs, palette
 from app.language import text
 from app.reading import Entry
 from app.wording import size
@@ -32,13 +32,10 @@ def panel(entry: Entry) -> None:
     clock = "training_seconds" if all(g.row["training_seconds"] is not None for g in rivals) else "seconds"
     title = text("seconds of training") if clock == "training_seconds" else text("seconds of the whole run")
     left, right = st.columns(2, gap="large")
-    for column, measure, named, form in ((left, clock, title, _seconds), (right, "peak_bytes", text("bytes"), size)):
-        with column:
-            found = bars(rivals, measure)
-            if found:
-                own = found[0].value
-                drawn = costs.bars(found, named, named, form, against=own, against_name=text("this run"))
-                widgets.draw(drawn, key=f"beside-{measure}")
+    with left:
+        _draw(bars(rivals, clock), title, "s", lambda seconds: f"{seconds:.3g} s")
+    with right:
+        _draw(bars(rivals, "peak_bytes"), text("most memory, measured"), text("bytes"), size)
     st.caption(
         text(
             "Measured: finished runs of the same problem with the same network, images and epochs, on the same "
@@ -46,6 +43,12 @@ def panel(entry: Entry) -> None:
             "shown. Memory: of the whole process. In brackets: of this run's."
         )
     )
+
+
+def _draw(found: list[Bar], title: str, unit: str, form: Callable[[float], str]) -> None:
+    if found:
+        drawn = costs.bars(found, title, unit, form, against=found[0].value, against_name=text("this run"))
+        widgets.draw(drawn, key=f"beside-{unit}")
 
 
 def fair(found: Sequence[Group], run_id: str) -> list[Group]:
@@ -66,7 +69,8 @@ def bars(found: Sequence[Group], measure: str) -> list[Bar]:
     for place, group in enumerate(found):
         value, told = group.row[measure], f"{group.label}, n = {group.row['n']}"
         if value is not None:
-            made.append(Bar(group.label if place else text("this run"), float(value), told))
+            name = group.label if place else text("this run")
+            made.append(Bar(name, float(value), told, look=palette.look(group.method)))
     return made
 
 
@@ -85,7 +89,3 @@ def _finished(entry: Entry) -> Sequence[Group]:
     own = report.family(entry.config.to_dict())
     rivals = [one for one in session.listed() if one.config and report.family(one.config.to_dict()) == own]
     return comparing.grouped(rivals).groups
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.3g} s"

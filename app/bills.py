@@ -46,12 +46,13 @@ PLACES = {  # what is kept, and what is needed only while training
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar of a figure. `computed`: nobody ran it; it follows from what this run counted."""
+    """One bar of a figure, in a method's `look`. `computed`: nobody ran it; it follows from what this run counted."""
 
     name: str
     value: float
     tip: str = ""
     computed: bool = False
+    look: str = "pruned"
 
 
 def items(cost: Mapping[str, Any]) -> list[Bar]:

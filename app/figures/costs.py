@@ -56,7 +56,7 @@ def bars(
         return form(value) + share
 
     not_run = [text("computed, not run")]
-    entries = [(bar.name, "dense hatched" if bar.computed else "pruned", bar.value) for bar in found]
+    entries = [(bar.name, "dense hatched" if bar.computed else bar.look, bar.value) for bar in found]
     tips = ["\n".join(["", bar.tip, *not_run * bar.computed]) if bar.tip else "" for bar in found]
     drawing = _bars(entries, title, unit, told, tips, **(SMALL if small else {"right": 150}))
     if not against:

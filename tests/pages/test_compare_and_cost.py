@@ -81,7 +81,9 @@ def test_the_clock_is_compared_on_one_machine_and_for_equal_effort(seeds):
     at = seeds("cost", run=next(e.run_id for e in reading.entries() if e.config.method == "ewc"))
     time, memory = drawings(at)[-2:]
     assert time["alt"].startswith("seconds of training: this run ")
-    assert memory["alt"].startswith("bytes: this run ")
+    assert memory["alt"].startswith("most memory, measured: this run ")
+    looks = [mark["at"]["class"] for mark in time["marks"] if mark["tag"] == "rect"]
+    assert looks == ["bar ewc", "bar esacl"]
     assert all("EsaCL, 90 % " in drawing["alt"] for drawing in (time, memory))
     alone = seeds("cost", run=next(e.run_id for e in reading.entries() if e.config.scenario == "class"))
     assert "No other method has finished the same problem on this machine" in everything(alone)
@@ -91,7 +93,7 @@ def test_a_bill_is_itemised_and_an_old_run_says_that_it_is_not(app):
     at = app("cost", run="esacl")
     assert [d["alt"].partition(":")[0] for d in drawings(at)] == [
         "FLOPs of training", "for what", "in which layer", "kept between tasks", "for what",
-        "seconds of training", "bytes",
+        "seconds of training", "most memory, measured",
     ]  # fmt: skip
     old = app("cost", run="ewc")
     assert "Not itemised" in everything(old)
