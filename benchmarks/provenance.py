@@ -86,7 +86,7 @@ def _confirmed(made_by: Sequence[Mapping[str, Any]]) -> list[str]:
     """What is said of lines that other code made and a run by today's confirmed."""
     by = sorted({record["confirmed"] for record in made_by if "confirmed" in record})
     count = sum("confirmed" in record for record in made_by)
-    told = "runs of earlier code, kept since the first seed of their row, run again, gave the same to the last digit"
+    told = "runs of earlier code, kept since the first of their row, run again, gave the same to the last digit"
     return [f"- {count} {told}: {', '.join(by)}"] if by else []
 
 

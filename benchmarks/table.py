@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.once import Record
-from benchmarks.pool import Job, Results, run_all
-from benchmarks.provenance import commit, header, this_command
+from benchmarks.pool import Job, Results, confirm, run_all
+from benchmarks.provenance import header, this_command
 from benchmarks.spec import Spec, read_spec
 from esacl.errors import InputError
 
@@ -53,9 +53,7 @@ dash is undefined."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is missing, write the table and print it."""
-    options = parser(__doc__ or "")
-    options.add_argument("--confirm", action="store_true", help="run the first seed of every row again, not all")
-    args = options.parse_args(arguments)
+    args = parser(__doc__ or "").parse_args(arguments)
     try:
         spec = read_spec(args.spec)
         seeds, evaluation = tuple(args.seeds or spec.seeds), args.evaluation or spec.evaluation
@@ -64,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             Job(f"{row.name}, seed {seed}", row.config(seed, evaluation)) for seed in seeds for row in spec.rows
         ]
         if args.confirm:
-            _confirm(spec, seeds, evaluation, results, workers=args.workers, data=args.data)
+            by_row = [jobs[place :: len(spec.rows)] for place in range(len(spec.rows))]
+            confirm(by_row, results, workers=args.workers, data=args.data)
         run_all(jobs, results, workers=args.workers, data=args.data)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -80,19 +79,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _confirm(
-    spec: Spec, seeds: tuple[int, ...], evaluation: str, results: Results, *, workers: int, data: Path | None
-) -> None:
-    """Run every row under its first seed; where that confirms what other code gave, keep the other seeds' runs."""
-    first, *others = seeds
-    jobs = [Job(f"{row.name}, seed {first}", row.config(first, evaluation)) for row in spec.rows]
-    run_all(jobs, results, workers=workers, data=data)
-    for row in spec.rows:
-        if results.confirms(row.config(first, evaluation)):
-            for seed in others:
-                results.take_over(row.config(seed, evaluation), commit())
-
-
 def parser(text: str) -> argparse.ArgumentParser:
     """The options that tables and tuning share."""
     options = argparse.ArgumentParser(description=text.partition("\n")[0])
@@ -100,6 +86,7 @@ def parser(text: str) -> argparse.ArgumentParser:
     options.add_argument("--workers", type=int, default=2, help="processes at a time")
     options.add_argument("--seeds", type=int, nargs="+", metavar="N", help="instead of those of the file")
     options.add_argument("--evaluation", choices=("test", "validation"), help="default: what the file says, else test")
+    options.add_argument("--confirm", action="store_true", help="keep a row's runs of other code if one confirms them")
     options.add_argument("--data", type=Path, metavar="DIR", help="where the data sets are, as for `esacl run`")
     options.add_argument("--out", type=Path, metavar="FILE.md", help="default: results/NAME.md beside the file")
     return options

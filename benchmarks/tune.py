@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.once import Record
-from benchmarks.pool import Job, Results, run_all
+from benchmarks.pool import Job, Results, confirm, run_all
 from benchmarks.provenance import header, this_command
 from benchmarks.spec import Row, Settings, Spec, read_spec
 from benchmarks.table import mean_sd, parser
@@ -28,7 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_trials(spec)
         seeds = tuple(args.seeds or spec.seeds)
         results = Results(args.spec.parent / "results" / f"{spec.name}.jsonl")
-        run_all(_jobs(spec, seeds), results, workers=args.workers, data=args.data)
+        jobs = _jobs(spec, seeds)
+        if args.confirm:
+            by_row = [jobs[place :: len(spec.rows)] for place in range(len(spec.rows))]
+            confirm(by_row, results, workers=args.workers, data=args.data)
+        run_all(jobs, results, workers=args.workers, data=args.data)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -47,6 +47,7 @@ def made_up(monkeypatch):
                 value = 0.9 + 0.01 * job.config.seed - (0.1 if job.config.lr > 1 else 0)
                 results.keep(job, record(value, sparsity=job.config.sparsity, drop=None), "abc")
 
+    monkeypatch.setattr(pool, "run_all", run_all)
     monkeypatch.setattr(table, "run_all", run_all)
     monkeypatch.setattr(tune, "run_all", run_all)
     return asked
@@ -140,7 +141,7 @@ def test_a_row_that_its_first_seed_confirms_is_kept_and_the_header_says_so(spec_
     kept.write_text("".join(json.dumps(entry) + "\n" for entry in changed))
     del made_up[:]
     monkeypatch.setattr(pool, "code_digest", lambda: "changed!")
-    monkeypatch.setattr(table, "commit", lambda: "today")
+    monkeypatch.setattr(pool, "commit", lambda: "today")
     table.main([str(spec_file), "--confirm"])
     assert [job.label for job in made_up] == [
         "plain, seed 0", "sparse, 80%, seed 0", "sparse, 90%, seed 0", "plain, seed 1",
@@ -227,6 +228,20 @@ def test_tuning_chooses_on_validation_data(tmp_path, made_up, capsys):
     assert "At the edge of its grid: one: lr; two: lr." in told
     (tmp_path / "table.toml").write_text('tuned = "results/tuning.toml"\n[[row]]\nname = "a"\ntuned = "two"\n')
     assert read_spec(tmp_path / "table.toml").rows[0].settings == {"anchor.strength": 0.5, "lr": 0.2}
+
+
+def test_tuning_keeps_the_trials_of_a_row_that_one_of_them_confirms(tmp_path, made_up, monkeypatch):
+    path = tmp_path / "search.toml"
+    text = '[common]\nmethod = "finetune"\ntasks = 2\n[[row]]\nname = "%s"\ngrid = { lr = [0.1, 0.2%s] }\n'
+    path.write_text(text % ("a", ""))
+    tune.main([str(path)])
+    del made_up[:]
+    monkeypatch.setattr(pool, "code_digest", lambda: "changed!")
+    path.write_text((text % ("a", ", 0.4")).replace("[0.1", "[0.05, 0.1"))
+    tune.main([str(path), "--confirm"])
+    again = sorted((job.config.lr, job.config.seed) for job in made_up)
+    assert again == [(0.05, 0), (0.05, 1), (0.05, 2), (0.1, 0), (0.4, 0), (0.4, 1), (0.4, 2)]
+    assert "5 runs of earlier code" in (tmp_path / "results" / "search.md").read_text()
 
 
 def test_tuning_refuses_to_favour_a_method(tmp_path):
