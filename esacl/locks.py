@@ -1,8 +1,10 @@
 """Locks that the operating system drops when their holder dies, however it dies (flock)."""
 
+import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -36,6 +38,21 @@ def take_patiently(path: Path, tries: int = 20) -> int | None:
             return descriptor
         time.sleep(0.01)
     return take(path)
+
+
+@contextlib.contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Wait until nobody else, thread or process, is inside of the same `path`.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def take_folder(path: Path) -> int | None:

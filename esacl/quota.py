@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from esacl import trash
+from esacl import locks, trash
 from esacl.durable import read_json, replace_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.printing import size
 from esacl.store import RunStore
 
 JOBS, BYTES = "ESACL_USER_JOBS", "ESACL_USER_BYTES"
-OWNER = "owner.json"
+OWNER, LOCK = "owner.json", ".quota-lock"
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _SIZE = re.compile(r"(\d{1,15})\s*([kmgt]b)?", re.IGNORECASE)
 
@@ -89,12 +89,22 @@ def restore(store: RunStore, run_id: str) -> str:
     Raises:
         InputError: the limit would be passed, or what `trash.restore` says.
     """
-    limits, found = quota(), trash.find(store, run_id)
+    limit = quota().bytes
+    if limit is None:
+        return trash.restore(store, run_id)
+    try:
+        with locks.one_at_a_time(store.root / LOCK):  # two that are brought back at once have to fit together
+            return _restore_within(store, trash.find(store, run_id), limit)
+    except OSError as error:
+        raise InputError(f"run {run_id} cannot be restored ({error.strerror}); mend {store.root}") from None
+
+
+def _restore_within(store: RunStore, found: trash.Deleted, limit: int) -> str:
     owner, more = _signed(found.path), _size(found.path)
-    if limits.bytes is not None and (held := bytes_of(store, owner)) + more > limits.bytes:
+    if (held := bytes_of(store, owner)) + more > limit:
         raise InputError(
             f"run {found.run_id} takes {size(more)} beside the {size(held)} of its owner's other runs, "
-            f"and this server allows {size(limits.bytes)}; delete some on the Runs page"
+            f"and this server allows {size(limit)}; delete some on the Runs page"
         )
     return trash.restore(store, found.run_id)
 

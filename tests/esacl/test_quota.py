@@ -1,6 +1,8 @@
 """What one person may have on a shared server: what is counted and refused, and that nothing is left of a refusal."""
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from small_stream import CONFIG
@@ -139,6 +141,33 @@ def test_a_deleted_run_comes_back_only_where_there_is_room(store, monkeypatch):
     trash.discard(store, other)
     assert quota.restore(store, run_id) == run_id
     assert in_the_bin(store) == [other]
+
+
+def test_of_two_that_are_brought_back_at_once_only_what_fits_comes(store, monkeypatch):
+    both = [run_of(store, "ada", 40), run_of(store, "ada", 40)]
+    for run_id in both:
+        trash.discard(store, run_id)
+    monkeypatch.setenv(quota.BYTES, "60kB")
+    restore = trash.restore
+
+    def slowly(*given):
+        time.sleep(0.2)  # long enough for the other to have counted
+        return restore(*given)
+
+    monkeypatch.setattr(trash, "restore", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        ends = [one.exception() for one in [pool.submit(quota.restore, store, run_id) for run_id in both]]
+    assert sorted(type(end).__name__ for end in ends) == ["InputError", "NoneType"]
+    assert len(store.ids()) == len(in_the_bin(store)) == 1
+
+
+def test_a_folder_in_which_nothing_can_be_locked_is_said(store, monkeypatch):
+    run_id = run_of(store, "ada", 1)
+    trash.discard(store, run_id)
+    monkeypatch.setenv(quota.BYTES, "60kB")
+    (store.root / quota.LOCK).mkdir()
+    with pytest.raises(InputError, match=r"cannot be restored \(Is a directory\); mend"):
+        quota.restore(store, run_id)
 
 
 def test_an_owner_file_that_is_damaged_is_nobodys(store):
