@@ -210,7 +210,7 @@ def _resume(args: argparse.Namespace) -> int:
 
 
 def _analyse(args: argparse.Namespace) -> int:
-    from esacl import computing
+    from esacl import analysing
 
     store = RunStore(args.runs)
     run_id = store.resolve(args.run)
@@ -224,7 +224,7 @@ def _analyse(args: argparse.Namespace) -> int:
             raise InputError(f"--points {args.points} will not do for {args.kind}; choose {low} to {high}")
         settings[_POINTS[args.kind]] = args.points
     view = View(args.kind, args.task, settings, args.device, _look(args))
-    return computing.analyse(store, run_id, view, args.data, as_json=args.json, job=args.held_lock is not None)
+    return analysing.analyse(store, run_id, view, args.data, as_json=args.json, job=args.held_lock is not None)
 
 
 def _look(args: argparse.Namespace) -> Look:

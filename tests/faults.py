@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from esacl import computing
+from esacl import computing, turns
 from esacl.checkpoints import newest
 from esacl.config import RunConfig
 from esacl.events import CheckpointReady, Event, Pulse, Stepped, to_line
@@ -57,12 +57,12 @@ def work(root: str, run_id: str, resumes: bool, acknowledged: str) -> None:
     """What `esacl run --into` and `esacl resume` do; every event that is passed on is noted in a file."""
     assert "warm" in sys.modules, "the server of processes has not loaded what its forks are to have"
     noted = os.open(acknowledged, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    follow = computing._follow
+    follow = turns.follow
 
     def following(events: Iterable[Event]) -> Any:
         return follow(_noting(events, noted))
 
-    computing._follow = following
+    turns.follow = following
     store = RunStore(root)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         if resumes:

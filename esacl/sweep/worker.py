@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from esacl import computing, logs
+from esacl import computing, logs, turns
 from esacl.errors import InputError
 from esacl.recording import explain
 from esacl.store import RunStore
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not (folder / "done.json").exists():  # it was refused before anybody recorded it
             with contextlib.suppress(OSError):
                 store.finish(args.run, "failed", told)
-        return computing.FAILED
+        return turns.FAILED
 
 
 def _end_with_parent() -> None:

@@ -9,7 +9,7 @@ import pytest
 import small_worker
 from small_stream import CONFIG, SmallStream
 
-from esacl import computing
+from esacl import computing, turns
 from esacl.errors import InputError
 from esacl.events import Loading
 from esacl.recording import RESERVE
@@ -62,7 +62,7 @@ def test_a_disk_that_is_full_before_anything_begins_is_told(store, monkeypatch):
     monkeypatch.setattr(Path, "write_bytes", full)
     monkeypatch.setattr(computing, "_events", small_worker.events)
     (store.folder(run_id) / "done.json").unlink()
-    assert computing.resume(store, run_id, None, as_json=True, job=True) == computing.FAILED
+    assert computing.resume(store, run_id, None, as_json=True, job=True) == turns.FAILED
     status = store.status(run_id)
     assert status.state == "failed"
     assert "disk" in status.detail or "space" in status.detail

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from small_stream import CONFIG, SmallStream
 
-from esacl import computing, jobs, locks, processes, stopping
+from esacl import computing, jobs, locks, processes, stopping, turns
 from esacl.config import RunConfig
 from esacl.durable import replace_json
 from esacl.errors import InputError
@@ -124,7 +124,7 @@ def test_who_stops_a_run_before_it_is_recorded_has_cancelled_it(store, monkeypat
         yield
 
     monkeypatch.setattr(RunStore, "record", interrupted)
-    assert computing.run_job(store, run_id, None, as_json=True) == computing.CANCELLED
+    assert computing.run_job(store, run_id, None, as_json=True) == turns.CANCELLED
     assert store.status(run_id).state == "cancelled"
 
 

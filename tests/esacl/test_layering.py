@@ -60,6 +60,8 @@ COMMANDS = {
     "esacl.__main__": (),
     "esacl.cli": (),
     "esacl.computing": ("torch",),  # inside a function
+    "esacl.analysing": ("numpy", "torch"),  # torch inside a function
+    "esacl.turns": (),
     "esacl.memory": ("torch",),  # inside a function
     "esacl.progress": ("tqdm",),
     "esacl.keeping": (),

@@ -1,0 +1,94 @@
+"""Runs that are looked at again: an analysis of what a run kept, as a command and as a job."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from esacl import stopping, turns
+from esacl.config import RunConfig
+from esacl.errors import InputError
+from esacl.events import ArrayRecorded, CurvatureMeasured, Event, Failed, Loading
+from esacl.printing import curvature_table
+from esacl.progress import with_stages
+from esacl.store import RunStore
+from esacl.summary import fields
+from esacl.viewing import View, accepted, beside, viewed
+
+_WEIGHTS = re.compile(r"weights-t\d{1,4}")
+
+
+def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_json: bool, job: bool) -> int:
+    """Analyse a run that has stopped; events go to its `analyses.jsonl`, arrays to its `arrays`.
+
+    Raises:
+        InputError: a setting that no view can change, a task without weights, bad input, or a run being worked on.
+    """
+    config, suffix = viewed(store.config(run_id), view)
+    task = view.task if view.task is not None else _last_task(store, run_id)
+    name = f"weights-t{task}"
+    if name not in store.array_names(run_id):
+        learned = _learned_tasks(store, run_id)
+        raise InputError(
+            f"task {task} of run {run_id} has no weights kept; choose from the tasks that were learned: "
+            + (", ".join(map(str, learned)) or "none yet")
+        )
+
+    def look() -> int:
+        turns.sign_in(store, run_id)
+        stream = _analysis(view, config, task, _weights(store, run_id, task), _weights(store, run_id, task + 1), data)
+        stream = beside(stream, store.array_names(run_id), suffix)
+        with stopping.on_request(store, run_id):
+            events = store.record_analysis(run_id, stream if job else accepted(stream))
+            last, seen = turns.follow(events if as_json else with_stages(events))
+        turns.let_go(store, run_id, last)
+        names = [event.name for event in seen if isinstance(event, ArrayRecorded)]
+        curvature = [fields(event) for event in seen if isinstance(event, CurvatureMeasured)]
+        if as_json:
+            told = {"run": run_id, "analysis": view.kind, "task": task, "arrays": names}
+            print(json.dumps({**told, "curvature": curvature, "status": turns.state_of(last)}))
+        elif not isinstance(last, Failed):
+            print("\n".join([*(f"recorded {name}" for name in names), curvature_table(curvature)]).strip())
+        return turns.code_of(last)
+
+    if job:
+        return turns.in_turn(store, run_id, look)
+    with store.workers.hold(run_id):
+        turns.take_over(store, run_id)
+        return look()
+
+
+def _analysis(
+    view: View,
+    config: RunConfig,
+    task: int,
+    weights: dict[str, np.ndarray] | None,
+    following: dict[str, np.ndarray] | None,
+    data: Path | None,
+) -> Iterator[Event]:
+    yield Loading(what="torch")
+    from esacl.analysis import analyse
+
+    yield from analyse(view.kind, config, task, weights or {}, data=data, look=view.look, following=following)
+
+
+def _weights(store: RunStore, run_id: str, task: int) -> dict[str, np.ndarray] | None:
+    """What a run kept of its network after a task, None where it never learned it."""
+    name = f"weights-t{task}"
+    return store.array(run_id, name) if name in store.array_names(run_id) else None
+
+
+def _last_task(store: RunStore, run_id: str) -> int:
+    learned = _learned_tasks(store, run_id)
+    if not learned:
+        remedy = "wait" if store.status(run_id).live else "resume it"
+        raise InputError(f"run {run_id} has no weights kept; {remedy} until a task is learned")
+    return learned[-1]
+
+
+def _learned_tasks(store: RunStore, run_id: str) -> list[int]:
+    """The tasks whose weights are kept, ascending."""
+    names = store.array_names(run_id)
+    return sorted(int(name.removeprefix("weights-t")) for name in names if _WEIGHTS.fullmatch(name))
