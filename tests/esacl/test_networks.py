@@ -44,6 +44,18 @@ def test_images_become_logits_through_features(name, shape, activation):
         assert bool((features > 0).all()) == (activation == "softplus")
 
 
+def test_a_whole_task_is_never_in_the_network_at_once():
+    """IDS scores every example of a task; in one piece their activations alone would fill a GPU."""
+    network, seen = NETWORKS["mlp"](task_stream(RunConfig(), None), "relu"), []
+    inputs = torch.rand(2 * networks.PIECE + 3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    network.body.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    with torch.no_grad():
+        found = networks.features(network, inputs)
+    assert seen == [networks.PIECE, networks.PIECE, 3]
+    torch.testing.assert_close(found, network.features(inputs))
+    assert networks.features(network, inputs[:0]).shape == (0, 100)
+
+
 def test_sizes():
     def count(name: str, stream: TaskStream) -> int:
         return sum(p.numel() for p in build(RunConfig(network=name), stream).parameters())
