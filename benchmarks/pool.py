@@ -57,10 +57,10 @@ class Results:
         same = (name for name in ("failed", *MEASURES) if name != "seconds")
         return now is not None and before is not None and all(now[name] == before.get(name) for name in same)
 
-    def take_over(self, config: RunConfig, confirmed_by: str) -> None:
-        """Keep what other code gave as today's: another seed of the same settings has confirmed it."""
+    def take_over(self, config: RunConfig, confirmed_by: str | None = None) -> None:
+        """Keep what other code gave as today's; `confirmed_by`: the commit by which another of its row was the same."""
         if self.get(config) is None and (before := self.earlier(config)) is not None:
-            self._append({**before, "key": self.key(config), "confirmed": confirmed_by})
+            self._append({**before, "key": self.key(config), **({"confirmed": confirmed_by} if confirmed_by else {})})
 
     def keep(self, job: Job, record: Record, made_by: str) -> None:
         """Append a result."""

@@ -67,6 +67,7 @@ def header(title: str, note: str, command: str, made_by: Sequence[Mapping[str, A
         f"- Hardware: {hardware['cpu']}, {hardware['cores']} cores{memory}, {hardware['system']}",
         f"- Versions: {named}",
         f"- Commit: {', '.join(sorted({record['commit'] for record in made_by})) or commit()}; code {code_digest()}",
+        *_by_commit(made_by),
         *_elsewhere(made_by),
         *_confirmed(made_by),
         f"- Date: {dt.datetime.now(tz=dt.UTC):%Y-%m-%d}",
@@ -80,6 +81,17 @@ def _elsewhere(made_by: Sequence[Mapping[str, Any]]) -> list[str]:
     for record in made_by:
         by_processor[record.get("processor", here)].append(record["row"])
     return [f"- On {name}: {'; '.join(rows)}" for name, rows in sorted(by_processor.items()) if name != here]
+
+
+def _by_commit(made_by: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which rows which commit made; nothing where one made all."""
+    rows = collections.defaultdict(set)
+    for record in made_by:
+        rows[record["commit"]].add(record["row"].rpartition(", seed ")[0])
+    if len(rows) < 2:
+        return []
+    every = list(dict.fromkeys(record["row"].rpartition(", seed ")[0] for record in made_by))
+    return [f"- {commit} made: {'; '.join(row for row in every if row in rows[commit])}" for commit in sorted(rows)]
 
 
 def _confirmed(made_by: Sequence[Mapping[str, Any]]) -> list[str]:

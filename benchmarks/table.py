@@ -3,7 +3,8 @@
 Every row runs once under the first seed, then every row under the next: what disturbs the machine for a while
 disturbs all rows. An interrupted table goes on where it was; runs of other code or other settings are done again.
 
-With `--confirm` a row's runs by other code are kept where its first seed, run again, gives the same to the last digit.
+With `--confirm` a row's runs by other code are kept where its first seed, run again, gives the same to the last digit;
+with `--rows` those of all rows that are not named, which is for code that only some of them run through.
 """
 
 import argparse
@@ -53,14 +54,20 @@ dash is undefined."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is missing, write the table and print it."""
-    args = parser(__doc__ or "").parse_args(arguments)
+    options = parser(__doc__ or "")
+    options.add_argument("--rows", nargs="+", metavar="NAME", help="run these; of the others keep what other code gave")
+    args = options.parse_args(arguments)
     try:
         spec = read_spec(args.spec)
+        _check_rows(spec, args.rows)
         seeds, evaluation = tuple(args.seeds or spec.seeds), args.evaluation or spec.evaluation
         results = Results(args.spec.parent / "results" / f"{spec.name}.jsonl")
         jobs = [
             Job(f"{row.name}, seed {seed}", row.config(seed, evaluation)) for seed in seeds for row in spec.rows
         ]
+        for job in jobs:
+            if args.rows and job.label.rpartition(", seed ")[0] not in args.rows:
+                results.take_over(job.config)
         if args.confirm:
             by_row = [jobs[place :: len(spec.rows)] for place in range(len(spec.rows))]
             confirm(by_row, results, workers=args.workers, data=args.data)
@@ -77,6 +84,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out.write_text(text, encoding="utf-8")
     print(text)
     return 0
+
+
+def _check_rows(spec: Spec, names: Sequence[str] | None) -> None:
+    known = [row.name for row in spec.rows]
+    if odd := [name for name in names or () if name not in known]:
+        raise InputError(f"no row is named {odd[0]!r}; choose from {'; '.join(known)}")
 
 
 def parser(text: str) -> argparse.ArgumentParser:

@@ -19,8 +19,9 @@ class PackNet(Dense):
     """A task trains all free weights, keeps the largest of them, and trains those again (Mallya & Lazebnik 2018).
 
     After the last task the network is as sparse as asked for, and each task owns an equal part of what is left. The
-    retraining takes the last `packnet.retrain` of the task's own steps, so that every method has the same budget. A
-    task is judged on the weights that it and the tasks before it own, which takes knowing the task.
+    paper prunes each layer by the same share; here `pruning.allocation` decides, whose default ranks all together.
+    The retraining takes the last `packnet.retrain` of the task's own steps, so that every method has the same budget.
+    A task is judged on the weights that it and the tasks before it own, which takes knowing the task.
     """
 
     def __init__(self, ranking: Ranking, config: RunConfig) -> None:

@@ -11,7 +11,8 @@ from esacl import seeds
 class Removal:
     """Removes `share` of a task's examples, step by step over the first half of its epochs.
 
-    Those go first that were mistaken least often so far, by chance among equals (SparCL, Wang et al. 2022).
+    Those go first that were mistaken least often so far, by chance among equals (SparCL, Wang et al. 2022). The
+    authors' code counts how often an example was right and then mistaken, and counts anew after each removal.
     """
 
     def __init__(self, share: float, seed: int) -> None:

@@ -153,6 +153,20 @@ def test_a_row_that_its_first_seed_confirms_is_kept_and_the_header_says_so(spec_
     assert "2 runs of earlier code, kept since" in (spec_file.parent / "results" / "small.md").read_text()
 
 
+def test_rows_that_are_not_named_keep_what_other_code_gave_and_the_header_says_which(spec_file, made_up, monkeypatch):
+    table.main([str(spec_file)])
+    del made_up[:]
+    monkeypatch.setattr(pool, "code_digest", lambda: "changed!")
+    table.main([str(spec_file), "--rows", "sparse, 90%"])
+    assert [job.label for job in made_up] == ["sparse, 90%, seed 0", "sparse, 90%, seed 1"]
+    assert len((spec_file.parent / "results" / "small.jsonl").read_text().splitlines()) == 6
+
+
+def test_a_row_that_is_not_there_is_said(spec_file, made_up, capsys):
+    assert table.main([str(spec_file), "--rows", "dense"]) == 2
+    assert "no row is named 'dense'; choose from plain; sparse, 80%; sparse, 90%" in capsys.readouterr().err
+
+
 def test_a_time_is_no_reason_to_run_again(spec_file, made_up, monkeypatch):
     table.main([str(spec_file), "--confirm"])
     kept = spec_file.parent / "results" / "small.jsonl"
@@ -170,6 +184,7 @@ def test_the_header_names_lines_of_another_processor(monkeypatch):
     lines = provenance.header("Title", "", "command", made_by)
     assert "- On there: er, seed 0" in lines
     assert any(line.startswith("- Commit: a, b;") for line in lines)
+    assert {"- a made: er", "- b made: ewc"} <= set(lines)
 
 
 def test_failed_runs_are_counted_and_left_out_of_the_mean(spec_file):

@@ -27,7 +27,7 @@ def test_the_mask_is_sparse_from_the_first_step_and_keeps_its_size():
         found = masks(state.tensors)
         kept, total = (sum(int(getattr(m, what)()) for m in found.values()) for what in ("sum", "numel"))
         wide = state.task == 1 and state.epoch == 1
-        assert abs(kept / total - (0.25 if wide else 0.2)) < 1e-3
+        assert abs(kept / total - (0.21 if wide else 0.2)) < 1e-3
         for name, mask in found.items():
             assert not state.tensors[f"network/{name}"][~mask.numpy()].any()
 
@@ -38,6 +38,22 @@ def test_it_moves_until_it_settles():
     changes = [int((a ^ b).sum()) for a, b in pairwise(first)]
     assert all(change > 0 for change in changes[:7])
     assert changes[8:] == [0]
+
+
+@pytest.mark.parametrize(("sparsity", "most"), [(0.8, 10), (0.99, 5)])
+def test_a_renewal_removes_the_least_a_hundredth_of_all_weights_and_grows_as_many(sparsity, most):
+    settings = tiny(SETTINGS | {"sparsity": sparsity, "pruning.allocation": "global"})
+    weights = {"w": torch.nn.Parameter(torch.randn(10, 100, generator=torch.Generator().manual_seed(0)))}
+    form = TaskAwareDynamic(Ranking(weights, {}, settings), settings)
+    form.begin(0, Schedule(100, 0.1, 0.5))
+    before, kept = form.mask["w"].clone(), form.mask.kept
+    least = weights["w"].detach().abs().masked_fill(~before, torch.inf).flatten().argsort()[:most]
+    form.period = 1
+    form._renew()
+    gone = (before & ~form.mask["w"]).flatten().nonzero()[:, 0]
+    assert form.mask.kept == kept == round(1000 * (1 - sparsity))
+    assert most - 2 <= len(gone) <= most  # chance may grow again what has just gone
+    assert set(gone.tolist()) <= set(least.tolist())
 
 
 def test_a_step_updates_a_part_of_the_survivors():
