@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from esacl import printing
@@ -41,7 +41,15 @@ _ESCAPES = {
 
 
 def as_table(rows: Sequence[Row]) -> str:
-    """For a terminal: columns in which all rows agree are told once, above; what nobody knows is left out."""
+    """For a terminal: a table for each benchmark and scenario, which are problems of their own."""
+    families: dict[tuple[Any, ...], list[Row]] = {}
+    for r in rows:
+        families.setdefault((r["benchmark"], r["scenario"]), []).append(r)
+    return "\n\n\n".join(map(_one_table, families.values()))
+
+
+def _one_table(rows: Sequence[Row]) -> str:
+    """Columns in which all rows agree are told once, above; what nobody knows is left out."""
     shared, columns = _columns(rows)
     told = ", ".join(f"{key} {cell(rows[0], key)}" for key in shared if rows[0][key] != "")
     body = printing.table([SHORT.get(key, key) for key in columns], [[cell(r, k) for k in columns] for r in rows])
@@ -83,14 +91,16 @@ def as_latex(rows: Sequence[Row]) -> str:
     )
 
 
-def cell(r: Row, key: str, form: Callable[[str, Any], str] | None = None) -> str:
-    """A value as text, with its standard deviation where there is one."""
-    form = form or _plain
-    sd = r.get(f"{key}_sd")
-    text = form(key, r[key])
-    if sd is None or r[key] is None:
-        return text
-    return f"{text} ± {form(key, sd).lstrip('+')}"
+def cell(r: Row, key: str) -> str:
+    """A value as text, with its standard deviation to the same place where there is one."""
+    value, sd = r[key], r.get(f"{key}_sd")
+    if sd is None or value is None:
+        return _plain(key, value)
+    if key in _PERCENT or key in _POINTS:
+        return f"{_plain(key, value)} ± {_plain(key, sd).lstrip('+')}"
+    if key.endswith("_bytes"):
+        return printing.size_and_sd(value, sd)
+    return printing.seconds_and_sd(value, sd) if key.endswith("seconds") else printing.number_and_sd(value, sd)
 
 
 def _plain(key: str, value: Any) -> str:
@@ -106,8 +116,8 @@ def _plain(key: str, value: Any) -> str:
 def _tex(r: Row, key: str) -> str:
     text = printing.method(r["method"], r["sparsity"], base=r["base"]) if key == "method" else cell(r, key)
     if isinstance(r[key], str):
-        return "".join(_ESCAPES.get(sign, sign) for sign in " ".join(text.split()))
-    text = re.sub(r"(\d[\d.]*)e([+-])0*(\d+)", lambda m: rf"{m[1]}\cdot10^{{{m[2].strip('+')}{m[3]}}}", text)
+        return "".join(_ESCAPES.get(sign, sign) for sign in " ".join(text.split())).replace("–", "--")
+    text = re.sub(r"(\d[\d.]*|\(.*\))e([+-])0*(\d+)", lambda m: rf"{m[1]}\cdot10^{{{m[2].strip('+')}{m[3]}}}", text)
     text = re.sub(r"(?<=\d) ([kMG]?B)", r"\\,\\mathrm{\1}", text) if "±" in text else text
     mathematical = any(sign in text for sign in "+-±^")
     return "$" + text.replace("±", r"\pm") + "$" if mathematical else text.replace("–", "--")

@@ -1,5 +1,6 @@
 """Results as text for a terminal. Accuracies are printed in percent, their differences in points."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ from esacl.defaults import SPARSE_METHODS
 from esacl.ranks import count_of
 
 Summary = dict[str, Any]
+SIZES = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 WORDS = ("name", "status", "benchmark", "scenario", "method", "settings")  # columns of text
 METHODS = {  # as the field writes them
     "esacl": "EsaCL", "finetune": "fine-tuning", "ewc": "EWC", "joint": "joint training", "er": "ER", "derpp": "DER++",
@@ -75,10 +77,38 @@ def size(value: float | None) -> str:
     """Bytes in the unit that keeps them short."""
     if value is None:
         return "–"
-    for unit, one in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+    for unit, one in SIZES:
         if value >= one:
             return f"{value / one:.3g} {unit}"
     return f"{value:.0f} B"
+
+
+def number_and_sd(value: float, sd: float, digits: int = 3) -> str:
+    """A mean with so many significant digits and its standard deviation to the same place: `(3.81 ± 0.02)e+06`."""
+    written = f"{value:.{digits}g}"
+    power = written.partition("e")[2]
+    if power:
+        one = float(f"1e{power}")
+        return f"({value / one:.{digits - 1}f} ± {sd / one:.{digits - 1}f})e{power}"
+    places = _places(value, digits)
+    return f"{value:.{places}f} ± {sd:.{places}f}"
+
+
+def size_and_sd(value: float, sd: float) -> str:
+    """Mean and standard deviation of bytes, both in the mean's unit and to the same place."""
+    unit, one = next(((unit, one) for unit, one in SIZES if value >= one), ("B", 1.0))
+    places = _places(value / one, 3) if one > 1 else 0
+    return f"{value / one:.{places}f} ± {sd / one:.{places}f} {unit}"
+
+
+def seconds_and_sd(value: float, sd: float) -> str:
+    """Mean and standard deviation of durations."""
+    return f"{value:.1f} ± {sd:.1f} s" if value < 100 else f"{seconds(value)} ± {seconds(sd)}"
+
+
+def _places(value: float, digits: int) -> int:
+    """Decimals that show so many significant digits of a value."""
+    return max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else digits - 1
 
 
 def _heading(summary: Summary) -> str:

@@ -6,7 +6,7 @@ import statistics
 import pytest
 from synthetic_run import synthetic_config, synthetic_events
 
-from esacl import comparing, outcomes
+from esacl import comparing, outcomes, printing
 from esacl.records import RunRecord, Status
 from esacl.summary import summarise
 
@@ -84,10 +84,40 @@ def test_a_row_of_a_run():
 
 def test_the_table_has_means_deviations_and_n():
     table = comparing.as_table(outcomes.groups([summary(str(s), seed=s) for s in (0, 2)]))
-    assert "3.0 s ± 1.4 s" in table
+    assert "3.0 ± 1.4 s" in table
     assert "90.0" in table
     assert "λmax dense" in table
     assert "task known" not in table  # nobody knows it
+
+
+def test_problems_of_two_kinds_are_two_tables():
+    text = comparing.as_table(outcomes.groups([summary("1"), summary("2", scenario="class"), summary("3", seed=1)]))
+    first, second = text.split("\n\n\n")
+    assert ("task" in first, "class" in first) == (True, False)
+    assert "class" in second
+
+
+@pytest.mark.parametrize(
+    ("written", "value", "sd"),
+    [
+        ("(3.81 ± 0.00)e+06", 3.812e6, 4550.0),
+        ("1.89 ± 0.01", 1.89, 0.00573),
+        ("1.00 ± 0.02", 1.0, 0.02),
+        ("0.441 ± 0.003", 0.4412, 0.0031),
+        ("123 ± 5", 123.4, 4.6),
+        ("0.00 ± 1.00", 0.0, 1.0),
+    ],
+)
+def test_a_deviation_is_written_to_the_place_of_its_mean(written, value, sd):
+    assert printing.number_and_sd(value, sd) == written
+
+
+@pytest.mark.parametrize(
+    ("written", "value", "sd"),
+    [("23.9 ± 0.0 kB", 23_900, 0), ("501 ± 0 MB", 501e6, 174e3), ("2.50 ± 1.20 GB", 2.5e9, 1.2e9), ("17 ± 3 B", 17, 3)],
+)
+def test_bytes_have_their_deviation_in_the_same_unit(written, value, sd):
+    assert printing.size_and_sd(value, sd) == written
 
 
 def test_csv_has_a_column_for_each_deviation_and_defuses_formulas():
@@ -113,7 +143,8 @@ def test_latex_is_booktabs_with_escaped_names():
     assert all(line.replace(r"\&", "").count("&") == len(columns) - 1 for line in body.strip().splitlines())
     assert r"\pm" in body
     assert r"\cdot10^{9}" in body  # 1.26e+09
-    assert r"$2.35\,\mathrm{kB} \pm 0\,\mathrm{B}$" in body
+    assert r"$2.35 \pm 0.00\,\mathrm{kB}$" in body
+    assert r"$(1.26 \pm 0.00)\cdot10^{9}$" in body
     assert text.startswith("% split-digits, task;")
 
 
