@@ -122,7 +122,7 @@ def split_digits(config: RunConfig, data: Path | None) -> TaskStream:
 
 def split_mnist(config: RunConfig, data: Path | None) -> TaskStream:
     """MNIST, two classes a task in natural order (Zenke et al. 2017). Pixels / 255."""
-    return _split(config, *_train_and_evaluation(config, partial(datasets.mnist, data=data)))
+    return _split(config, *_train_and_evaluation(config, partial(datasets.mnist, data=data)), data=data)
 
 
 def permuted_mnist(config: RunConfig, data: Path | None) -> TaskStream:
@@ -133,7 +133,7 @@ def permuted_mnist(config: RunConfig, data: Path | None) -> TaskStream:
     """
     train, evaluation = _train_and_evaluation(config, partial(datasets.mnist, data=data))
     names = train.class_names
-    _require_classes(config, train, evaluation, len(names))
+    _require_classes(config, train, evaluation, len(names), data)
 
     def make(index: int) -> Task:
         order = _permutation(config, index, config.resolution**2)
@@ -151,12 +151,13 @@ def permuted_mnist(config: RunConfig, data: Path | None) -> TaskStream:
 
 def split_cifar10(config: RunConfig, data: Path | None) -> TaskStream:
     """CIFAR-10, two classes a task in natural order, normalised by channel."""
-    return _split(config, *_train_and_evaluation(config, partial(cifar.cifar10, data=data)))
+    return _split(config, *_train_and_evaluation(config, partial(cifar.cifar10, data=data)), data=data)
 
 
 def split_cifar100(config: RunConfig, data: Path | None) -> TaskStream:
     """CIFAR-100, ten of its fine classes a task in natural order, normalised by channel."""
-    return _split(config, *_train_and_evaluation(config, partial(cifar.cifar100, data=data)), classes_per_task=10)
+    read = partial(cifar.cifar100, data=data)
+    return _split(config, *_train_and_evaluation(config, read), classes_per_task=10, data=data)
 
 
 def split_tiny_imagenet(config: RunConfig, data: Path | None) -> TaskStream:
@@ -175,7 +176,7 @@ def split_tiny_imagenet(config: RunConfig, data: Path | None) -> TaskStream:
             f"{config.benchmark} has {len(train.class_names)} classes here, too few for two in each of {config.tasks} "
             f"tasks; choose at most {len(train.class_names) // 2} tasks, or put the whole data set in its place"
         )
-    return _split(config, train, evaluation, classes_per_task=each)
+    return _split(config, train, evaluation, classes_per_task=each, data=data)
 
 
 BENCHMARKS: dict[str, Callable[[RunConfig, Path | None], TaskStream]] = {
@@ -198,10 +199,12 @@ def _train_and_evaluation(config: RunConfig, read: Callable[[Part], Images]) -> 
     return train.take(datasets.others(held_out, len(train))), train.take(held_out)
 
 
-def _split(config: RunConfig, train: Images, evaluation: Images, *, classes_per_task: int = 2) -> TaskStream:
+def _split(
+    config: RunConfig, train: Images, evaluation: Images, *, classes_per_task: int = 2, data: Path | None = None
+) -> TaskStream:
     """Task t of two classes holds 2t and 2t + 1, and so on; under domain-IL all tasks share the columns 0 and 1."""
     classes = classes_per_task * config.tasks
-    _require_classes(config, train, evaluation, classes)
+    _require_classes(config, train, evaluation, classes, data, classes_per_task)
     shared = config.scenario == "domain"
 
     def make(index: int) -> Task:
@@ -232,13 +235,19 @@ def _shape(config: RunConfig, images: Images) -> tuple[int, int, int]:
     return (images.pixels.shape[3] if images.pixels.ndim == 4 else 1, config.resolution, config.resolution)
 
 
-def _require_classes(config: RunConfig, train: Images, evaluation: Images, classes: int) -> None:
+def _require_classes(
+    config: RunConfig, train: Images, evaluation: Images, classes: int, data: Path | None, each: int | None = None
+) -> None:
+    """Raises InputError where a class has no example. `each`: classes a task, where fewer tasks would do with fewer."""
     for part, images in (("training", train), ("evaluation", evaluation)):
         lacking = sorted(set(range(classes)) - set(np.unique(images.labels).tolist()))
         if lacking:
+            most = lacking[0] // each if each else 0
+            fewer = f", or choose at most {most} task{'s' if most > 1 else ''}" if most else ""
+            where, name = data or datasets.default_folder(), train.class_names[lacking[0]]
             raise InputError(
-                f"the {part} data of {config.benchmark} has no example of class "
-                f"{train.class_names[lacking[0]]!r}; put the whole data set in its place"
+                f"the {part} data of {config.benchmark} below {where} has no example of class {name!r}; "
+                f"put the whole data set there{fewer}"
             )
 
 

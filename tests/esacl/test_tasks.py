@@ -191,8 +191,10 @@ def test_a_class_that_is_missing_is_named(tmp_path, data):
         file.unlink()
     (raw / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(400) % 7))
     (raw / "t10k-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(100) % 10))
-    with pytest.raises(InputError, match="training data of split-mnist has no example of class '7'"):
+    with pytest.raises(InputError, match=r"training data of split-mnist below .* has no example of class '7'; ") as caught:
         task_stream(RunConfig(benchmark="split-mnist"), tmp_path)
+    assert f"below {tmp_path} has" in str(caught.value)
+    assert str(caught.value).endswith("put the whole data set there, or choose at most 3 tasks")
     assert len(task_stream(RunConfig(benchmark="split-mnist", tasks=3), tmp_path)) == 3
 
 
@@ -264,7 +266,7 @@ def test_a_class_of_cifar_that_is_missing_is_named(tmp_path):
     write_cifar10(tmp_path)
     batch = {b"labels": [i % 7 for i in range(40)], b"data": rows_of("x", 40)}
     (tmp_path / CIFAR10 / "test_batch").write_bytes(python2_pickle(batch))
-    with pytest.raises(InputError, match="evaluation data of split-cifar10 has no example of class 'kind 7'"):
+    with pytest.raises(InputError, match=r"split-cifar10 below .* has no example of class 'kind 7'.* at most 3 tasks$"):
         task_stream(RunConfig(benchmark="split-cifar10"), tmp_path)
     assert len(task_stream(RunConfig(benchmark="split-cifar10", tasks=3), tmp_path)) == 3
 
