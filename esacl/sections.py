@@ -113,7 +113,7 @@ class BatchNorm(Section):
     """The running statistics of a network with BatchNorm."""
 
     statistics: Literal["shared", "task"] = "shared"
-    """One set for all tasks, or one for each (task-IL only; the default of esacl and packnet there)."""
+    """One set for all tasks, or one for each (task-IL only; the default of packnet there)."""
     refresh: bool = False
     """Recompute them after each cut on the task's training images: forward passes, no label, no weight moves."""
 

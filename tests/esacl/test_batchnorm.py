@@ -28,6 +28,7 @@ from esacl.training import Learner
 
 CPU = torch.device("cpu")
 RESNET = {"network": "resnet18", "train_limit": 40, "curvature.examples": 8}
+PER_TASK = RESNET | {"batchnorm.statistics": "task"}
 
 
 def learner_of(config: RunConfig) -> tuple[Learner, object]:
@@ -302,11 +303,19 @@ def test_what_cannot_be_had_is_refused_in_one_line(settings, told):
 
 
 def test_defaults():
-    assert tiny(RESNET).batchnorm.statistics == "task"
-    others = [{"scenario": "class"}, {"scenario": "domain"}, {"network": "mlp"}]
+    assert tiny(RESNET, method="packnet").batchnorm.statistics == "task"
+    others = [{"scenario": "class"}, {"scenario": "domain"}, {"network": "mlp"}, {"method": "esacl"}]
     for other in (*others, {"method": "joint"}, {"method": "finetune"}, {"method": "ewc"}):
         assert tiny(RESNET | other).batchnorm.statistics == "shared"
     assert not tiny(RESNET).batchnorm.refresh
+
+
+def test_by_default_the_first_task_survives_the_second():
+    """With statistics of its own it did not: distillation holds the outputs by today's, and the weights move on."""
+    settings = RESNET | {"train_limit": None, "curvature.levels": 0, "curvature.top": 0, "curvature.grid": 0}
+    seen = {(e.after, e.on): e.accuracy for e in of_kind(events_of(tiny(settings, epochs=4)), Evaluated)}
+    assert seen[0, 0] > 0.8
+    assert seen[1, 0] > seen[0, 0] - 0.15
 
 
 # -- what is kept comes back
@@ -315,7 +324,7 @@ def test_defaults():
 @pytest.mark.parametrize(
     "settings",
     [
-        {"sdp.form": "segment", "batchnorm.refresh": True},
+        {"sdp.form": "segment", "batchnorm.refresh": True, "batchnorm.statistics": "task"},
         {"scenario": "class", "buffer.size": 20, "ids.train_fraction": 0.5},
         {"method": "joint"},
     ],
@@ -338,7 +347,7 @@ def test_a_run_goes_on_bit_by_bit_from_what_a_store_keeps(settings, tmp_path):
 
 
 def test_every_state_has_the_statistics_of_the_tasks_before_it():
-    states = of_kind(events_of(tiny(RESNET)), CheckpointReady)
+    states = of_kind(events_of(tiny(PER_TASK)), CheckpointReady)
     groups = {name.split("/")[1] for name in states[-1].tensors if name.startswith("statistics/")}
     assert groups == {"network", "0", "1"}
     assert not same(statistics_of(states[-1], "0"), statistics_of(states[-1], "1"))
@@ -349,7 +358,7 @@ def test_every_state_has_the_statistics_of_the_tasks_before_it():
 
 
 def test_an_analysis_afterwards_finds_what_the_run_found():
-    config = tiny(RESNET | {"curvature.levels": 1}, epochs=1)
+    config = tiny(PER_TASK | {"curvature.levels": 1}, epochs=1)
     events = events_of(config)
     weights = [array(events, f"weights-t{task}") for task in (0, 1)]
     again = of_kind(list(analyse("sparsity", config, 1, weights[1])), ArrayRecorded)
@@ -369,7 +378,7 @@ def test_an_analysis_afterwards_finds_what_the_run_found():
 
 
 def test_kept_weights_without_statistics_are_refused():
-    config = tiny(RESNET, tasks=1)
+    config = tiny(PER_TASK, tasks=1)
     weights = array(events_of(config), "weights-t0")
     del weights["statistics/network/body.norm.running_mean"]
     with pytest.raises(RunUnreadable, match=r"body\.norm\.running_mean is missing"):

@@ -191,7 +191,7 @@ def test_a_class_that_is_missing_is_named(tmp_path, data):
         file.unlink()
     (raw / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(400) % 7))
     (raw / "t10k-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(100) % 10))
-    with pytest.raises(InputError, match=r"training data of split-mnist below .* has no example of class '7'; ") as caught:
+    with pytest.raises(InputError, match=r"training data of split-mnist below .* of class '7'; ") as caught:
         task_stream(RunConfig(benchmark="split-mnist"), tmp_path)
     assert f"below {tmp_path} has" in str(caught.value)
     assert str(caught.value).endswith("put the whole data set there, or choose at most 3 tasks")
