@@ -1,17 +1,14 @@
 """Runs beside each other as one HTML file: `python -m app.report RUN ... --out FILE`, which `esacl compare` starts."""
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from app import comparison, downloads, literature, results
+from app import comparison, downloads, literature, results, writing
 from app.comparison import Group
 from app.figures import compared
 from app.language import text
 from esacl import comparing
-from esacl.errors import InputError
 from esacl.store import RunStore
 from esacl.summary import summarise
 
@@ -81,23 +78,13 @@ def _section(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the file and return the exit code: 2 with one line on stderr where that cannot be."""
-    parser = argparse.ArgumentParser(prog="python -m app.report", description="Runs compared, as one HTML file.")
-    parser.add_argument("ids", metavar="RUN", nargs="+")
-    parser.add_argument("--runs", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
-    args = parser.parse_args(arguments)
-    store = RunStore(args.runs)
-    try:
-        summaries = [summarise(store.read(store.resolve(run_id))) for run_id in args.ids]
-        args.out.write_bytes(page(comparison.groups(summaries)))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {args.out} cannot be written ({error.strerror}); name another file", file=sys.stderr)
-        return 2
-    return 0
+    """`writing.write` of several runs."""
+
+    def make(store: RunStore, ids: list[str]) -> bytes:
+        return page(comparison.groups([summarise(store.read(run_id)) for run_id in ids]))
+
+    about = "Runs compared, as one HTML file."
+    return writing.write(arguments, make, prog="python -m app.report", about=about, several=True)
 
 
 if __name__ == "__main__":

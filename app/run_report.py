@@ -3,18 +3,16 @@
 `python -m app.run_report RUN --runs DIR --out FILE`, which `esacl report` starts.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from app import bills, curvature_frames, downloads, frames, language, results, ways, widgets
+from app import bills, curvature_frames, downloads, frames, language, results, ways, widgets, writing
 from app.document import Document
 from app.figures import accuracy, costs, curvature, maps, planes, selection, slices, sparsity, training
 from app.headings import heading
@@ -291,22 +289,12 @@ def _grid(document: Document, frame: pd.DataFrame, about: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the file and return the exit code: 2 with one line on stderr where that cannot be."""
-    parser = argparse.ArgumentParser(prog="python -m app.run_report", description="One run as one HTML file.")
-    parser.add_argument("run", metavar="RUN")
-    parser.add_argument("--runs", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
-    args = parser.parse_args(arguments)
-    store = RunStore(args.runs)
-    try:
-        args.out.write_bytes(page(store, store.resolve(args.run)))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {args.out} cannot be written ({error.strerror}); name another file", file=sys.stderr)
-        return 2
-    return 0
+    """`writing.write` of one run."""
+
+    def make(store: RunStore, ids: list[str]) -> bytes:
+        return page(store, ids[0])
+
+    return writing.write(arguments, make, prog="python -m app.run_report", about="One run as one HTML file.")
 
 
 if __name__ == "__main__":
