@@ -20,13 +20,15 @@ GROUP = 4
 def two_of_four(saliency: Weights, sparsity: float, units: Sequence[Units] | None = None) -> Mask:
     """Of every four consecutive weights of a row the two most salient stay (Mishra et al. 2021).
 
-    A row is one output unit, its fan-in flattened: (in,) or (in x k x k). Where a row ends with fewer than four, at
-    most half of the rest stays: the pattern holds once the row is filled up with zeros, and no layer is denser than
-    asked for. Sparsity is 0.5 where every fan-in is a multiple of four, and a little more elsewhere. Below 0.5 the
-    mask is on the way there: of the weights that the pattern removes the most salient are still kept. Above it is
-    within the pattern: of the weights that it keeps the least salient are gone too.
+    A row is what one output unit reads: (in,); of a convolution what it reads at one pixel of its kernel, four input
+    channels after the other, which is what sparse tensor cores skip. Where the channels do not come in fours, as in a
+    first layer, a row is the whole kernel flattened, (in x k x k), which none of them skips. Where a row ends with
+    fewer than four, at most half of the rest stays: the pattern holds once the row is filled up with zeros, and no
+    layer is denser than asked for. Sparsity is 0.5 where every fan-in is a multiple of four, and a little more
+    elsewhere. Below 0.5 the mask is on the way there: of the weights that the pattern removes the most salient are
+    still kept. Above it is within the pattern: of the weights that it keeps the least salient are gone too.
     """
-    weaker = {name: _weaker_half(s.flatten(1)).view(s.shape) for name, s in saliency.items()}
+    weaker = {name: _weaker_half(s) for name, s in saliency.items()}
     flat, first = _flat(saliency), _flat(weaker)
     removed, by_pattern = len(flat) - kept_of(len(flat), 1 - sparsity), int(first.sum())
     if sparsity >= 0.5:
@@ -75,8 +77,15 @@ def most_sparsity(weights: Weights, units: Sequence[Units] | None = None) -> flo
     return 1 - int(_kept_after(weights, units, all_gone)[-1]) / sum(w.numel() for w in weights.values())
 
 
-def _weaker_half(rows: Tensor) -> Tensor:
-    """What the pattern removes of rows (n, width): bool of the same shape."""
+def _weaker_half(weights: Tensor) -> Tensor:
+    """What the pattern removes of weights (out, in) or (out, in, k, k): bool of the same shape."""
+    if weights.dim() > 2 and weights.shape[1] % GROUP == 0:
+        by_pixel = weights.movedim(1, -1)  # (out, k, k, in)
+        return _weaker_of_rows(by_pixel.flatten(0, -2)).view(by_pixel.shape).movedim(-1, 1)
+    return _weaker_of_rows(weights.flatten(1)).view(weights.shape)
+
+
+def _weaker_of_rows(rows: Tensor) -> Tensor:
     groups = rows.shape[1] // GROUP
     parts = rows[:, : groups * GROUP].reshape(len(rows), groups, GROUP), rows[:, None, groups * GROUP :]
     return torch.cat([_weaker(part).flatten(1) for part in parts], dim=1)

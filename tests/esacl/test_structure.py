@@ -57,10 +57,24 @@ def test_of_equals_the_first_stay():
     assert keep_top({"w": torch.ones(2, 4)}, 0.5, "2:4")["w"].int().tolist() == [[1, 1, 0, 0]] * 2
 
 
-def test_a_kernel_is_flattened_to_a_row():
-    kernel = torch.arange(16.0).view(1, 4, 2, 2)
+@pytest.mark.parametrize("shape", [(16, 8, 3, 3), (4, 12, 1, 1), (3, 64, 2, 2)])
+def test_of_four_input_channels_at_a_pixel_two_stay(shape):
+    """What sparse tensor cores ask for: each output channel and pixel, every four input channels."""
+    saliency = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    found = keep_top({"w": saliency}, 0.5, "2:4")["w"]
+    for out in range(shape[0]):
+        for y in range(shape[2]):
+            for x in range(shape[3]):
+                for first in range(0, shape[1], 4):
+                    four, kept = (t[out, first : first + 4, y, x] for t in (saliency, found))
+                    assert kept.nonzero().flatten().tolist() == sorted(four.topk(2).indices.tolist())
+
+
+def test_a_kernel_whose_channels_do_not_come_in_fours_is_flattened_to_a_row():
+    kernel = torch.arange(12.0).view(1, 3, 2, 2)
     found = keep_top({"w": kernel}, 0.5, "2:4")["w"]
-    assert found.flatten().int().tolist() == [0, 0, 1, 1] * 4
+    assert found.flatten().int().tolist() == [0, 0, 1, 1] * 3
+    assert keep_top({"w": torch.rand(2, 1, 3, 3)}, 0.5, "2:4")["w"].flatten(1).sum(1).tolist() == [4, 4]
 
 
 @pytest.mark.parametrize(("width", "kept"), [(4, 2), (5, 2), (6, 3), (7, 3), (8, 4), (27, 13), (9, 4), (3, 1), (2, 1)])
@@ -83,7 +97,9 @@ def by_the_rule(row: list[float]) -> list[bool]:
 def test_the_pattern_is_that_of_the_rule(saliency):
     mask = keep_top(saliency, 0.5, "2:4")
     for name, s in saliency.items():
-        assert mask[name].flatten(1).tolist() == [by_the_rule(row) for row in s.flatten(1).tolist()]
+        by_pixel = s.dim() > 2 and s.shape[1] % 4 == 0
+        kept, ranked = ((t.movedim(1, -1).flatten(0, -2) if by_pixel else t.flatten(1)) for t in (mask[name], s))
+        assert kept.tolist() == [by_the_rule(row) for row in ranked.tolist()]
 
 
 @given(chains(), levels)
@@ -273,7 +289,7 @@ RUNS = [
 def test_a_run_ends_with_two_of_every_four(settings):
     _, weights = final_weights({**settings, "pruning.allocation": "2:4", "sparsity": 0.5})
     for name, w in weights.items():
-        rows = w.flatten(1)
+        rows = w.movedim(1, -1).flatten(0, -2) if w.dim() > 2 and w.shape[1] % 4 == 0 else w.flatten(1)
         groups = torch.nn.functional.pad(rows, (0, -rows.shape[1] % 4)).view(len(rows), -1, 4)
         assert int((groups != 0).sum(2).max()) <= 2, name
     assert sum(int((w == 0).sum()) for w in weights.values()) >= 0.5 * sum(w.numel() for w in weights.values())
