@@ -18,8 +18,8 @@ _NOT_COMPUTE = {
     "__init__", "__main__", "analysing", "arrays", "bundle", "bundles", "checkpoints", "checkup", "cli", "comparing",
     "computing", "doctor", "durable", "formats", "jobs", "keeping", "labels", "layout", "locks", "logs", "machine",
     "memory", "printing", "processes", "progress", "quota", "ranks", "recording", "records", "reproducing", "resuming",
-    "serving", "stopping", "store", "strict_json", "strict_toml", "tickets", "torchrun", "trash", "turns", "unpacking",
-    "viewing", "workers", "zip_end",
+    "serving", "sources", "stopping", "store", "strict_json", "strict_toml", "tickets", "torchrun", "trash", "turns",
+    "unpacking", "viewing", "workers", "zip_end",
 }  # fmt: skip
 _NOT_COMPUTE_FOLDERS = {"sweep"}
 

@@ -42,7 +42,8 @@ class Examples:
 class Task:
     """One task of a stream. Its examples are made when they are first asked for, and freed with it.
 
-    `classes` are the output columns that its targets take; `class_names` are what they mean in this task.
+    `classes` are the output columns that its targets take; `class_names` are what they mean in this task. `order`
+    (h w,) says which pixel of an image, row by row, stands at each place; None where all stand where they were.
     """
 
     index: int
@@ -50,6 +51,7 @@ class Task:
     class_names: tuple[str, ...]
     make_train: Callable[[], Examples]
     make_evaluation: Callable[[], Examples]
+    order: np.ndarray | None = None
 
     @cached_property
     def train(self) -> Examples:
@@ -143,6 +145,7 @@ def permuted_mnist(config: RunConfig, data: Path | None) -> TaskStream:
             names,
             lambda: _examples(_permuted(_limited(config, index, train).averaged(config.resolution), order)),
             lambda: _examples(_permuted(evaluation.averaged(config.resolution), order)),
+            order if index else None,
         )
 
     shape = _shape(config, train)

@@ -1,6 +1,10 @@
 """The model card beside an exported file: what the network is, how good, where from, and how to use it."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
 
 from esacl.export.encoding import Encoded
 from esacl.export.final import FinalNetwork
@@ -42,20 +46,42 @@ def card(final: FinalNetwork, exported: Encoded, name: str) -> str:
         "## Use",
         "",
         f"- {_HOW[exported.form]}",
-        f"- Inputs: float32 (n, {', '.join(map(str, about['input_shape']))}); pixels from 0 to 1, less "
-        f"{about['mean']}, over {about['std']}, by channel.",
-        f"- Outputs: {about['outputs']} logits. {_SCENARIOS[about['scenario']]}",
+        f"- Inputs: float32 (n, {', '.join(map(str, about['input_shape']))}), larger images averaged to that in "
+        f"blocks; pixels from 0 to 1, less {about['mean']}, over {about['std']}, by channel.",
+        *_orders(about["tasks"]),
+        f"- Layers: {_layers(final.network)}.",
+        f"- Outputs: {about['outputs']} logits. {_answer(about)}",
         "- It was trained to show a method. It knows nothing but the classes above, and answers with one of them "
         "whatever it is shown.",
         "",
     ])  # fmt: skip
 
 
-_SCENARIOS = {
-    "task": "The task is known: the largest among its own columns is the answer.",
-    "class": "The largest of all is the answer.",
-    "domain": "The largest of all is the answer; the columns mean something else in each task.",
-}
+def _answer(about: Mapping[str, Any]) -> str:
+    if about["scenario"] == "task":
+        return "The task is known: the largest among its own columns is the answer."
+    meanings = {tuple(one["classes"]) for one in about["tasks"]}
+    differ = about["scenario"] == "domain" and len(meanings) > 1
+    return f"The largest of all is the answer{'; the columns mean something else in each task' if differ else ''}."
+
+
+def _orders(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How a task that sees the pixels of an image in an order of its own comes by it."""
+    if not any("pixel_order" in one for one in tasks):
+        return []
+    return [
+        "- A task with `pixel_order` in what the file says of it sees its images so: of the pixels row by row the "
+        "first is pixel `pixel_order[0]`, the next `pixel_order[1]`, and so on. The others see them as they are."
+    ]
+
+
+def _layers(network: nn.Module) -> str:
+    """The layers in the order in which they come; a residual network by its name, as its blocks are no chain."""
+    body = network.get_submodule("body")
+    if len(list(body.children())) != sum(not list(one.children()) for one in body.children()):
+        return "those of ResNet-18 (He et al. 2016), its first convolution 3x3 and no pooling behind it, then `head`"
+    named = [*((f"body.{name}", one) for name, one in body.named_children()), ("head", network.get_submodule("head"))]
+    return ", ".join(f"`{name}` {one}" if list(one.parameters()) else str(one) for name, one in named)
 
 
 def _widths(exported: Encoded) -> list[str]:

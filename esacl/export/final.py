@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from esacl import __version__, networks
+from esacl import networks, sources
 from esacl.config import RunConfig
 from esacl.criterion import Criterion, criterion
 from esacl.errors import InputError
@@ -138,11 +138,17 @@ def _about(
     config: RunConfig, run_id: str, stream: TaskStream, tasks: tuple[int, ...], accuracies: tuple[float, ...]
 ) -> dict[str, Any]:
     told = [
-        {"task": k, "columns": list(stream[k].classes), "classes": list(stream[k].class_names), "accuracy": accuracy}
+        {
+            "task": k,
+            "columns": list(stream[k].classes),
+            "classes": list(stream[k].class_names),
+            "accuracy": accuracy,
+            **({} if (order := stream[k].order) is None else {"pixel_order": order.tolist()}),
+        }
         for k, accuracy in zip(tasks, accuracies, strict=True)
     ]
     return {
-        "made_by": f"esacl {__version__}",
+        "made_by": sources.told(),
         "run": run_id,
         "digest": config.digest,
         "benchmark": config.benchmark,

@@ -48,7 +48,19 @@ def drive(book: Book, engine: Engine, requests: Callable[[], int]) -> Iterator[N
         InputError: something that would stop every run; what was at work is stopped first.
         EngineGone: nobody computes any more.
     """
-    waiting, at_work = deque(book.due()), dict[str, tuple[int, Iterator[Ended | None]]]()
+    at_work: dict[str, tuple[int, Iterator[Ended | None]]] = {}
+    try:
+        yield from _drive(book, engine, requests, at_work)
+    except EngineGone:
+        for left, _ in at_work.values():
+            book.note(left, state="cancelled")
+        raise
+
+
+def _drive(
+    book: Book, engine: Engine, requests: Callable[[], int], at_work: dict[str, tuple[int, Iterator[Ended | None]]]
+) -> Iterator[None]:
+    waiting = deque(book.due())
     problem: InputError | None = None
     while at_work or (waiting and not problem and not requests()):
         if problem or requests():
@@ -66,10 +78,6 @@ def drive(book: Book, engine: Engine, requests: Callable[[], int]) -> Iterator[N
                 ended = next(task)
             except InputError as error:
                 problem, ended = problem or error, Ended("cancelled")
-            except EngineGone:
-                for left, _ in at_work.values():
-                    book.note(left, state="cancelled")
-                raise
             if ended is not None:
                 del at_work[place]
                 _note(book, index, ended)

@@ -6,6 +6,7 @@ Dask has no authentication without TLS: who reaches the scheduler can run any co
 
 import contextlib
 import io
+import itertools
 import logging
 import re
 import signal
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from esacl import __version__, trash, unpacking
+from esacl import __version__, sources, trash, unpacking
 from esacl.errors import InputError
 from esacl.sweep import on_worker
 from esacl.sweep.driver import Ended, EngineGone
@@ -91,7 +92,7 @@ class OnDask:
         self._book, self._client, self._gpus = book, client, gpus
         self._about = (
             book.token,
-            __version__,
+            sources.told(),
             sorted({config.benchmark for config in book.configs}),
             str(data) if data else None,
         )
@@ -101,6 +102,7 @@ class OnDask:
         self._there: set[str] = set()
         self._looked, self._alone_since, self._stopping = 0.0, time.monotonic(), False
         self._deaths: dict[int, int] = {}
+        self._seats: dict[str, int] = {}
         self._futures: dict[str, Any] = {}
 
     def places(self) -> Sequence[str]:
@@ -132,7 +134,7 @@ class OnDask:
             yield Ended("finished", run=run_id)
             return
         token, _, _, data = self._about
-        gpu = pinned(config, self._gpus, sorted(self._there).index(place))
+        gpu = pinned(config, self._gpus, self._seat(place))
         submit = self._client.submit
         future = submit(on_worker.compute, token, config.to_dict(), data, gpu, workers=[place], retries=0, pure=False)
         self._futures[place] = future
@@ -144,6 +146,12 @@ class OnDask:
         finally:
             del self._futures[place]
             future.release()
+
+    def _seat(self, place: str) -> int:
+        """A number that a worker keeps as long as it lives, and nobody else has: whose GPU is its own."""
+        self._seats = {there: seat for there, seat in self._seats.items() if there in self._there or there == place}
+        taken = set(self._seats.values())
+        return self._seats.setdefault(place, next(seat for seat in itertools.count() if seat not in taken))
 
     def cancel(self, requests: int) -> None:
         """Have the workers cancel their runs, which stay there; who asks twice does not wait for it."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import platformdirs
 
-from esacl import __version__, bundles, jobs
+from esacl import bundles, jobs, sources
 from esacl.config import RunConfig
 from esacl.errors import InputError, RunUnreadable
 from esacl.store import RunStore
@@ -25,14 +25,14 @@ from esacl.sweep.driver import POLL
 STOP = "STOP"
 
 
-def about(token: str, version: str, benchmarks: list[str], data: str | None) -> str:
-    """Why this worker cannot compute these benchmarks for that version of EsaCL; nothing where it can.
+def about(token: str, code: str, benchmarks: list[str], data: str | None) -> str:
+    """Why this worker cannot compute these benchmarks for that code (`sources.told`); nothing where it can.
 
     An earlier `stop` of the sweep is taken back.
     """
     (scratch(token) / STOP).unlink(missing_ok=True)
-    if version != __version__:
-        return f"it has EsaCL {__version__}, and here is {version}; install the same on both"
+    if code != sources.told():
+        return f"it has {sources.told()}, and here is {code}; install the same on both"
     return datasets.missing(benchmarks, Path(data) if data else None)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from small_stream import SmallStream
 
+from esacl import sources
 from esacl.config import RunConfig
 from esacl.errors import InputError, RunFailure
 from esacl.events import CheckpointReady, Event, Stepped
@@ -43,7 +44,10 @@ def meet(event: Stepped, seed: int) -> None:
 
 def dask_setup(worker: object) -> None:
     carry.WORKER = "small_worker"
-    on_worker.__version__ = os.environ.get("SMALL_VERSION", on_worker.__version__)
+    if "SMALL_VERSION" in os.environ:
+        sources.__version__ = os.environ["SMALL_VERSION"]
+    if "SMALL_CODE" in os.environ:
+        sources.code = lambda: os.environ["SMALL_CODE"]
     if problem := os.environ.get("SMALL_LACKS"):
         on_worker.datasets.missing = lambda benchmarks, data: problem
 

@@ -54,6 +54,7 @@ RECORD = {
     "esacl.sweep": (),
     "esacl.sweep.spec": (),
     "esacl.sweep.record": (),
+    "esacl.sources": (),
 }
 # The command line joins both halves; it loads the compute half inside the functions that compute.
 COMMANDS = {

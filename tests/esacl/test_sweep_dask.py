@@ -15,6 +15,7 @@ import pytest
 from small_worker import NAN
 from sweeping import Command, called, in_second_task, seeds, seeds_of, spec, surroundings, wait_for
 
+from esacl import __version__
 from esacl.errors import InputError
 from esacl.store import RunStore
 from esacl.sweep import on_dask, on_worker
@@ -162,6 +163,7 @@ def test_a_scheduler_that_dies_is_told_and_the_next_call_goes_on(tmp_path, clust
 def test_workers_that_cannot_are_left_out_and_told_why(tmp_path, cluster):
     cluster.gate.touch()
     cluster.worker("old", SMALL_VERSION="0.0.9")
+    cluster.worker("other", SMALL_CODE="00000000")
     cluster.worker("empty", SMALL_LACKS="split-mnist is not there; put its files in x")
     path = spec(tmp_path, seeds(1, NAN))
     refused = swept(tmp_path, cluster, path)
@@ -169,11 +171,12 @@ def test_workers_that_cannot_are_left_out_and_told_why(tmp_path, cluster):
     assert (code, out) == (2, "")
     assert "error: no worker can compute this sweep: worker tcp://" in err
     cluster.worker("good")
-    wait_for(lambda: (cluster.folder / "dask.log").read_text().count("Register worker addr") == 3)
+    wait_for(lambda: (cluster.folder / "dask.log").read_text().count("Register worker addr") == 4)
     command = swept(tmp_path, cluster, path)
     code, out, err = command.end()
     assert code == 1
-    assert "it has EsaCL 0.0.9, and here is" in err
+    assert "it has EsaCL 0.0.9 (code " in err
+    assert f"it has EsaCL {__version__} (code 00000000) with torch " in err
     assert "split-mnist is not there; put its files in x" in err
     assert "seed=13" in err
     assert "the loss is NaN" in err

@@ -198,6 +198,16 @@ def test_a_class_that_is_missing_is_named(tmp_path, data):
     assert len(task_stream(RunConfig(benchmark="split-mnist", tasks=3), tmp_path)) == 3
 
 
+def test_a_permuted_task_says_in_which_order_it_sees_the_pixels(tmp_path):
+    write_mnist(tmp_path)
+    stream = task_stream(RunConfig(benchmark="permuted-mnist", tasks=3), tmp_path)
+    plain = stream[0].evaluation.inputs.flatten(1)
+    assert stream[0].order is None
+    for task in (stream[1], stream[2]):
+        assert torch.equal(task.evaluation.inputs.flatten(1), plain[:, torch.from_numpy(task.order)])
+    assert stream[1].order.tolist() != stream[2].order.tolist()
+
+
 def test_a_lower_resolution_is_the_mean_of_blocks(data):
     published = task_stream(RunConfig(benchmark="split-tiny-imagenet", resolution=64), data)
     halved = task_stream(RunConfig(benchmark="split-tiny-imagenet"), data)

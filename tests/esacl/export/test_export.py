@@ -7,18 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from idx_files import write_mnist
 from pages_runs import lost
 from tiny_runs import recorded
 
 from app import deploying
-from esacl import keeping
+from esacl import keeping, networks
 from esacl.analysis import deployment
 from esacl.cli import main
+from esacl.config import RunConfig
 from esacl.errors import InputError
+from esacl.export import card as cards
 from esacl.export import encoding, load_sparse
 from esacl.export.encoding import FORMATS
+from esacl.export.final import _about
 from esacl.exporting import export_network, network_of
 from esacl.store import RunStore
+from esacl.tasks import task_stream
 
 FINE = {"epochs": 4, "train_limit": None, "tasks": 3, "sparsity": 0.95}
 
@@ -113,6 +118,31 @@ def test_a_file_comes_with_a_card_that_tells_what_it_is(tmp_path, final, fine, f
     assert "95.0" in text
     assert f"| 1 | 0, 1 | 0, 1 | {100 * final.accuracies[0]:.2f} | {100 * final.accuracies[0]:.2f} |" in text
     assert not list(tmp_path.glob(".*"))
+
+
+def test_the_file_of_permuted_mnist_has_the_orders_of_its_pixels_and_the_card_says_so(tmp_path):
+    write_mnist(tmp_path)
+    config = RunConfig(benchmark="permuted-mnist", tasks=2)
+    stream = task_stream(config, tmp_path)
+    about = _about(config, "a-run", stream, (0, 1), (0.5, 0.5))
+    first, second = json.loads(json.dumps(about))["tasks"]
+    assert "pixel_order" not in first
+    assert second["pixel_order"] == stream[1].order.tolist()
+    assert "sees its images so" in cards._orders(about["tasks"])[0]
+    assert cards._answer(about) == "The largest of all is the answer."
+    split = _about(RunConfig(scenario="domain"), "a-run", task_stream(RunConfig(scenario="domain")), (0, 1), (0.5, 0.5))
+    assert cards._orders(split["tasks"]) == []
+    assert "the columns mean something else in each task" in cards._answer(split)
+
+
+@pytest.mark.parametrize(("network", "told"), [
+    ("mlp", "`body.hidden1` Linear(in_features=64, out_features=100, bias=True), ReLU()"),
+    ("small-cnn", "MaxPool2d(kernel_size=2"),
+    ("resnet18", "those of ResNet-18"),
+])  # fmt: skip
+def test_the_card_names_the_layers_in_their_order(network, told):
+    config = RunConfig(network=network)
+    assert told in cards._layers(networks.build(config, task_stream(config)))
 
 
 def test_a_file_that_answers_otherwise_is_not_left(tmp_path, final, monkeypatch):

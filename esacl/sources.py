@@ -1,0 +1,35 @@
+"""Which code this is: what a version number does not tell, a digest of the sources does."""
+
+import hashlib
+import importlib.metadata
+from functools import lru_cache
+from pathlib import Path
+
+from esacl import __version__
+
+NUMBERS = ("torch", "numpy")  # packages whose versions decide a run's last digits
+
+
+@lru_cache(maxsize=1)
+def code() -> str:
+    """Eight hex digits of all sources of the package that this process has imported."""
+    package, digest = Path(__file__).resolve().parent, hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:8]
+
+
+def told() -> str:
+    """EsaCL with its code, and what it computes by: equal where two places compute the same.
+
+    A build's own mark (`2.13.0+cpu`) is left out: a machine with a GPU has another than one without.
+    """
+    versions = (f"{name} {_version(name)}" for name in NUMBERS)
+    return f"EsaCL {__version__} (code {code()}) with {', '.join(versions)}"
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name).partition("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,93 @@
+"""What decides over a sweep's workers, without any: who gets which GPU, what is noted when nobody answers any more."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from esacl import sources
+from esacl.config import RunConfig
+from esacl.sweep import driver, on_dask, on_worker
+
+
+class Client:
+    """A cluster whose workers come and go as a test says; it computes nothing."""
+
+    def __init__(self):
+        self.workers, self.status, self.given = [], "running", []
+        self.scheduler = SimpleNamespace(address="tcp://nowhere:1")
+
+    def scheduler_info(self, n_workers):
+        return {"workers": dict.fromkeys(self.workers)}
+
+    def submit(self, what, *args, workers, **named):
+        if what is on_worker.compute:
+            self.given.append((workers[0], args[-1].get("CUDA_VISIBLE_DEVICES")))
+        state = "pending" if what is on_worker.compute else "finished"
+        return SimpleNamespace(status=state, result=lambda timeout: "", release=lambda: None, cancel=lambda: None)
+
+
+@pytest.fixture
+def book():
+    """A record of five rows that belong to nobody."""
+    states = [SimpleNamespace(state="waiting", since=0.0, run="", detail="") for _ in range(5)]
+
+    def note(index, **fields):
+        vars(states[index]).update(fields)
+
+    return SimpleNamespace(
+        configs=[RunConfig(device="auto", seed=seed) for seed in range(5)], entries=states, token="0" * 32,
+        note=note, due=lambda: list(range(5)), staffed=lambda count: None,
+    )  # fmt: skip
+
+
+def test_a_worker_that_comes_anew_gets_the_gpu_of_the_one_that_died(book, monkeypatch):
+    monkeypatch.setattr(on_dask, "_LOOK", 0.0)
+    client = Client()
+    engine = on_dask.OnDask(book, client, None, gpus=("7", "8", "9"))
+    client.workers = ["tcp://a:1000", "tcp://a:2000", "tcp://a:3000"]
+    works = {place: engine.work(place, index) for index, place in enumerate(engine.places())}
+    for work in works.values():
+        next(work)
+    assert client.given == [("tcp://a:1000", "7"), ("tcp://a:2000", "8"), ("tcp://a:3000", "9")]
+    client.workers = ["tcp://a:2000", "tcp://a:3000", "tcp://a:4000"]  # sorted it stands last
+    assert list(engine.places()) == client.workers
+    next(engine.work("tcp://a:4000", 3))
+    assert client.given[-1] == ("tcp://a:4000", "7")
+
+
+def test_rows_at_work_are_not_said_to_run_once_the_scheduler_is_gone(book, monkeypatch):
+    monkeypatch.setattr(driver, "POLL", 0.0)
+    answers = iter([["a", "b"], ["a", "b"]])
+
+    class Engine:
+        def places(self):
+            found = next(answers, None)
+            if found is None:
+                raise driver.EngineGone("gone")
+            return found
+
+        def work(self, place, index):
+            while True:
+                yield None
+
+    looks = driver.drive(book, Engine(), lambda: 0)
+    next(looks)
+    assert [entry.state for entry in book.entries] == ["running", "running", "waiting", "waiting", "waiting"]
+    with pytest.raises(driver.EngineGone):
+        list(looks)
+    assert [entry.state for entry in book.entries] == ["cancelled", "cancelled", "waiting", "waiting", "waiting"]
+
+
+def test_a_worker_with_the_same_version_and_other_sources_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(on_worker, "scratch", lambda token: tmp_path)
+    assert on_worker.about("0" * 32, sources.told(), ["split-digits"], None) == ""
+    there = sources.told()
+    monkeypatch.setattr(sources, "code", lambda: "00000000")
+    why = on_worker.about("0" * 32, there, ["split-digits"], None)
+    assert why.startswith("it has EsaCL 0.1.0 (code 00000000) with torch ")
+    assert why.endswith(f"and here is {there}; install the same on both")
+
+
+def test_the_code_is_that_of_the_sources_and_tells_no_build():
+    assert len(sources.code()) == 8
+    assert "+" not in sources.told()
