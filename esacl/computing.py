@@ -120,13 +120,21 @@ def _leader() -> torchrun.Leader | None:
 
 
 def _led(leader: torchrun.Leader | None, store: RunStore, run_id: str) -> contextlib.AbstractContextManager[None]:
-    """A block in which the other processes of a run are watched; what is lost of them is kept as its failure."""
+    """A block in which the other processes of a run are watched; what is lost of them is kept as how it ended."""
 
     def at_loss(reason: str) -> None:
         store.finish(run_id, "failed", reason)
         print(f"error: {reason}", file=sys.stderr, flush=True)
 
-    return leader.watching(at_loss) if leader else contextlib.nullcontext()
+    def at_stop(reason: str) -> None:
+        store.finish(run_id, "cancelled", reason)
+        store.workers.queue.tear_up(run_id)
+        print(reason, file=sys.stderr, flush=True)
+
+    def asked() -> bool:
+        return (store.folder(run_id) / "CANCEL").exists()
+
+    return leader.watching(at_loss, asked, at_stop) if leader else contextlib.nullcontext()
 
 
 def _events(

@@ -32,7 +32,9 @@ from esacl.recording import explain
 
 POLL = 0.2  # seconds between two looks at the others
 GRACE = 10.0  # seconds in which the leader's main thread may notice a loss by itself
+STOP_GRACE = 30.0  # and in which it may follow a request to stop: one exchange may wait for another's long step
 PATIENCE = 60.0  # seconds that a follower which cannot go on waits to be ended
+_STOPPED = 130  # the exit code of what was stopped
 _START, _END, _FAILED = "esacl/start", "esacl/end", "esacl/failed"
 
 
@@ -164,21 +166,41 @@ class Leader:
         return group
 
     @contextlib.contextmanager
-    def watching(self, at_loss: Callable[[str], None]) -> Iterator[None]:
-        """While this lasts a lost process is noticed, after it the others are told to end.
+    def watching(
+        self, at_loss: Callable[[str], None], asked: Callable[[], bool], at_stop: Callable[[str], None]
+    ) -> Iterator[None]:
+        """While this lasts a lost process is noticed, and a stop that nobody follows; after it the others end.
 
-        `at_loss` keeps the reason where the main thread could not; this process ends after it.
+        An exchange with a process that stands still holds up the main thread in code that hears no signal.
+
+        Args:
+            at_loss: keeps why another is lost, where the main thread could not; this process ends after it.
+            asked: whether the run is to stop.
+            at_stop: keeps why it was stopped without the main thread; this process ends after it.
         """
-        threading.Thread(target=self._watch, args=(at_loss,), daemon=True).start()
-        try:
-            yield
-        finally:
-            self._over.set()
-            if self._others is not None:
-                self._others.say(_END, "")
+        with _signals() as signalled:
 
-    def _watch(self, at_loss: Callable[[str], None]) -> None:
+            def stops() -> bool:
+                return signalled() or asked()
+
+            threading.Thread(target=self._watch, args=(at_loss, stops, at_stop), daemon=True).start()
+            try:
+                yield
+            finally:
+                self._over.set()
+                if self._others is not None:
+                    self._others.say(_END, "")
+
+    def _watch(
+        self, at_loss: Callable[[str], None], stops: Callable[[], bool], at_stop: Callable[[str], None]
+    ) -> None:
+        since: float | None = None
         while not self._over.wait(POLL):
+            if since is None and stops():
+                since = time.monotonic()
+            if since is not None and time.monotonic() - since > STOP_GRACE:
+                at_stop(f"stopped after {STOP_GRACE:.0f} s in which another process did not answer; resume the run")
+                os._exit(_STOPPED)
             reason = self._others.lost() if self._others else None
             if reason is None:
                 continue
@@ -241,3 +263,27 @@ def _is_over(others: Others) -> bool:
         return others.heard(_END) is not None or others._is_gone(0)
     except RuntimeError:  # torchrun itself is gone
         return True
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[Callable[[], bool]]:
+    """Whether a signal has come since, known without the main thread: Python writes its number into a pipe at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    end, begin = os.pipe()
+    for descriptor in (end, begin):
+        os.set_blocking(descriptor, False)
+    before, came = signal.set_wakeup_fd(begin, warn_on_full_buffer=False), threading.Event()
+
+    def signalled() -> bool:
+        with contextlib.suppress(OSError):  # nothing there
+            if {signal.SIGINT, signal.SIGTERM} & set(os.read(end, 4096)):
+                came.set()
+        return came.is_set()
+
+    try:
+        yield signalled
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(begin)  # the other end stays: whoever watches may be about to look

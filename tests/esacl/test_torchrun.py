@@ -100,11 +100,30 @@ class TestOthers:
         monkeypatch.setattr(os, "_exit", lambda code: (kept.append(code), ended.set()))
         leader = torchrun.Leader(first.ranks)
         leader._others = first
-        with leader.watching(kept.append):
+        with leader.watching(kept.append, lambda: False, kept.append):
             first.say("esacl/failed", "process 1 of 2: out of memory")
             assert ended.wait(PATIENCE)
         assert kept == ["process 1 of 2: out of memory", 1]
         assert first.heard("esacl/end") == ""
+
+    @pytest.mark.parametrize("how", ["flag", "signal"])
+    def test_a_stop_that_the_main_thread_cannot_follow_is_followed_all_the_same(
+        self, store, process, monkeypatch, how
+    ):
+        first, _ = self.others(store, process)
+        monkeypatch.setattr(torchrun, "STOP_GRACE", 0.0)
+        ended, kept = threading.Event(), []
+        monkeypatch.setattr(os, "_exit", lambda code: (kept.append(code), ended.set(), threading.Event().wait()))
+        leader, before = torchrun.Leader(first.ranks), signal.signal(signal.SIGINT, lambda *_: None)
+        leader._others = first
+        try:
+            with leader.watching(kept.append, lambda: how == "flag", kept.append):
+                if how == "signal":
+                    os.kill(os.getpid(), signal.SIGINT)
+                assert ended.wait(PATIENCE)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert kept == ["stopped after 0 s in which another process did not answer; resume the run", 130]
 
 
 def test_a_run_that_torchrun_starts_again_is_refused(monkeypatch, capsys, tmp_path):
@@ -251,6 +270,27 @@ def test_a_stop_reaches_all_and_one_process_can_go_on(how, tmp_path, capsys):
         _shortened(store, run_id)
         assert cli.main(["resume", "--runs", str(store.root), run_id]) == 0
         assert "a run by 2 processes has become one by 1 process: the rest may differ by" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+def test_a_run_whose_other_process_stands_still_can_be_cancelled(tmp_path):
+    store = RunStore(tmp_path / "frozen")
+    words = ("run", "--runs", store.root, *options({"epochs": 1000, "method": "finetune"}))
+    with started(*words) as process:
+        run_id = in_a_task(store)
+        workers = children(process)
+        workers[1].suspend()
+        time.sleep(1.0)
+        store.cancel(run_id)
+        end = time.monotonic() + 3 * torchrun.STOP_GRACE
+        while store.status(run_id).live and time.monotonic() < end:
+            time.sleep(0.2)
+        found = store.status(run_id)
+        assert (found.state, "did not answer" in found.detail) == ("cancelled", True)
+        assert not (store.folder(run_id) / "CANCEL").exists()
+        workers[1].resume()
+        assert "in which another process did not answer" in ends(process, workers)
 
 
 def _shortened(store: RunStore, run_id: str) -> None:
