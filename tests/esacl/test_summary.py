@@ -202,7 +202,7 @@ def test_evaluations_outside_the_run_are_passed_over():
 
 def test_batchnorm_is_named_with_what_refreshing_it_did():
     refreshed = StatisticsRefreshed(task=0, examples=40, accuracy_before=0.5, accuracy=0.75)
-    config = RunConfig(tasks=1, network="resnet18", batchnorm={"refresh": True})
+    config = RunConfig(tasks=1, network="resnet18", batchnorm={"refresh": True, "statistics": "task"})
     summary = summarise(record(config, refreshed))
     assert summary["batchnorm"]["refreshed"] == [fields(refreshed)]
     assert (summary["batchnorm"]["statistics"], summary["batchnorm"]["refresh"]) == ("task", True)
