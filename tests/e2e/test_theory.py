@@ -84,7 +84,9 @@ def test_what_the_reader_has_moved_outlives_a_rerun_of_the_page(visit, esacl_run
     here = visit()
     here.open("theory", run=esacl_run)
     step = here.page.locator(".lesson").first
-    step.locator(".handle.theta").press("ArrowUp")
+    handle = step.locator(".handle.theta")
+    handle.hover()  # waits until nothing moves any more
+    handle.press("ArrowUp")
     length = step.locator("tr").nth(2).locator("td").first
     expect(length).to_have_text("1.4")
     predict(here.page, "direction", "the long step")
