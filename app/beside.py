@@ -1,11 +1,10 @@
 """What a run took by the clock, beside finished runs of other methods that answered the same question here."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import streamlit as st
 
-from app import comparing, grouping, report, session, widgets
+from app import comparing, grouping, session, widgets
 from app.bills import Bar
 from app.comparison import Group
 from app.figures import costs, palette
@@ -13,13 +12,14 @@ from app.language import text
 from app.reading import Entry
 from app.wording import size
 from esacl import outcomes
+from esacl.config import RunConfig
 
 AT_ONCE = 10
 
 
 def panel(entry: Entry) -> None:
     """Time and memory of the run and of its rivals; where it has none, what would make one."""
-    rivals = fair(_finished(entry), entry.run_id)
+    rivals = fair(_equal(entry), entry.run_id)
     st.header(text("By the clock"))
     if len(rivals) < 2:
         st.caption(
@@ -52,11 +52,11 @@ def _draw(found: list[Bar], title: str, unit: str, form: Callable[[float], str])
 
 
 def fair(found: Sequence[Group], run_id: str) -> list[Group]:
-    """The group of the run, then its rivals: equal in effort and machine. Empty where the run is in no group."""
+    """Of groups of equal effort that of the run, then its rivals on the same machine. Empty where it is in none."""
     own = next((group for group in found if run_id in group.row["runs"]), None)
     if own is None:
         return []
-    same = [group for group in found if _terms(group) == _terms(own)]
+    same = [group for group in found if _machine(group) == _machine(own)]
     shown = grouping.to_begin_with(same, run_id, AT_ONCE)
     return [own, *(group for group in shown if group is not own)]
 
@@ -74,18 +74,19 @@ def bars(found: Sequence[Group], measure: str) -> list[Bar]:
     return made
 
 
-def _terms(group: Group) -> tuple[Any, ...]:
-    """What has to be equal before two clocks may be compared."""
-    summary = group.summaries[0]
-    config, hardware = summary["config"], summary["hardware"] or {}
-    effort = tuple(str(config[key]) for key in outcomes.EFFORT)
-    machine = tuple(str(hardware.get(key)) for key in ("cpu", "cores", "device_name", "processes"))
-    return effort, machine, config["threads"]
+def _machine(group: Group) -> tuple[str, ...]:
+    hardware = group.summaries[0]["hardware"] or {}
+    return tuple(str(hardware.get(key)) for key in ("cpu", "cores", "device_name", "processes"))
 
 
-def _finished(entry: Entry) -> Sequence[Group]:
+def _effort(config: RunConfig) -> tuple[object, ...]:
+    """What two runs must have in common before their clocks may be compared, as far as the configs say it."""
+    return tuple(getattr(config, key) for key in (*outcomes.PROBLEM, *outcomes.EFFORT, "threads"))
+
+
+def _equal(entry: Entry) -> Sequence[Group]:
+    """The finished runs of equal effort: no other is read, of however many there are."""
     if entry.status.state != "finished" or entry.config is None:
         return []
-    own = report.family(entry.config.to_dict())
-    rivals = [one for one in session.listed() if one.config and report.family(one.config.to_dict()) == own]
-    return comparing.grouped(rivals).groups
+    own = _effort(entry.config)
+    return comparing.grouped([one for one in session.listed() if one.config and _effort(one.config) == own]).groups

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.many_runs import many
-from benchmarks.provenance import ROOT, header, this_command
+from benchmarks.provenance import ROOT, header, keep, this_command
 from esacl.doctor import BROWSERS
 from esacl.events import Stepped
 from esacl.store import RunStore
@@ -77,14 +77,6 @@ def in_chromium(measure: Callable[[Any, Path], Measured]) -> Measured | None:
         found = measure(chromium, Path(folder))
         chromium.close()
     return found
-
-
-def keep(path: Path, lines: Sequence[str]) -> None:
-    """Write a table and print it."""
-    text = "\n".join(lines) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    print(text)
 
 
 def _of_one(chromium: Any, folder: Path, args: argparse.Namespace) -> dict[str, list[float]]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.provenance import ROOT, header, this_command
+from benchmarks.provenance import ROOT, header, keep, this_command
 from esacl import pipeline, stages, tasks
 from esacl.config import RunConfig
 from esacl.events import CheckpointReady, Evaluated
@@ -40,16 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             built.append(_seconds(_read, config, new))
             loaded.append(_seconds(_read, config, new))
     taking, whole = _epoch(config, args.data)
-    lines = [
+    keep(args.out, [
         *header("What reading CIFAR-10 costs", "", this_command("benchmarks.data_cache")),
         f"- Cache built in {min(built):.1f} to {max(built):.1f} s, loaded in {max(loaded):.3f} s at most, "
         f"n = {args.repeats}.",
         f"- The task's images, batches and crops: {taking:.2f} of {whole:.1f} s of a run's first epoch, "
         f"{taking / whole:.1%}.",
-    ]
-    text = "\n".join(lines) + "\n"
-    args.out.write_text(text, encoding="utf-8")
-    print(text)
+    ])  # fmt: skip
     return 0
 
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.app_latency import in_chromium, keep, served
-from benchmarks.provenance import ROOT, header, this_command
+from benchmarks.app_latency import in_chromium, served
+from benchmarks.provenance import ROOT, header, keep, this_command
 
 LIMIT = 180.0  # seconds
 STEPS = 10  # of the sparsity's slider

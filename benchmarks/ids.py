@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.provenance import ROOT, header, this_command
+from benchmarks.provenance import ROOT, header, keep, this_command
 from esacl.config import RunConfig
 from esacl.errors import InputError
 from esacl.progress import Bar
@@ -54,10 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     title = f"What IDS buys: {args.pool:,} training images of {args.benchmark}, task {args.task}"
     note = f"EsaCL at {args.sparsity:.0%}, {len(args.seeds)} networks, {args.draws} draws of each rule at each."
     lines = header(title, note, this_command("benchmarks.ids"))
-    text = "\n".join([*lines, *report(estimates, tuple(args.fractions))]) + "\n"
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(text, encoding="utf-8")
-    print(text)
+    keep(args.out, [*lines, *report(estimates, tuple(args.fractions))])
     return 0
 
 

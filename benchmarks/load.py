@@ -34,7 +34,7 @@ from typing import Any
 import psutil
 
 from benchmarks.load_visitors import Browser, Seen, Visitor, calling, stay
-from benchmarks.provenance import ROOT, header, this_command
+from benchmarks.provenance import ROOT, header, keep, this_command
 from esacl import jobs
 from esacl.doctor import BROWSERS
 from esacl.store import RunStore
@@ -73,9 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     title = f"{args.users} users on one server for {args.minutes:g} minutes"
     kinds = f"{args.users - args.browsers} websocket clients and {args.browsers} pages of a real Chromium"
     lines = [*header(title, f"{kinds}, seed {args.seed}.", this_command("benchmarks.load")), *table(found)]
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+    keep(args.out, lines)
     slow, apart = _quantile([second for one in found.seen for _, second in one.pages], 0.95), _curve(found.memory)[1]
     return 1 if found.errors or found.left or slow >= P95 or apart > FLAT else 0
 

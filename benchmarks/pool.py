@@ -108,15 +108,17 @@ def run_all(jobs: Iterable[Job], results: Results, *, workers: int, data: Path |
             raise
 
 
-def confirm(rows: Iterable[Sequence[Job]], results: Results, *, workers: int, data: Path | None) -> None:
+def confirm(jobs: Sequence[Job], rows: int, results: Results, *, workers: int, data: Path | None) -> None:
     """Run one job of every row; where it gives what other code had given, the row's other results are kept too.
+
+    `jobs` goes through all of the `rows` again and again.
 
     Raises:
         InputError: as `run_all`.
     """
-    rows = [sorted(row, key=lambda job: results.earlier(job.config) is None) for row in rows]
-    run_all([row[0] for row in rows], results, workers=workers, data=data)
-    for first, *others in rows:
+    by_row = [sorted(jobs[row::rows], key=lambda job: results.earlier(job.config) is None) for row in range(rows)]
+    run_all([row[0] for row in by_row], results, workers=workers, data=data)
+    for first, *others in by_row:
         if results.confirms(first.config):
             for job in others:
                 results.take_over(job.config, commit())

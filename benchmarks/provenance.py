@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,14 @@ def this_command(module: str, leave_out: tuple[str, ...] = ("--data", "--out")) 
 def _relative(word: str) -> str:
     path = Path(word)
     return path.relative_to(ROOT).as_posix() if path.is_absolute() and path.is_relative_to(ROOT) else word
+
+
+def keep(path: Path, lines: Iterable[str]) -> None:
+    """Write a report and print it."""
+    text = "\n".join(lines) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print(text)
 
 
 def _git(*arguments: str) -> str:

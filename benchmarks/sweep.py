@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.provenance import ROOT, header, this_command
+from benchmarks.provenance import ROOT, header, keep, this_command
 from esacl.store import RunStore
 
 SWEEP = """\
@@ -54,10 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = [f"| {workers} | {RUNS} | {took:.1f} | {seconds[1] / took:.2f} |" for workers, took in seconds.items()]
     table = ["| workers | runs | seconds | times as fast |", "|---|---|---|---|", *rows]
     note = "One run's process was killed in the second sweep." if args.kill else ""
-    text = "\n".join([*header("What a sweep gains", note, this_command("benchmarks.sweep")), *table, ""])
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(text, encoding="utf-8")
-    print(text)
+    keep(args.out, [*header("What a sweep gains", note, this_command("benchmarks.sweep")), *table])
     return 0 if ratio >= 1.8 or args.workers < 2 else 1
 
 

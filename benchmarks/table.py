@@ -69,8 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if args.rows and job.label.rpartition(", seed ")[0] not in args.rows:
                 results.take_over(job.config)
         if args.confirm:
-            by_row = [jobs[place :: len(spec.rows)] for place in range(len(spec.rows))]
-            confirm(by_row, results, workers=args.workers, data=args.data)
+            confirm(jobs, len(spec.rows), results, workers=args.workers, data=args.data)
         run_all(jobs, results, workers=args.workers, data=args.data)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,18 +1,17 @@
 """Which code this is: what a version number does not tell, a digest of the sources does."""
 
 import hashlib
-import importlib.metadata
 from functools import lru_cache
 from pathlib import Path
 
-from esacl import __version__
+from esacl import __version__, machine
 
 NUMBERS = ("torch", "numpy")  # packages whose versions decide a run's last digits
 
 
 @lru_cache(maxsize=1)
 def code() -> str:
-    """Eight hex digits of all sources of the package that this process has imported."""
+    """Eight hex digits of all sources of the package, as they lay on the disk when it was first asked for."""
     package, digest = Path(__file__).resolve().parent, hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
@@ -24,12 +23,6 @@ def told() -> str:
 
     A build's own mark (`2.13.0+cpu`) is left out: a machine with a GPU has another than one without.
     """
-    versions = (f"{name} {_version(name)}" for name in NUMBERS)
+    found = machine.versions(NUMBERS)
+    versions = (f"{name} {(version or 'not installed').partition('+')[0]}" for name, version in found.items())
     return f"EsaCL {__version__} (code {code()}) with {', '.join(versions)}"
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name).partition("+")[0]
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

@@ -139,13 +139,13 @@ def _about(
 ) -> dict[str, Any]:
     told = [
         {
-            "task": k,
-            "columns": list(stream[k].classes),
-            "classes": list(stream[k].class_names),
+            "task": one.index,
+            "columns": list(one.classes),
+            "classes": list(one.class_names),
             "accuracy": accuracy,
-            **({} if (order := stream[k].order) is None else {"pixel_order": order.tolist()}),
+            **({} if one.order is None else {"pixel_order": one.order.tolist()}),
         }
-        for k, accuracy in zip(tasks, accuracies, strict=True)
+        for one, accuracy in zip((stream[k] for k in tasks), accuracies, strict=True)
     ]
     return {
         "made_by": sources.told(),

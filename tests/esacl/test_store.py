@@ -338,11 +338,15 @@ def test_every_machine_that_worked_on_a_run_is_kept_until_it_begins_anew(store, 
     assert store.read(run_id).machine == {"hardware": {"cpu": "second"}}
 
 
-def test_measured_seconds_go_on_where_they_stopped(store):
+def left_after_two_tasks(store):
     run_id = store.create(CONFIG)
     for event in store.record(SmallStream(), run_id):
         if isinstance(event, TaskFinished) and event.task == 1:
-            break
+            return run_id
+
+
+def test_measured_seconds_go_on_where_they_stopped(store):
+    run_id = left_after_two_tasks(store)
     path = store.folder(run_id) / "measured.jsonl"
     path.write_text(path.read_text().replace('"seconds": 0', '"seconds": 1000'))
     start = store.checkpoint(run_id)
@@ -378,10 +382,7 @@ def test_the_seconds_of_training_are_those_of_the_steps_and_not_those_of_who_fol
 
 
 def test_a_run_of_before_that_did_not_tell_them_apart_goes_on_without(store):
-    run_id = store.create(CONFIG)
-    for event in store.record(SmallStream(), run_id):
-        if isinstance(event, TaskFinished) and event.task == 1:
-            break
+    run_id = left_after_two_tasks(store)
     path = store.folder(run_id) / "measured.jsonl"
     entries = [json.loads(line) for line in path.read_text().splitlines()]
     assert all(entry.pop("training_seconds") >= 0 for entry in entries)

@@ -2,10 +2,13 @@
 
 import pytest
 from pages_runs import record
+from synthetic_run import synthetic_config, synthetic_events
 from test_pages import drawings, everything, said
 
-from app import reading
+from app import beside, comparison, reading
+from esacl.records import RunRecord, Status
 from esacl.store import RunStore
+from esacl.summary import summarise
 
 
 @pytest.fixture
@@ -87,6 +90,21 @@ def test_the_clock_is_compared_on_one_machine_and_for_equal_effort(seeds):
     assert all("EsaCL, 90 % " in drawing["alt"] for drawing in (time, memory))
     alone = seeds("cost", run=next(e.run_id for e in reading.entries() if e.config.scenario == "class"))
     assert "No other method has finished the same problem on this machine" in everything(alone)
+
+
+@pytest.mark.parametrize("other", [
+    {"hardware": {"cpu": "B"}}, {"hardware": {"cpu": "A", "processes": 2}}, {"hardware": {"cpu": "A", "cores": 4}},
+])  # fmt: skip
+def test_no_clock_of_another_machine_stands_beside(other):
+    def summarised(run_id, machine, **fields):
+        config = synthetic_config(**fields)
+        record = RunRecord(run_id, config, Status("finished"), tuple(synthetic_events(config)), (), machine)
+        return summarise(record)
+
+    here = {"hardware": {"cpu": "A"}}
+    runs = [summarised("own", here), summarised("ewc", here, method="ewc"), summarised("er", other, method="er")]
+    assert [group.method for group in beside.fair(comparison.groups(runs), "own")] == ["esacl", "ewc"]
+    assert beside.fair(comparison.groups(runs), "gone") == []
 
 
 def test_a_bill_is_itemised_and_an_old_run_says_that_it_is_not(app):
