@@ -7,12 +7,13 @@ from pathlib import Path
 from esacl import __version__, machine
 
 NUMBERS = ("torch", "numpy")  # packages whose versions decide a run's last digits
+_PACKAGE = Path(__file__).resolve().parent
 
 
-@lru_cache(maxsize=1)
-def code() -> str:
+@lru_cache
+def code(package: Path = _PACKAGE) -> str:
     """Eight hex digits of all sources of the package, as they lay on the disk when it was first asked for."""
-    package, digest = Path(__file__).resolve().parent, hashlib.sha256()
+    digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:8]

@@ -147,7 +147,7 @@ def test_a_row_that_its_first_seed_confirms_is_kept_and_the_header_says_so(spec_
         "plain, seed 0", "sparse, 80%, seed 0", "sparse, 90%, seed 0", "plain, seed 1",
     ]  # fmt: skip
     entries = [json.loads(line) for line in kept.read_text().splitlines()]
-    assert len(entries) == 6
+    assert [entry["processor"] for entry in entries] == [provenance.processor()] * 6
     assert [entry["row"] for entry in entries if "confirmed" in entry] == ["sparse, 80%, seed 1", "sparse, 90%, seed 1"]
     assert all(entry["key"].endswith("-changed!") for entry in entries)
     assert "2 runs of earlier code, kept since" in (spec_file.parent / "results" / "small.md").read_text()

@@ -156,6 +156,14 @@ def test_latex_of_single_runs_says_their_seeds_and_what_else_tells_them_apart():
     assert [re.search(r"EsaCL & [\d.]+ & epochs=\d & (\d)", line)[1] for line in lines[1:3]] == ["3", "4"]
 
 
+def test_latex_writes_what_nobody_knows_as_a_dash_of_its_own():
+    runs = [summary("1"), summary("2", method="ewc"), summary("3", method="er", epochs=5)]
+    text = comparing.as_latex(outcomes.groups(runs))
+    assert "settings" in text
+    assert "& -- &" in text
+    assert "–" not in text
+
+
 def test_sparcl_is_told_with_what_it_is_laid_over():
     runs = [summary("1", method="sparcl", sparcl={"base": base}) for base in ("er", "co2l")]
     text = comparing.as_latex(outcomes.groups(runs))

@@ -179,6 +179,8 @@ def test_costs_are_the_last_counted_and_the_most_held():
     cost = summarise(record(RunConfig(), COUNTED, later, measured=measured))["cost"]
     assert (cost["train_flops"], cost["seconds"], cost["peak_bytes"]) == (12.0, 4.6, 500)
     assert cost["training_seconds"] == 3.5
+    odd = ({**measured[-1], "training_seconds": "long"},)
+    assert summarise(record(RunConfig(), COUNTED, measured=odd))["cost"]["training_seconds"] is None
 
 
 def test_hardware_names_the_device():

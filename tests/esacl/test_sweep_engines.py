@@ -88,6 +88,14 @@ def test_a_worker_with_the_same_version_and_other_sources_is_refused(monkeypatch
     assert why.endswith(f"and here is {there}; install the same on both")
 
 
-def test_the_code_is_that_of_the_sources_and_tells_no_build():
-    assert len(sources.code()) == 8
+def test_the_code_is_that_of_the_sources_and_tells_no_build(tmp_path):
+    found = []
+    for place, text in enumerate(("a = 1\n", "a = 2\n", "a = 1\n")):
+        package = tmp_path / str(place)
+        (package / "inside").mkdir(parents=True)
+        (package / "inside" / "one.py").write_text(text)
+        (package / "notes.txt").write_text(f"{place}")
+        found.append(sources.code(package))
+    assert found[0] == found[2] != found[1]
+    assert [len(one) for one in found] == [8, 8, 8]
     assert "+" not in sources.told()
