@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import duplicating, reading, session, widgets
+from app import competing, duplicating, reading, session, widgets
 from app.figures import palette
 from app.language import marked, text
 from esacl import jobs, protocols
@@ -96,7 +96,8 @@ def fill(config: RunConfig) -> set[str]:
         "train_limit": ("new-limit", config.train_limit),
         "buffer.size": (f"new-buffer-{usual.buffer.size}", config.buffer.size),
         "sparcl.base": ("new-base", config.sparcl.base),
-        "mask_logits": (f"new-mask-{usual.mask_logits}", config.mask_logits),
+        "mask_logits": (competing.KEY, competing.of(config)),
+        "balance_logits": (competing.STRENGTH, config.balance_logits or 1.0),
         "sdp.form": ("new-form", config.sdp.form),
         "name": ("new-name", config.name),
     }
@@ -305,14 +306,7 @@ def _of_method(usual: RunConfig) -> dict[str, Any]:
             **keep,
         )
     if usual.scenario == "class" and usual.method != "joint":
-        masks = st.toggle(
-            text("Mask the logits of earlier classes"),
-            usual.mask_logits,
-            key=f"new-mask-{usual.mask_logits}",
-            help=text("Fresh images compete among today's classes only; what is replayed competes among all."),
-            **keep,
-        )
-        found["mask_logits"] = masks if masks != usual.mask_logits else None
+        found |= competing.control()
     return found
 
 

@@ -3,7 +3,7 @@
     title = "..."
     seeds = [0, 1, 2]
     reference = "ewc"              # optional: a column with the paired difference to this row
-    tuned = "results/tune-x.toml"  # optional: where `tuned = NAME` of a row finds its settings
+    tuned = "results/tune-x.toml"  # optional, or a list: where `tuned = NAME` of a row finds its settings
 
     [common]
     benchmark = "split-digits"
@@ -140,10 +140,16 @@ def read_toml(path: Path) -> dict[str, Any]:
 def _chosen(path: Path, table: dict[str, Any]) -> dict[str, Settings]:
     if "tuned" not in table:
         raise InputError(f"{path}: a row asks for tuned settings; name the file that holds them by `tuned`")
-    where = path.parent / table["tuned"]
-    if not where.exists():
-        raise InputError(f"{where} is not there; make it with `python -m benchmarks.tune`")
-    return {name: flat(settings) for name, settings in read_toml(where).items()}
+    named: str | list[str] = table["tuned"]
+    found: dict[str, Settings] = {}
+    for where in (path.parent / name for name in ([named] if isinstance(named, str) else named)):
+        if not where.exists():
+            raise InputError(f"{where} is not there; make it with `python -m benchmarks.tune`")
+        chosen = {name: flat(settings) for name, settings in read_toml(where).items()}
+        if twice := sorted(found.keys() & chosen.keys()):
+            raise InputError(f"{path}: {twice[0]!r} was tuned in two of the files that `tuned` names; rename one")
+        found |= chosen
+    return found
 
 
 def _rows(path: Path, row: dict[str, Any], common: Settings, chosen: Mapping[str, Settings]) -> Iterator[Row]:

@@ -48,6 +48,11 @@ class Buffer:
         return None if self._inputs is None else self._at(slice(None))
 
     @property
+    def targets(self) -> Tensor:
+        """Targets (n,) of all that is kept, which is something."""
+        return self._others["targets"]
+
+    @property
     def bytes(self) -> int:
         """Bytes in which the kept examples are held."""
         return 0 if self._inputs is None else self._inputs.nbytes + sum(t.nbytes for t in self._others.values())

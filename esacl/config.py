@@ -38,6 +38,9 @@ SCORE_NAMES = ("ggn-trace", "el2n", "uniform")
 SPARCL_BASE_NAMES = ("ewc", "er", "derpp", "co2l")
 SDP_FORM_NAMES = ("admm", "segment", "progressive", "any")
 
+# Fields that came later: at the value that earlier code stood for they leave a run's digest as it was.
+LATER = {"balance_logits": 0.0}
+
 BENCHMARK_NAMES = tuple(BENCHMARKS)
 _NAMES = {
     "benchmark": BENCHMARK_NAMES, "method": METHOD_NAMES, "protocol": PROTOCOL_NAMES, "network": NETWORK_NAMES,
@@ -75,6 +78,10 @@ class RunConfig(Section):
     Tiny-ImageNet at half."""
     mask_logits: bool = False
     """Class-IL: cross-entropy of fresh examples over today's classes only (SparCL, ER-ACE); Co2L has none to mask."""
+    balance_logits: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Class-IL: cross-entropies of logits plus so many times the log of each class's share in what is learned from, so
+    that a class is not preferred for being seen often; 1 is balanced softmax, 0 off. More than 1 holds on to the past:
+    a few replayed images, learned by heart, say less than their share."""
     evaluation: Literal["test", "validation"] = "test"
     """`validation` holds a tenth of the training data out, stratified, and never opens the test data."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -125,6 +132,7 @@ class RunConfig(Section):
     def digest(self) -> str:
         """Twelve hex digits of everything that decides the numbers (so neither name, device nor threads)."""
         fields = self.model_dump(exclude={"name", "device", "threads"})
+        fields = {key: value for key, value in fields.items() if value != LATER.get(key, ...)}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, Any]:

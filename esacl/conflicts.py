@@ -26,6 +26,7 @@ def conflicts(config: "RunConfig") -> Iterator[str]:
         _of_structure,
         _of_curvature,
         _of_scenario,
+        _of_logits,
         _of_joint,
         _of_selection,
         _of_buffer,
@@ -122,18 +123,31 @@ def _of_scenario(config: "RunConfig") -> Iterator[str]:
             f"method 'packnet' must know the task, which scenario {config.scenario!r} does not tell; "
             "choose scenario task, or another method"
         )
-    if config.mask_logits and config.scenario != "class":
+
+
+def _of_logits(config: "RunConfig") -> Iterator[str]:
+    if config.mask_logits and config.balance_logits:
         yield (
-            f"mask_logits changes nothing in scenario {config.scenario!r}, where an example competes among the "
-            "columns of its own task anyway; leave it false"
+            "mask_logits and balance_logits will not do together: one keeps fresh examples from the past's columns, "
+            "the other weighs all columns by how often they are seen; leave one of them false"
         )
+    for switch in ("mask_logits", "balance_logits"):
+        if not getattr(config, switch):
+            continue
+        if config.scenario != "class":
+            yield (
+                f"{switch} changes nothing in scenario {config.scenario!r}, where an example competes among the "
+                "columns of its own task anyway; leave it false"
+            )
+        if config.method == "joint":
+            yield f"{switch}: true will not do: 'joint' has no current task, all are learned at once; leave it false"
+        if config.contrastive:
+            yield f"{switch}: true will not do: Co2L learns its features without logits; leave it false"
 
 
 def _of_joint(config: "RunConfig") -> Iterator[str]:
     if config.method != "joint":
         return
-    if config.mask_logits:
-        yield "mask_logits: true will not do: 'joint' has no current task, all are learned at once; leave it false"
     if config.buffer.size:
         yield "buffer.size is of no use to 'joint', which sees all data; leave it at 0"
 
@@ -174,8 +188,6 @@ def _of_co2l(config: "RunConfig") -> Iterator[str]:
             "sparcl.base: 'co2l' will not do on 'permuted-mnist': it compares views of an image, and a shifted "
             "permutation is another permutation; choose another base or benchmark"
         )
-    if config.mask_logits:
-        yield "mask_logits: true will not do: Co2L learns its features without logits; leave it false"
     if config.augment != "none":
         yield f"augment: {config.augment!r} will not do: Co2L draws two views of each image itself; leave it at 'none'"
     if config.batchnorm.refresh or config.batchnorm.statistics == "task":

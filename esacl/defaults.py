@@ -15,6 +15,7 @@ SPARSEST = 0.98  # what the form `any` goes to
 CUT = 0.35  # of a task's steps come before the one-shot cut of esacl
 HELD, HELD_ALONE = 0.1, 3.0  # the anchors' strength beside distillation, and where nothing else holds the past
 HELD_REHEARSED = 0.03  # and in class-IL beside distillation and a rehearsal with logits
+BALANCED = 1.25  # how strongly classes are balanced there
 BUFFER = 500  # examples a method that rehearses keeps, where the benchmark does not say
 
 
@@ -38,8 +39,10 @@ def resolved(given: dict[str, Any]) -> dict[str, Any]:
     fields.setdefault("resolution", facts["side"])
     fields.setdefault("sparsity", _sparsity(method, fields))
     fields.setdefault("threads", 1 if fields["network"] == "mlp" else os.cpu_count() or 1)
-    if (method == "sparcl" and fields["scenario"] == "class" and not contrastive) or _told_apart_by_replay(fields):
-        fields.setdefault("mask_logits", True)
+    if method == "sparcl" and fields["scenario"] == "class" and not contrastive:
+        fields.setdefault("mask_logits", not fields.get("balance_logits"))
+    if _told_apart_by_replay(fields):
+        fields.setdefault("balance_logits", 0.0 if "mask_logits" in fields else BALANCED)
     for section, values in _sections(method, fields, facts).items():
         own = fields.get(section, {})
         if isinstance(own, dict):

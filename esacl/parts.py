@@ -65,8 +65,10 @@ class Parts:
     optimiser: torch.optim.SGD = field(init=False)
 
     def __post_init__(self) -> None:
-        # Logits are those of a step; and behind masked logits only the buffer sets today's classes against the past.
-        self.offers_steps |= self.config.buffer.rehearsal == "dark" or self.config.mask_logits
+        # Logits are those of a step; and behind masked logits only the buffer sets today's classes against the past, as
+        # behind balanced ones it does so most.
+        weighed = self.config.mask_logits or self.config.balance_logits > 0
+        self.offers_steps |= self.config.buffer.rehearsal == "dark" or weighed
         self.parameters = dict(self.network.named_parameters())
         if self.contrast is not None:
             self.parameters |= self.contrast.parameters()

@@ -16,12 +16,14 @@ class Batch:
     """One step's examples, the fresh ones first.
 
     `logits` (m, c), where there are any, are those that the network once gave to the m examples after the fresh ones.
+    `prior` (c,), where there is one, is added to the logits that a cross-entropy is taken of.
     """
 
     inputs: Tensor
     targets: Tensor
     fresh: int
     logits: Tensor | None = None
+    prior: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -29,8 +31,10 @@ class Batch:
     def take(self, fresh: Tensor, replayed: Tensor) -> "Batch":
         """Rows of the fresh and of the replayed examples, each counted from the first of its kind; without logits."""
         rows = torch.cat([fresh, self.fresh + replayed]).to(self.targets.device)
-        return Batch(self.inputs[rows], self.targets[rows], len(fresh))
+        return Batch(self.inputs[rows], self.targets[rows], len(fresh), prior=self.prior)
 
+
+LEAST_SHARE = 1e-9  # of a class that is seen no more: finite, and as good as closed
 
 Draw = Callable[[Tensor, Tensor, Buffer, torch.Generator], Batch]
 
@@ -55,12 +59,35 @@ def dark_batch(inputs: Tensor, targets: Tensor, buffer: Buffer, generator: torch
 DRAWS: dict[str, Draw] = {"plain": plain_batch, "dark": dark_batch}
 
 
-def per_example(config: RunConfig, stage: Stage, outputs: Tensor, targets: Tensor, fresh: Tensor) -> Tensor:
+def log_prior(config: RunConfig, stage: Stage, buffer: Buffer) -> Tensor:
+    """`balance_logits` times the log of each column's share (c,) in the labels that a step's cross-entropies weigh.
+
+    These are today's and the buffer's. Added to the logits in training alone, it keeps a class that is seen often from
+    being preferred for that: what is learned are the logits of classes that are all as frequent (balanced softmax: Ren
+    et al. 2020; with a factor before the logarithm: the logit-adjusted cross-entropy of Menon et al. 2021).
+    """
+    columns = len(stage.criterion.open)
+
+    def shares(targets: Tensor) -> Tensor:
+        return torch.bincount(targets, minlength=columns) / len(targets)
+
+    weight = config.derpp.beta if config.buffer.rehearsal == "dark" else 1.0
+    counted = shares(stage.examples.targets)
+    if len(buffer):
+        counted = (counted + weight * shares(buffer.targets)) / (1 + weight)
+    return config.balance_logits * counted.clamp(min=LEAST_SHARE).log()
+
+
+def per_example(
+    config: RunConfig, stage: Stage, outputs: Tensor, targets: Tensor, fresh: Tensor, prior: Tensor | None = None
+) -> Tensor:
     """Cross-entropy of each example (n,); of those that are `fresh` (n,) bool over today's columns, if so configured.
 
     Masking the logits of fresh examples keeps a new task from pushing the old classes down (as ER-ACE does: Caccia et
     al. 2022; and SparCL).
     """
+    if prior is not None:
+        outputs = outputs + prior
     losses = stage.criterion.per_example(outputs, targets)
     if not config.mask_logits:
         return losses
@@ -70,7 +97,7 @@ def per_example(config: RunConfig, stage: Stage, outputs: Tensor, targets: Tenso
 def loss_of(config: RunConfig, stage: Stage, outputs: Tensor, batch: Batch) -> Tensor:
     """The loss () of a batch: its mean, or DER++'s three terms where the buffer gave logits (eq. 6)."""
     fresh = torch.arange(len(batch), device=outputs.device) < batch.fresh
-    losses = per_example(config, stage, outputs, batch.targets, fresh)
+    losses = per_example(config, stage, outputs, batch.targets, fresh, batch.prior)
     if batch.logits is None:
         return losses.mean()
     end = batch.fresh + len(batch.logits)

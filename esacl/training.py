@@ -23,7 +23,7 @@ from esacl.mask import Mask
 from esacl.networks import with_features
 from esacl.parts import Parts
 from esacl.ranking import removed_share
-from esacl.replay import DRAWS, Batch, loss_of, per_example
+from esacl.replay import DRAWS, Batch, log_prior, loss_of, per_example
 from esacl.schedule import Schedule
 from esacl.stages import Stage
 
@@ -108,6 +108,8 @@ class Learner(Parts):
         if len(self.buffer):
             assert generator is not None
             batch = DRAWS[self.config.buffer.rehearsal](fresh.inputs, fresh.targets, self.buffer, generator)
+        if self.config.balance_logits > 0:
+            batch = replace(batch, prior=log_prior(self.config, stage, self.buffer))
         if stage.augment is not None:
             assert generator is not None
             batch = replace(batch, inputs=stage.augment(batch.inputs, generator))
@@ -194,9 +196,9 @@ class Learner(Parts):
             return loss, len(batch), outputs.detach()
         assert generator is not None
         seen, outputs = self.group.spread(partial(with_features, self.network), batch.inputs)
-        logits = stage.criterion.logits(outputs, batch.targets)
+        logits = stage.criterion.logits(outputs if batch.prior is None else outputs + batch.prior, batch.targets)
         rows, weights = self.gate.choose(logits, batch.targets, seen, step, generator)
-        losses = per_example(self.config, stage, outputs[rows], batch.targets[rows], rows < batch.fresh)
+        losses = per_example(self.config, stage, outputs[rows], batch.targets[rows], rows < batch.fresh, batch.prior)
         if told is not None:
             moved = outputs.new_zeros(len(batch))
             # A mean over the fresh examples, whatever comes from the buffer beside them.

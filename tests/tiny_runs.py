@@ -43,7 +43,8 @@ STATEFUL = (
     ]
     + [{"method": "rigl", "rigl.every": 2, "buffer.size": 20, "ids.train_fraction": 0.5}]
     + [{"method": name, "buffer.size": 20} for name in METHODS if name != "joint"]
-    + [{"scenario": "class", "buffer.size": 20}, {"method": "ewc", "buffer.size": 20, "buffer.rehearsal": "dark"}]
+    + [{"scenario": "class", "buffer.size": 20}, {"scenario": "class", "buffer.size": 20, "mask_logits": True}]
+    + [{"method": "ewc", "buffer.size": 20, "buffer.rehearsal": "dark"}]
     + [{"augment": "crop-flip"}, {"augment": "crop-flip", "ids.train_fraction": 0.5, "buffer.size": 20}]
     + [{"method": "ewc", "schedule": "constant", "momentum": 0.0}]
     + [{"sdp.form": form, "pruning.allocation": name} for form in FORMS if form != "any" for name in STRUCTURED]
@@ -58,6 +59,10 @@ OTHERS = (
     + [{"network": name} for name in NETWORKS]
     + [{"benchmark": name, "scenario": scenario} for name in FACTS for scenario in FACTS[name]["scenarios"]]
     + [{"method": name, "scenario": "class", "mask_logits": True} for name in sorted({*METHODS} - {"joint", "packnet"})]
+    + [
+        {"method": name, "scenario": "class", "balance_logits": 1.0}
+        for name in sorted({*METHODS} - {"joint", "packnet"})
+    ]
     + [{"method": "sparcl", "sparcl.base": "co2l", "network": name} for name in NETWORKS]
 )
 """Every other choice by name."""

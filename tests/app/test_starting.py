@@ -3,7 +3,7 @@ import shlex
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import duplicating, starting, widgets
+from app import competing, duplicating, starting, widgets
 from esacl import computing
 from esacl.cli import main
 from esacl.config import read_config
@@ -183,16 +183,41 @@ def test_what_a_method_keeps_by_itself_is_shown_and_goes_with_it(form, monkeypat
     assert [config.buffer.size for config in started] == [60, 0]
 
 
-def test_what_sparcl_is_laid_over_and_the_mask_on_logits_can_be_chosen(form, monkeypatch):
+def test_what_sparcl_is_laid_over_and_which_logits_compete_can_be_chosen(form, monkeypatch):
     started = []
     monkeypatch.setattr(starting.jobs, "start", lambda config, store, owner: started.append(config) or "a-run")
     form.selectbox(key="new-method").select("sparcl").run()
-    assert not form.toggle
+    assert "new-logits" not in [box.key for box in form.selectbox]
     form.selectbox(key="new-scenario-3").select("class").run()
     form.selectbox(key="new-base").select("er").run()
-    form.toggle(key="new-mask-True").set_value(False).run()
+    for choice in ("own", "all", "masked", "balanced"):
+        form.selectbox(key="new-logits").select(choice).run()
+        form.button(key="start").click().run()
+    form.number_input(key="new-balance").set_value(1.75).run()
     form.button(key="start").click().run()
-    assert (started[0].sparcl.base, started[0].mask_logits, started[0].buffer.rehearsal) == ("er", False, "plain")
+    found = [(config.mask_logits, config.balance_logits) for config in started]
+    assert found == [(True, 0), (False, 0), (True, 0), (False, 1), (False, 1.75)]
+    assert {(config.sparcl.base, config.buffer.rehearsal) for config in started} == {("er", "plain")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "choice"),
+    [
+        ({"buffer.size": 500}, "own"),
+        ({"buffer.size": 500, "mask_logits": True}, "masked"),
+        ({"buffer.size": 500, "mask_logits": False}, "all"),
+        ({}, "own"),
+        ({"method": "er", "balance_logits": 1.0}, "balanced"),
+        ({"method": "sparcl", "sparcl.base": "co2l"}, "own"),
+        ({"method": "joint"}, "own"),
+    ],
+)
+def test_a_duplicated_run_says_which_logits_compete(settings, choice):
+    config = read_config(None, {"scenario": "class"} | settings)
+    assert competing.of(config) == choice
+    again = read_config(None, {"scenario": "class"} | {k: v for k, v in settings.items() if "logits" not in k}
+                        | competing.SWITCHES[choice])  # fmt: skip
+    assert (again.mask_logits, again.balance_logits) == (config.mask_logits, config.balance_logits)
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,17 @@ def test_tuned_settings_come_before_what_each_varies(tmp_path):
     assert read_spec(path).rows[0].settings == {"lr": 0.5, "anchor.strength": 7}
 
 
+def test_rows_find_what_was_tuned_in_several_files_under_one_name_each(tmp_path):
+    (tmp_path / "a.toml").write_text('["x"]\nlr = 0.2\n')
+    (tmp_path / "b.toml").write_text('["y"]\nlr = 0.3\n')
+    head = 'tuned = ["a.toml", "b.toml"]\n'
+    rows = "".join(f'[[row]]\nname = "{name}"\ntuned = "{name}"\n' for name in "xy")
+    assert [row.settings for row in read_spec(write(tmp_path, head + rows)).rows] == [{"lr": 0.2}, {"lr": 0.3}]
+    (tmp_path / "b.toml").write_text('["x"]\nlr = 0.3\n')
+    with pytest.raises(InputError, match="'x' was tuned in two of the files"):
+        read_spec(write(tmp_path, head + rows))
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

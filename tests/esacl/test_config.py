@@ -1,4 +1,6 @@
+import hashlib
 import itertools
+import json
 
 import pytest
 from pydantic import ValidationError
@@ -13,6 +15,7 @@ from esacl.config import (
     parse_setting,
     read_config,
 )
+from esacl.defaults import BALANCED
 from esacl.errors import InputError
 from esacl.protocols import DER, PROTOCOL_NAMES
 
@@ -50,12 +53,34 @@ def test_sparcl_masks_fresh_logits_where_that_means_anything():
     assert not RunConfig(method="sparcl").mask_logits
 
 
+def test_logits_are_masked_or_balanced_and_one_that_is_asked_for_takes_the_others_place():
+    for method in ("esacl", "sparcl"):
+        fields = {"method": method, "scenario": "class", "buffer": {"size": 500}}
+        both = [("mask_logits", "balance_logits", True), ("balance_logits", "mask_logits", 1.5)]
+        for one, other, value in both:
+            found = RunConfig(**fields, **{one: value})
+            assert getattr(found, one)
+            assert not getattr(found, other)
+        neither = RunConfig(**fields, mask_logits=False)
+        assert not neither.mask_logits
+        assert not neither.balance_logits
+
+
+def test_a_field_that_came_later_leaves_the_digest_of_what_was_before():
+    """Else every result that is kept by its digest would be lost with each new field."""
+    fields = RunConfig(method="derpp", scenario="class").model_dump(exclude={"name", "device", "threads"})
+    before = {key: value for key, value in fields.items() if key != "balance_logits"}
+    digest = hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()[:12]
+    assert RunConfig(method="derpp", scenario="class").digest == digest
+    assert RunConfig(method="derpp", scenario="class", balance_logits=1.0).digest != digest
+
+
 def test_esacl_with_a_buffer_rehearses_as_derpp_does_where_only_that_tells_classes_apart():
     ours = RunConfig(scenario="class", buffer={"size": 500})
-    assert (ours.buffer.rehearsal, ours.mask_logits, ours.anchor.strength) == ("dark", True, 0.03)
+    assert (ours.buffer.rehearsal, ours.balance_logits, ours.anchor.strength) == ("dark", BALANCED, 0.03)
     for other in ({"scenario": "task"}, {"scenario": "class", "method": "ewc"}):
         plain = RunConfig(**other, buffer={"size": 500})
-        assert (plain.buffer.rehearsal, plain.mask_logits) == ("plain", False)
+        assert (plain.buffer.rehearsal, plain.balance_logits) == ("plain", 0)
         assert plain.anchor.strength == RunConfig(**other).anchor.strength
     assert RunConfig(scenario="class").buffer.rehearsal == "plain"
     assert RunConfig(scenario="class", buffer={"size": 500}, anchor={"distillation": 0}).anchor.strength == 3.0
@@ -64,7 +89,7 @@ def test_esacl_with_a_buffer_rehearses_as_derpp_does_where_only_that_tells_class
         {"buffer": {"size": 500}, "ids": {"train_fraction": 0.5}},
     ):
         found = RunConfig(scenario="class", **own)
-        assert (found.buffer.rehearsal, found.mask_logits, found.anchor.strength) == ("plain", False, 0.1)
+        assert (found.buffer.rehearsal, found.balance_logits, found.anchor.strength) == ("plain", 0, 0.1)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +108,8 @@ def test_esacl_with_a_buffer_rehearses_as_derpp_does_where_only_that_tells_class
         ({"method": "packnet", "scenario": "class"}, "'packnet' must know the task.* scenario 'class'"),
         ({"method": "packnet", "scenario": "domain"}, "'packnet' must know the task"),
         ({"mask_logits": True}, "mask_logits changes nothing in scenario 'task'"),
+        ({"balance_logits": 1.0}, "balance_logits changes nothing in scenario 'task'"),
+        ({"scenario": "class", "mask_logits": True, "balance_logits": 1.0}, "balance_logits will not do together"),
         ({"method": "er", "buffer": {"size": 0}}, r"buffer\.size: 0 will not do: 'er' rehearses"),
         (
             {"method": "er", "buffer": {"rehearsal": "dark"}},
@@ -267,6 +294,7 @@ def test_a_config_is_frozen():
         ({"name": "x" * 201}, r"name: .*200"),
         ({"method": "joint", "buffer": {"size": 5}}, r"buffer\.size .*joint"),
         ({"method": "joint", "scenario": "class", "mask_logits": True}, r"mask_logits: true .*joint"),
+        ({"method": "joint", "scenario": "class", "balance_logits": 1.0}, r"balance_logits: true .*joint"),
     ],
 )
 def test_what_is_refused_is_named_with_its_value_and_the_remedy_in_one_line(fields, told):

@@ -1,5 +1,7 @@
 """What enters the loss of a rehearsing step, against the formulas written out."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,7 +9,7 @@ from tiny_runs import tiny
 
 from esacl.buffer import Buffer
 from esacl.criterion import criterion
-from esacl.replay import DRAWS, Batch, loss_of
+from esacl.replay import DRAWS, Batch, log_prior, loss_of
 from esacl.stages import Stage
 from esacl.tasks import Examples
 
@@ -73,3 +75,46 @@ def test_draws_are_as_many_as_are_fresh_and_der_draws_twice():
         assert batch.inputs[8:, 0].equal(batch.targets[8:].float())
     assert batch.logits[:, 0].equal(batch.targets[8:16].float())
     assert not batch.targets[8:16].equal(batch.targets[16:])
+
+
+def test_the_prior_is_what_a_step_learns_from_by_hand():
+    """Today 4 + 2 images of classes 2 and 3; kept: 3, 1 and 1 of the classes 0, 2 and 3."""
+    buffer = Buffer(5, 0)
+    kept = torch.tensor([0, 0, 0, 2, 3])
+    buffer.offer(torch.zeros(5, 1, 2, 2), kept, torch.zeros(5, 6))
+    today = Examples(torch.zeros(6, 1, 2, 2), torch.tensor([2, 2, 2, 2, 3, 3]))
+    stage = replace(stage_in("class"), examples=today)
+    alone = log_prior(tiny(scenario="class", balance_logits=1.0), stage, Buffer(5, 0)).exp()
+    torch.testing.assert_close(alone, torch.tensor([1e-9, 1e-9, 4 / 6, 2 / 6, 1e-9, 1e-9]))
+    config = tiny({"buffer.size": 5, "buffer.rehearsal": "plain"}, scenario="class", balance_logits=1.0)
+    plain = log_prior(config, stage, buffer).exp()
+    torch.testing.assert_close(plain[:4], torch.tensor([0.3, 0.0, 4 / 12 + 0.1, 2 / 12 + 0.1]), atol=1e-6, rtol=0)
+    settings = {"buffer.size": 5, "buffer.rehearsal": "dark", "derpp.beta": 0.25}
+    dark = log_prior(tiny(settings, scenario="class", balance_logits=1.0), stage, buffer).exp()
+    twice = log_prior(tiny(settings, scenario="class", balance_logits=2.0), stage, buffer).exp()
+    torch.testing.assert_close(twice, dark.square())
+    expected = [0.25 * 0.6 / 1.25, 0.0, (4 / 6 + 0.25 * 0.2) / 1.25, (2 / 6 + 0.25 * 0.2) / 1.25]
+    torch.testing.assert_close(dark[:4], torch.tensor(expected), atol=1e-6, rtol=0)
+
+
+def test_a_prior_enters_the_cross_entropies_and_not_the_distance_of_logits():
+    config = tiny({"derpp.alpha": 0.3, "derpp.beta": 0.7}, method="derpp", scenario="class", balance_logits=1.0)
+    outputs, batch = batch_of(4, dark=True)
+    prior = torch.tensor([0.1, 0.2, 0.3, 0.4, 1e-9, 1e-9]).log()
+
+    def entropy(rows):
+        weighed = prior.exp()[:4] * outputs[rows, :4].exp()
+        own = weighed[torch.arange(4), batch.targets[rows]]
+        return -(own / weighed.sum(1)).log().mean()
+
+    apart = (outputs[4:8] - batch.logits).square().mean()
+    expected = entropy(slice(0, 4)) + 0.3 * apart + 0.7 * entropy(slice(8, 12))
+    found = loss_of(config, stage_in("class"), outputs, replace(batch, prior=prior))
+    torch.testing.assert_close(found, expected)
+
+
+def test_fewer_of_a_batch_keep_its_prior():
+    _, batch = batch_of(5, dark=False)
+    some = replace(batch, prior=torch.zeros(6)).take(torch.tensor([0, 2]), torch.tensor([1]))
+    assert some.prior is not None
+    assert len(some) == 3

@@ -475,9 +475,10 @@ def test_the_buffer_is_offered_every_task():
         ({"buffer.rehearsal": "dark"}, True),
         ({"scenario": "class"}, True),
         ({"scenario": "class", "buffer.rehearsal": "plain", "mask_logits": True}, False),
+        ({"scenario": "class", "buffer.rehearsal": "plain", "balance_logits": 1.0}, False),
     ],
 )
-def test_with_logits_to_keep_or_old_classes_masked_the_buffer_is_offered_every_step(settings, logits):
+def test_with_logits_to_keep_or_weighed_the_buffer_is_offered_every_step(settings, logits):
     config = tiny({"buffer.size": 200, **settings})
     last = checkpoints(config)[-1]
     assert last.counters["buffer_seen"] == 2 * 48 * config.epochs
