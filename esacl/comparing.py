@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from esacl import printing
-from esacl.outcomes import MEASURED, SETTINGS, Row
+from esacl.outcomes import MEASURED, PROBLEM, SETTINGS, Row
 
-RUN_COLUMNS = ("run", "name", "status", *SETTINGS, "base", "settings", "seed", *MEASURED)
+_SETTINGS = tuple(dict.fromkeys((*SETTINGS[:2], *PROBLEM, *SETTINGS[2:])))
+RUN_COLUMNS = ("run", "name", "status", *_SETTINGS, "base", "settings", "seed", *MEASURED)
 GROUP_COLUMNS = (
-    "name", "status", *SETTINGS, "base", "settings", "n", *(key for name in MEASURED for key in (name, f"{name}_sd")),
+    "name", "status", *_SETTINGS, "base", "settings", "n", *(key for name in MEASURED for key in (name, f"{name}_sd")),
     "seeds", "runs",
 )  # fmt: skip
-TOLD = ("name", "status", *SETTINGS, "base", "settings", "seed")  # told once, above, where all rows agree
+TOLD = ("name", "status", *_SETTINGS, "base", "settings", "seed")  # told once, above, where all rows agree
 SHORT = {
     "average_accuracy": "ACC, %", "average_accuracy_task": "task known, %", "learning_accuracy": "learned, %",
     "backward_transfer": "BWT", "forgetting": "forgetting", "pruning_drop": "cut costs",
@@ -41,10 +42,10 @@ _ESCAPES = {
 
 
 def as_table(rows: Sequence[Row]) -> str:
-    """For a terminal: a table for each benchmark and scenario, which are problems of their own."""
+    """For a terminal: a table for each problem; runs of another number of tasks, or of other data, are not beside."""
     families: dict[tuple[Any, ...], list[Row]] = {}
     for r in rows:
-        families.setdefault((r["benchmark"], r["scenario"]), []).append(r)
+        families.setdefault(tuple(r[key] for key in PROBLEM), []).append(r)
     return "\n\n\n".join(map(_one_table, families.values()))
 
 
@@ -61,7 +62,8 @@ def _one_table(rows: Sequence[Row]) -> str:
 def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Names of columns and texts, for a page: as `as_table`, with nothing told above."""
     shared, columns = _columns(rows)
-    columns = [*(key for key in shared if key != "status" and rows[0][key] != ""), *columns]
+    shared = [key for key in shared if key not in ("status", "tasks", "evaluation") and rows[0][key] != ""]
+    columns = [*shared, *(key for key in columns if key not in ("tasks", "evaluation"))]  # `settings` has what differs
     return [SHORT.get(key, key) for key in columns], [[cell(r, key) for key in columns] for r in rows]
 
 

@@ -37,7 +37,7 @@ def row(summary: Row) -> Row:
     known = summary["accuracy_matrix_task"] or []
     return {
         **{key: summary[key] for key in ("run", "name", "status")},
-        **{key: config[key] for key in (*SETTINGS, "seed")},
+        **{key: config[key] for key in (*SETTINGS, *PROBLEM, "seed")},
         "base": config["sparcl"]["base"] if config["method"] == "sparcl" else "",
         **{key: summary[key] for key in ("average_accuracy", "learning_accuracy", "backward_transfer", "forgetting")},
         "average_accuracy_task": metrics.average_accuracy(known) if len(known) == config["tasks"] else None,
@@ -88,7 +88,7 @@ def _group(members: Sequence[Row]) -> Row:
     return {
         "name": names.pop() if len(names) == 1 else "",
         "status": rows[0]["status"],
-        **{key: rows[0][key] for key in (*SETTINGS, "base")},
+        **{key: rows[0][key] for key in (*SETTINGS, *PROBLEM, "base")},
         "n": len(rows),
         **{key: value for name in MEASURED for key, value in _spread(name, [r[name] for r in rows]).items()},
         "seeds": sorted(by_seed),

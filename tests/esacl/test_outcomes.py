@@ -123,10 +123,10 @@ def test_bytes_have_their_deviation_in_the_same_unit(written, value, sd):
 def test_csv_has_a_column_for_each_deviation_and_defuses_formulas():
     text = comparing.as_csv(outcomes.groups([summary("1", name="=1+1", seed=0), summary("2", name="=1+1", seed=1)]))
     head, line = text.splitlines()
-    names = ["name", "status", "benchmark", "scenario", "method", "sparsity", "base", "settings", "n"]
-    assert head.split(",")[:9] == names
+    names = "name,status,benchmark,scenario,tasks,evaluation,method,sparsity,base,settings,n"
+    assert head.startswith(f"{names},")
     assert "average_accuracy,average_accuracy_sd" in head
-    assert line.startswith("'=1+1,finished,split-digits,task,esacl,0.9,,,2,")
+    assert line.startswith("'=1+1,finished,split-digits,task,3,test,esacl,0.9,,,2,")
     assert line.endswith(",0 1,1 2")
 
 
@@ -177,3 +177,9 @@ def test_runs_of_two_benchmarks_say_which():
     other = summary("2", benchmark="permuted-mnist", scenario="domain")
     text = comparing.as_latex(outcomes.groups([summary("1"), other]))
     assert "permuted-mnist" in text.split("\\midrule")[1]
+
+
+def test_a_terminal_has_no_row_beside_one_of_other_data_or_of_another_number_of_tasks():
+    found = [summary("1", seed=0), summary("2", evaluation="validation", seed=0), summary("3", tasks=2, seed=0)]
+    tables = comparing.as_table(outcomes.rows(found)).split("\n\n\n")
+    assert len(tables) == 3
