@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from esacl.analysis import sparse_forward
 from esacl.analysis.scene import Scene
 from esacl.tasks import Examples
 
@@ -19,9 +20,16 @@ def pool_loss(scene: Scene) -> float:
 
 @torch.no_grad()
 def accuracies(scene: Scene) -> list[float]:
-    """Accuracy on each task seen so far; billed."""
-    scene.ledger.analysis(forward_examples=sum(len(examples) for examples in scene.evaluation))
-    return [_accuracy(scene, _outputs(scene, task, e), e) for task, e in enumerate(scene.evaluation)]
+    """Accuracy on each task seen so far, billed as if by the dense kernel; where it pays by what is left of an MLP."""
+    count = sum(len(examples) for examples in scene.evaluation)
+    scene.ledger.analysis(forward_examples=count)
+    instead, found = sparse_forward.smaller(scene.network, count), []
+    for task, examples in enumerate(scene.evaluation):
+        parts = zip(examples.inputs.split(PIECE), examples.targets.split(PIECE), strict=True)
+        with scene.statistics.of(task):
+            hits = [sparse_forward.correct(scene.network, instead, scene.criterion, *part) for part in parts]
+        found.append(float(torch.cat(hits).cpu().double().mean()))
+    return found
 
 
 @torch.no_grad()
