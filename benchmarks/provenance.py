@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 _NOT_COMPUTE = {
     "__init__", "__main__", "analysing", "arrays", "bundle", "bundles", "checkpoints", "checkup", "cli", "comparing",
     "computing", "doctor", "durable", "formats", "jobs", "keeping", "labels", "layout", "locks", "logs", "machine",
-    "memory", "printing", "processes", "progress", "quota", "ranks", "recording", "records", "reproducing", "resuming",
-    "serving", "sources", "stopping", "store", "strict_json", "strict_toml", "tickets", "torchrun", "trash", "turns",
-    "unpacking", "viewing", "workers", "zip_end",
+    "memory", "narrowest", "printing", "processes", "progress", "quota", "ranks", "recording", "records", "reproducing",
+    "resuming", "serving", "sources", "stopping", "store", "strict_json", "strict_toml", "tickets", "torchrun",
+    "trash", "turns", "unpacking", "viewing", "workers", "zip_end",
 }  # fmt: skip
 _NOT_COMPUTE_FOLDERS = {"sweep"}
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from esacl import normalisation
+from esacl import narrowest, normalisation
 from esacl.defaults import SPARSEST, STRUCTURED, TWO_OF_FOUR, dark, rehearses
 from esacl.protocols import BENCHMARKS
 
@@ -110,6 +110,8 @@ def _of_structure(config: "RunConfig") -> Iterator[str]:
             f"sparsity: {config.sparsity} will not do with pruning.allocation '2:4', which keeps two of every four "
             f"weights; leave it out or set it to {TWO_OF_FOUR}"
         )
+    if allocation == "neuron" and (problem := narrowest.too_sparse(config.sparsity, narrowest.most_sparsity(config))):
+        yield problem
 
 
 def _of_curvature(config: "RunConfig") -> Iterator[str]:

@@ -30,6 +30,7 @@ from esacl.group import Group
 from esacl.machine import keep_freed_memory
 from esacl.mask import Mask
 from esacl.methods import METHODS
+from esacl.narrowest import too_sparse
 from esacl.stages import Stage, stage_of
 from esacl.structure import most_sparsity
 from esacl.tasks import Examples, Task, TaskStream, task_stream
@@ -169,15 +170,12 @@ def learner_of(
 
 
 def _check_units(learner: Learner) -> None:
-    """Raises InputError where whole units do not come to the sparsity that is asked for."""
+    """Raises InputError where whole units do not come to the sparsity, which not every config tells by itself."""
     config = learner.config
     if config.pruning.allocation == "neuron" and config.sparsity > 0:
         most = most_sparsity(learner.weights, learner.ranking.units)
-        if config.sparsity > most:
-            raise InputError(
-                f"sparsity: {config.sparsity} will not do with pruning.allocation 'neuron' on this network, of which "
-                f"one unit a layer has to stay; choose {math.floor(1000 * most) / 1000} at most"
-            )
+        if problem := too_sparse(config.sparsity, most):
+            raise InputError(problem)
 
 
 def _scene(learner: Learner, stage: Stage, stream: TaskStream, mask: Mask | None) -> analysis.Scene:

@@ -16,6 +16,7 @@ RECORD = {
     "esacl.normalisation": (),
     "esacl.config": ("pydantic",),
     "esacl.conflicts": (),
+    "esacl.narrowest": (),
     "esacl.defaults": (),
     "esacl.protocols": (),
     "esacl.refusal": ("pydantic",),

@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 from tiny_runs import distinct, events_of, label, of_kind, tiny
 from torch import Tensor
 
-from esacl import run
 from esacl.config import RunConfig
 from esacl.defaults import STRUCTURED
-from esacl.errors import InputError
 from esacl.events import CheckpointReady
 from esacl.mask import Mask
 from esacl.networks import NETWORKS, build, prunable_names
@@ -310,8 +308,3 @@ def test_a_run_ends_without_whole_units(settings):
             read = weights[one.reader].unflatten(1, (len(alive), -1))
             assert not bool(read[:, ~alive].any()), one.reader
     assert gone > 0
-
-
-def test_a_sparsity_that_one_unit_a_layer_does_not_come_to_is_refused():
-    with pytest.raises(InputError, match=r"sparsity: 0\.998 .*one unit a layer has to stay; choose 0\.996 at most"):
-        next(run(tiny({"pruning.allocation": "neuron", "sparsity": 0.998})))
