@@ -171,9 +171,14 @@ class Processes(Group):
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            told = " ".join(str(error).split())[:200]
-            reason = self._why() or f"the processes lost touch with each other ({told}); resume the run"
-            raise LostTouch(reason) from None
+            raise LostTouch(self._why() or self._all_there(error)) from None
+
+    def _all_there(self, error: RuntimeError) -> str:
+        told = " ".join(str(error).split())[:200]
+        return (
+            f"processes 0 to {self._ranks.count - 1} are all there but lost touch with each other ({told}); look at "
+            "the network between them, then resume the run"
+        )
 
 
 def device_of(name: str, ranks: Ranks) -> torch.device:

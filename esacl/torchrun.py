@@ -4,9 +4,9 @@ The first process does what `esacl` does alone: it reads the command line, makes
 The others are told by it what to compute and go through the same events, which they throw away. So a stop needs no
 agreement: whenever and however the leader ends (finished, cancelled, failed, by bad input), it says so in torchrun's
 key-value store, and a thread in each follower ends its process at once, even inside an exchange that nobody will answer
-any more. Signals are the leader's alone. A follower that fails tells why, one that is killed is missed by its number;
-the run is then recorded as failed, by the leader's main thread, or by a thread where that one waits for the lost
-process and cannot be woken.
+any more. Signals are the leader's alone. A follower that fails tells why, one that is killed is missed by its number,
+on another machine by its heartbeat; the run is then recorded as failed, by the leader's main thread, or by a thread
+where that one waits for the lost process and cannot be woken.
 """
 
 import contextlib
@@ -27,6 +27,7 @@ import psutil
 from esacl.config import RunConfig
 from esacl.errors import InputError, RunFailure
 from esacl.events import CheckpointReady
+from esacl.heartbeats import Heartbeats
 from esacl.ranks import Ranks
 from esacl.recording import explain
 
@@ -34,12 +35,14 @@ POLL = 0.2  # seconds between two looks at the others
 GRACE = 10.0  # seconds in which the leader's main thread may notice a loss by itself
 STOP_GRACE = 30.0  # and in which it may follow a request to stop: one exchange may wait for another's long step
 PATIENCE = 60.0  # seconds that a follower which cannot go on waits to be ended
+SILENCE = 120.0  # seconds without a sign of life after which a process of another machine is lost
+HUSH = 3.5  # and once an exchange broke off, which says that one of them is
 _STOPPED = 130  # the exit code of what was stopped
 _START, _END, _FAILED = "esacl/start", "esacl/end", "esacl/failed"
 
 
 class Others:
-    """What a process knows of the others, through torchrun's key-value store and by the numbers of processes.
+    """What a process knows of the others: by their numbers on this machine, else by their heartbeats.
 
     `told` says whether a loss was told: once, whoever sees it first.
     """
@@ -53,6 +56,7 @@ class Others:
         process = psutil.Process()
         about = {"machine": platform.node(), "pid": process.pid}
         self._apart.set(f"esacl/process/{ranks.rank}", json.dumps(about))
+        self.heartbeats = Heartbeats(self.store)
 
     def say(self, key: str, text: str) -> None:
         """Write a word that all others can read; nothing where nobody keeps it any more."""
@@ -67,15 +71,24 @@ class Others:
         """
         return self._apart.get(key).decode() if self._apart.check([key]) else None
 
-    def lost(self) -> str | None:
-        """Why the run cannot go on: another process failed or is gone; None where all are there."""
+    def lost(self, silence: float = SILENCE) -> str | None:
+        """Why the run cannot go on: another process failed or is gone; None where all are there.
+
+        Args:
+            silence: seconds without a sign of life after which a process of another machine is gone.
+        """
         with contextlib.suppress(RuntimeError):
             failed = self.heard(_FAILED)
             if failed:
                 return failed
             for rank in range(self.ranks.count):
-                if rank != self.ranks.rank and self._is_gone(rank):
-                    return f"process {rank} of {self.ranks.count} was ended from outside; resume the run"
+                which = f"process {rank} of {self.ranks.count}"
+                if rank == self.ranks.rank:
+                    continue
+                if self._is_gone(rank):
+                    return f"{which} was ended from outside; resume the run"
+                if not self._is_here(rank) and self.heartbeats.silent(rank) > silence:
+                    return f"{which}, on another machine, gives no sign of life; look at that one, then resume the run"
         return None
 
     def check(self) -> bool:
@@ -95,22 +108,39 @@ class Others:
     def why(self) -> str | None:
         """Why an exchange broke off, as far as it becomes known in a short while."""
         end = time.monotonic() + GRACE / 2
-        reason = self.lost()
+        reason = self.lost(HUSH)
         while reason is None and time.monotonic() < end:
             time.sleep(POLL)
-            reason = self.lost()
+            reason = self.lost(HUSH)
         self.told = True
-        return reason
+        return reason or self._unreachable()
+
+    def _unreachable(self) -> str | None:
+        """What is to be said where nothing can be heard any more."""
+        try:
+            self.heard(_FAILED)
+        except RuntimeError:
+            return (
+                f"process {self.ranks.rank} of {self.ranks.count} reaches none of the others, nor the place where they "
+                "meet; look at the machine of process 0, then resume the run"
+            )
+        return None
+
+    def _is_here(self, rank: int) -> bool:
+        """Whether a process is of this machine."""
+        return self._about(rank).get("machine") == platform.node()
 
     def _is_gone(self, rank: int) -> bool:
-        """Whether a process of this machine is dead; of others only their connection tells."""
-        about = json.loads(self.heard(f"esacl/process/{rank}") or "{}")
-        if about.get("machine") != platform.node():
+        """Whether a process of this machine is dead; of others only their heartbeat tells."""
+        if not self._is_here(rank):
             return False
         try:
-            return bool(psutil.Process(about["pid"]).status() == psutil.STATUS_ZOMBIE)
+            return bool(psutil.Process(self._about(rank)["pid"]).status() == psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
             return True
+
+    def _about(self, rank: int) -> dict[str, Any]:
+        return dict(json.loads(self.heard(f"esacl/process/{rank}") or "{}"))
 
 
 def main(ranks: Ranks, command: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None) -> NoReturn:
@@ -161,6 +191,7 @@ class Leader:
         self._others = Others(self._ranks)
         told = {"config": config.to_dict(), "data": str(data.absolute()) if data else None}
         self._others.say(_START, json.dumps(told))
+        self._others.heartbeats.begin(self._ranks.rank)
         group = Processes(self._ranks, self._others.store, config.device, self._others.why)
         group.tell(start)
         return group
@@ -191,9 +222,7 @@ class Leader:
                 if self._others is not None:
                     self._others.say(_END, "")
 
-    def _watch(
-        self, at_loss: Callable[[str], None], stops: Callable[[], bool], at_stop: Callable[[str], None]
-    ) -> None:
+    def _watch(self, at_loss: Callable[[str], None], stops: Callable[[], bool], at_stop: Callable[[str], None]) -> None:
         since: float | None = None
         while not self._over.wait(POLL):
             if since is None and stops():
@@ -213,6 +242,7 @@ class Leader:
 def _follow(ranks: Ranks) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks to stop asks the leader, who then ends this process
     others = Others(ranks)
+    others.heartbeats.begin(ranks.rank)
     told = None
     while told is None:
         if _is_over(others):
@@ -260,7 +290,9 @@ def _end_with_the_leader(others: Others) -> None:
 
 def _is_over(others: Others) -> bool:
     try:
-        return others.heard(_END) is not None or others._is_gone(0)
+        if others.heard(_END) is not None or others._is_gone(0):
+            return True
+        return not others._is_here(0) and others.heartbeats.silent(0) > SILENCE
     except RuntimeError:  # torchrun itself is gone
         return True
 

@@ -71,6 +71,7 @@ COMMANDS = {
     "esacl.viewing": (),
     "esacl.stopping": (),
     "esacl.torchrun": ("psutil", "torch"),  # torch inside functions
+    "esacl.heartbeats": (),
     "esacl.resuming": (),
     "esacl.layout": ("numpy", "torch"),  # torch inside a function
     "esacl.serving": (),

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -93,6 +94,26 @@ class TestOthers:
         assert first.why() == "process 1 of 2 was ended from outside; resume the run"
         assert first.check(), "whoever asks why tells it"
 
+    def test_one_of_another_machine_is_missed_by_its_heartbeat(self, store, process, monkeypatch):
+        first, _ = self.others(store, process)
+        about = json.loads(first.heard("esacl/process/1"))
+        first.say("esacl/process/1", json.dumps(about | {"machine": "elsewhere"}))
+        process.kill()  # its number tells nothing there
+        monkeypatch.setattr(torchrun, "GRACE", 0.0)
+        lost = "process 1 of 2, on another machine, gives no sign of life; look at that one, then resume the run"
+        for seconds, noticed, told in ((0.0, None, None), (60.0, None, lost), (121.0, lost, lost)):
+            monkeypatch.setattr(first.heartbeats, "silent", {1: seconds}.get)
+            assert (first.lost(), first.why()) == (noticed, told)
+
+    def test_who_reaches_nobody_says_so(self, store, process, monkeypatch):
+        first, _ = self.others(store, process)
+        monkeypatch.setattr(torchrun, "GRACE", 0.0)
+        monkeypatch.setattr(first, "heard", gone)
+        assert first.why() == (
+            "process 0 of 2 reaches none of the others, nor the place where they meet; look at the machine of process "
+            "0, then resume the run"
+        )
+
     def test_a_loss_that_the_main_thread_cannot_tell_is_kept_all_the_same(self, store, process, monkeypatch):
         first, _ = self.others(store, process)
         monkeypatch.setattr(torchrun, "GRACE", 0.0)
@@ -107,9 +128,7 @@ class TestOthers:
         assert first.heard("esacl/end") == ""
 
     @pytest.mark.parametrize("how", ["flag", "signal"])
-    def test_a_stop_that_the_main_thread_cannot_follow_is_followed_all_the_same(
-        self, store, process, monkeypatch, how
-    ):
+    def test_a_stop_that_the_main_thread_cannot_follow_is_followed_all_the_same(self, store, process, monkeypatch, how):
         first, _ = self.others(store, process)
         monkeypatch.setattr(torchrun, "STOP_GRACE", 0.0)
         ended, kept = threading.Event(), []
@@ -124,6 +143,10 @@ class TestOthers:
         finally:
             signal.signal(signal.SIGINT, before)
         assert kept == ["stopped after 0 s in which another process did not answer; resume the run", 130]
+
+
+def gone(key: str) -> None:
+    raise RuntimeError("Connection reset by peer")
 
 
 def test_a_run_that_torchrun_starts_again_is_refused(monkeypatch, capsys, tmp_path):
@@ -248,6 +271,35 @@ def test_one_that_is_killed_fails_the_run_which_goes_on_as_if_nothing_had_been(t
     (tmp_path / "runs" / whole).rename(store.root / whole)
     check_the_same(store, whole, killed)
     assert by_two("resume", killed, *words[:3])[:2] == (0, out), "a finished run prints its result, and nobody waits"
+
+
+ELSEWHERE = "import platform, runpy, sys; platform.node = lambda: 'elsewhere'; sys.argv[0] = 'esacl'; "
+
+
+@pytest.mark.processes
+def test_one_of_another_machine_that_is_killed_is_named(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    words = ["run", "--runs", str(store.root), *options({"epochs": 1000, "method": "finetune"})]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    about = {**os.environ, **TOLD, **meeting, "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "PYTHONPATH": str(ROOT)}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    start = ELSEWHERE + "runpy.run_module('esacl', run_name='__main__')"
+    here = subprocess.Popen([sys.executable, "-m", "esacl", *words], env=about | {"RANK": "0"}, **quiet)
+    there = subprocess.Popen([sys.executable, "-c", start, *words], env=about | {"RANK": "1"}, **quiet)
+    try:
+        run_id = in_a_task(store)
+        there.kill()
+        _, err = here.communicate(timeout=PATIENCE)
+    finally:
+        for process in (here, there):
+            process.kill()
+            process.communicate()
+    reason = "process 1 of 2, on another machine, gives no sign of life; look at that one, then resume the run"
+    assert here.returncode == 1
+    assert (store.status(run_id).state, store.status(run_id).detail) == ("failed", reason)
+    assert err.count(f"error: {reason}") == err.count("error: ") == 1, err
 
 
 @pytest.mark.processes
