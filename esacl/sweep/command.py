@@ -57,6 +57,8 @@ def sweep(args: argparse.Namespace) -> int:
     with _signals() as requests, _engine_of(engine, args, plan) as make, opened(
         store, plan, engine, _workers(args, plan)
     ) as book:  # fmt: skip
+        if book.taken_over:
+            print(f"{book.taken_over} of its runs are there already, of another sweep or another name", file=sys.stderr)
         if book.due():
             code = _follow(book, make(book), lambda: len(requests) or int(book.cancelled()), quiet=args.json)
         return _tell(book, code, as_json=args.json)

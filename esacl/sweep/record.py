@@ -4,7 +4,9 @@
     RUNS/sweeps/NAME/lock         held by the process that works on the sweep
     RUNS/sweeps/NAME/CANCEL       a request to stop
 
-Rows know their runs by what these compute, so a sweep whose file got more rows goes on with those that are new.
+Rows know their runs by what these compute, so a sweep whose file got more rows goes on with those that are new, and one
+whose file got another name finds what was done under the old one. A run that no sweep made belongs to none: who starts
+one config twice has two runs.
 """
 
 import contextlib
@@ -88,10 +90,12 @@ class Book:
         before = _content(folder) if (folder / FILE).exists() else {}
         _refuse_another(before, sweep)
         known = _runs_by_key(store, before)
+        keys = {row.key for row in sweep.rows}
+        found = _runs_of_others(store, folder, keys - known.keys())
         self.store, self.folder = store, folder
         self.configs: tuple[RunConfig, ...] = tuple(row.config for row in sweep.rows)
-        self.entries = [_standing(store, row.label, known.get(row.key)) for row in sweep.rows]
-        keys = {row.key for row in sweep.rows}
+        self.entries = [_standing(store, row.label, (found | known).get(row.key)) for row in sweep.rows]
+        self.taken_over: int = len(found)  # runs of other sweeps that are rows of this one
         self._head = {
             "format": FORMAT,
             "sweep": sweep.name,
@@ -281,6 +285,23 @@ def _runs_by_key(store: RunStore, content: dict[str, Any]) -> dict[str, str]:
     for run_id in ids:
         with contextlib.suppress(InputError):  # deleted, or damaged: it is to be computed again
             found[store.config(str(run_id)).digest] = str(run_id)
+    return found
+
+
+def _runs_of_others(store: RunStore, own: Path, keys: set[str]) -> dict[str, str]:
+    """Runs of other sweeps of this folder that compute what is asked for by `keys`.
+
+    Of a sweep whose file is still there only what is finished: the rest is that sweep's to go on with. Of one whose
+    file is gone, as after a renaming, all.
+    """
+    found: dict[str, str] = {}
+    for folder in sweeps_of(store.root) if keys else ():
+        with contextlib.suppress(InputError, OSError, ValueError):  # damaged, or no path: not this sweep's to tell
+            content = _content(folder) if folder != own else {}
+            gone = not Path(str(content.get("file"))).exists() and not locks.is_held(folder / "lock")
+            for key, run_id in _runs_by_key(store, content).items():
+                if key in keys and (gone or store.status(run_id).state == "finished"):
+                    found.setdefault(key, run_id)
     return found
 
 
