@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,19 @@ def seeds(*seeds: int) -> str:
 
 
 class Command:
-    """`esacl sweep` in a process of its own, whose runs are made of numbers unless `first` says otherwise."""
+    """`esacl sweep` in a process of its own, whose runs are made of numbers unless `first` says otherwise.
 
-    def __init__(self, folder: Path, *arguments: object, first: str = SMALL, **environment: str) -> None:
+    `before` stands in front of the command.
+    """
+
+    def __init__(
+        self, folder: Path, *arguments: object, first: str = SMALL, before: Sequence[str] = (), **environment: str
+    ) -> None:
         self.folder = folder
         words = ["sweep", *map(str, arguments), "--runs", str(folder / "runs")]
         code = f"{first}from esacl import cli; raise SystemExit(cli.main({words!r}))"
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", code],
+            [*before, sys.executable, "-W", "ignore", "-c", code],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -34,8 +34,16 @@ def test_silence_begins_with_the_last_count_that_was_new(store, monkeypatch):
 
 def test_who_has_begun_goes_on(store, monkeypatch):
     monkeypatch.setattr(heartbeats, "BEAT", 0.01)
-    Heartbeats(store).begin(3)
+    one = Heartbeats(store)
+    one.begin(3)
     end = time.monotonic() + 60
     while store.add("esacl/beat/3", 0) < 4:
         assert time.monotonic() < end, "it does not count"
         time.sleep(0.01)
+    monkeypatch.setattr(one, "_write", Gone())  # its thread ends
+    time.sleep(0.1)
+
+
+class Gone:
+    def add(self, key: str, amount: int) -> int:
+        raise RuntimeError("nobody keeps it any more")

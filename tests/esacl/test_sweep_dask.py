@@ -1,19 +1,14 @@
 """`esacl sweep --engine dask` on a real scheduler and workers, processes of their own that share no runs folder."""
 
-import contextlib
-import json
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+from dask_cluster import Cluster, swept, token_of
 from small_worker import NAN
-from sweeping import Command, called, in_second_task, seeds, seeds_of, spec, surroundings, wait_for
+from sweeping import Command, called, in_second_task, seeds, seeds_of, spec, wait_for
 
 from esacl import __version__
 from esacl.errors import InputError
@@ -24,56 +19,7 @@ from esacl.sweep.record import read_sweep, sweeps_of
 pytestmark = pytest.mark.processes
 
 pytest.importorskip("distributed", reason="pip install distributed")
-QUICK = "from esacl.sweep import on_dask; on_dask._ANSWER = 20.0; on_dask._LOOK = 0.2; on_dask.PATIENCE = 90.0; "
 HASTY = "from esacl.sweep import on_dask; on_dask._ANSWER = on_dask.PATIENCE = 1.0; "
-
-
-class Cluster:
-    """`dask scheduler` and its workers; each worker has a cache folder of its own, as on a machine of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.gate = folder / "gate"
-        self._all: list[subprocess.Popen[bytes]] = []
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-        self.scheduler = self.start_scheduler()
-
-    def start_scheduler(self) -> subprocess.Popen[bytes]:
-        port = self.address.rpartition(":")[2]
-        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard")
-        wait_for(lambda: self._listens(int(port)))
-        return self.scheduler
-
-    def _listens(self, port: int) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    def worker(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
-        cache = self.folder / f"cache-{name}"
-        options = ["--nworkers", "1", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--death-timeout", "60"]
-        options += ["--local-directory", str(self.folder / name), "--preload", "small_worker"]
-        more = {"XDG_CACHE_HOME": str(cache), "SMALL_GATE": str(self.gate), **environment}
-        return self._start("worker", self.address, *options, **more)
-
-    def store_of(self, name: str, token: str) -> RunStore:
-        """The runs that a worker has in its own folder."""
-        return RunStore(self.folder / f"cache-{name}" / "esacl" / "sweeps" / token)
-
-    def _start(self, *words: str, **environment: str) -> subprocess.Popen[bytes]:
-        with (self.folder / "dask.log").open("ab") as log:
-            command = [sys.executable, "-W", "ignore", "-m", "dask", *words]
-            process = subprocess.Popen(command, stdout=log, stderr=log, env=surroundings(**environment))
-        self._all.append(process)
-        return process
-
-    def stop(self) -> None:
-        for process in reversed(self._all):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-                    one.kill()
-            process.wait()
 
 
 @pytest.fixture
@@ -82,14 +28,6 @@ def cluster(tmp_path) -> Iterator[Cluster]:
     found = Cluster(tmp_path / "cluster")
     yield found
     found.stop()
-
-
-def swept(folder: Path, cluster: Cluster, path: Path) -> Command:
-    return Command(folder, path, "--scheduler", cluster.address, "--json", first=QUICK)
-
-
-def token_of(store: RunStore) -> str:
-    return json.loads((wait_for(lambda: sweeps_of(store.root))[0] / "sweep.json").read_text())["token"]
 
 
 def state_of(store: RunStore) -> Any:
