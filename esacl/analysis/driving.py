@@ -8,7 +8,7 @@ from esacl.stepwise import Steps
 
 Result = TypeVar("Result")
 
-PIECES = 10  # lines that one part of a stage leaves at most
+PIECES = 10  # lines that one part of a stage leaves
 
 
 def driven(steps: Steps[Result]) -> Generator[Event, None, Result]:
@@ -25,7 +25,8 @@ def driven(steps: Steps[Result]) -> Generator[Event, None, Result]:
 def told(steps: Steps[Result], task: int, stage: str, part: int = 0, parts: int = 1) -> Generator[Event, None, Result]:
     """Drive to the end; an `Analysing` at each tenth of this part of the stage, a `Pulse` at other steps.
 
-    How far it is follows from the steps alone, never from the clock: equal runs leave equal lines.
+    No tenth is left out, however many a step takes at once: how much a step does may follow from the clock, and equal
+    runs are to leave equal lines.
     """
     yield Analysing(task=task, stage=stage, done=part * PIECES, total=parts * PIECES)
     last = 0
@@ -36,8 +37,8 @@ def told(steps: Steps[Result], task: int, stage: str, part: int = 0, parts: int 
             result: Result = end.value
             return result
         piece = min(PIECES - 1, PIECES * step.done // max(1, step.total))
-        if piece > last:
-            last = piece
-            yield Analysing(task=task, stage=stage, done=part * PIECES + piece, total=parts * PIECES)
-        else:
+        if piece <= last:
             yield Pulse()
+        for passed in range(last + 1, piece + 1):
+            yield Analysing(task=task, stage=stage, done=part * PIECES + passed, total=parts * PIECES)
+        last = max(last, piece)

@@ -41,3 +41,21 @@ def test_a_part_tells_where_it_is_in_the_whole_stage_and_leaves_few_lines():
 
 def test_finish_gives_the_result():
     assert finish(work(3, [])) == "result"
+
+
+def in_groups(*sizes: int) -> Steps[str]:
+    done = 0
+    for size in sizes:
+        done += size
+        yield Step(done, sum(sizes))
+    return "result"
+
+
+def test_equal_work_leaves_equal_lines_however_much_a_step_takes_at_once():
+    """Groups of points grow while the clock says that they are quick."""
+    slow, quick = (
+        [event for event in told(in_groups(*sizes), 0, "landscape") if isinstance(event, Analysing)]
+        for sizes in ([1] * 60, [1, 2, 4, 8, 16, 29])
+    )
+    assert [event.done for event in slow] == list(range(PIECES))
+    assert quick == slow
