@@ -123,7 +123,8 @@ def _said_of(found: Series, best: str, average: float) -> None:
 
 def why_zero(config: RunConfig, rows: Sequence[Sequence[float | None]]) -> None:
     """What 0 % on earlier tasks means: fine-tuning where all classes compete."""
-    own = config.scenario == "class" and config.method == "finetune" and not config.mask_logits
+    plain = not config.mask_logits and config.balance_logits == 0
+    own = config.scenario == "class" and config.method == "finetune" and plain
     matrix, known, n = [list(row) for row in rows], None, 1
     if not own:
         try:
