@@ -5,7 +5,8 @@ from typing import Any
 import streamlit as st
 
 from app.language import marked, text
-from esacl.config import RunConfig, read_config
+from esacl.config import RunConfig
+from esacl.defaults import BALANCED
 
 OWN = "own"
 LOGITS = {
@@ -18,13 +19,20 @@ SWITCHES: dict[str, dict[str, Any]] = {
     OWN: {},
     "all": {"mask_logits": False, "balance_logits": 0.0},
     "masked": {"mask_logits": True},
-    "balanced": {"balance_logits": 1.0},
+    "balanced": {"mask_logits": False},
 }
-KEY, STRENGTH = "new-logits", "new-balance"
+KEY = "new-logits"
 
 
-def control() -> dict[str, Any]:
+def strength_of(method: str) -> tuple[str, float]:
+    """The key of the control that says how strongly, and what it begins with."""
+    begins = BALANCED if method == "esacl" else 1.0
+    return f"new-balance-{begins}", begins
+
+
+def control(method: str) -> dict[str, Any]:
     """The choice, as settings; what the method has of itself is left to it."""
+    key, begins = strength_of(method)
     chosen = st.selectbox(
         text("Classes that compete"),
         list(LOGITS),
@@ -41,9 +49,9 @@ def control() -> dict[str, Any]:
     if chosen == "balanced":
         found["balance_logits"] = st.number_input(
             text("Times the log of a class's share"),
-            value=found["balance_logits"],
+            value=begins,
             step=0.25,
-            key=STRENGTH,
+            key=key,
             help=text("1 is balanced softmax; more holds on to earlier classes."),
             persist_state="session",
         )
@@ -52,11 +60,8 @@ def control() -> dict[str, Any]:
 
 def of(config: RunConfig) -> str:
     """Which choice a config is."""
-    fields = ("benchmark", "scenario", "method")
-    told = {key: getattr(config, key) for key in fields} | {"sparcl.base": config.sparcl.base}
-    if config.method != "joint":
-        told["buffer.size"] = config.buffer.size
-    usual = read_config(None, told)
+    others = {key: value for key, value in config.to_dict().items() if key not in ("mask_logits", "balance_logits")}
+    usual = RunConfig.from_dict(others)
     if (usual.mask_logits, usual.balance_logits) == (config.mask_logits, config.balance_logits):
         return OWN
     return "masked" if config.mask_logits else "balanced" if config.balance_logits else "all"

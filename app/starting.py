@@ -79,6 +79,7 @@ def fill(config: RunConfig) -> set[str]:
     benchmark, method = config.benchmark, config.method
     usual, facts = _usual(benchmark, config.scenario, method), BENCHMARKS[benchmark]
     protocol = config.protocol
+    balance, begins = competing.strength_of(method)
     chosen = {
         "benchmark": ("new-benchmark", benchmark),
         "scenario": (f"new-scenario-{len(facts['scenarios'])}", config.scenario),
@@ -97,7 +98,7 @@ def fill(config: RunConfig) -> set[str]:
         "buffer.size": (f"new-buffer-{usual.buffer.size}", config.buffer.size),
         "sparcl.base": ("new-base", config.sparcl.base),
         "mask_logits": (competing.KEY, competing.of(config)),
-        "balance_logits": (competing.STRENGTH, config.balance_logits or 1.0),
+        "balance_logits": (balance, config.balance_logits or begins),
         "sdp.form": ("new-form", config.sdp.form),
         "name": ("new-name", config.name),
     }
@@ -306,7 +307,7 @@ def _of_method(usual: RunConfig) -> dict[str, Any]:
             **keep,
         )
     if usual.scenario == "class" and usual.method != "joint":
-        found |= competing.control()
+        found |= competing.control(usual.method)
     return found
 
 

@@ -81,7 +81,8 @@ class RunConfig(Section):
     balance_logits: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Class-IL: cross-entropies of logits plus so many times the log of each class's share in what is learned from, so
     that a class is not preferred for being seen often; 1 is balanced softmax, 0 off. More than 1 holds on to the past:
-    a few replayed images, learned by heart, say less than their share."""
+    a few replayed images, learned by heart, say less than their share. Not 0: a buffer is offered each batch, not
+    a task's images at its end."""
     evaluation: Literal["test", "validation"] = "test"
     """`validation` holds a tenth of the training data out, stratified, and never opens the test data."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

@@ -131,20 +131,22 @@ def _of_logits(config: "RunConfig") -> Iterator[str]:
     if config.mask_logits and config.balance_logits:
         yield (
             "mask_logits and balance_logits will not do together: one keeps fresh examples from the past's columns, "
-            "the other weighs all columns by how often they are seen; leave one of them false"
+            "the other weighs all columns by how often they are seen; leave mask_logits false or balance_logits at 0"
         )
-    for switch in ("mask_logits", "balance_logits"):
-        if not getattr(config, switch):
+    for switch, off in (("mask_logits", "false"), ("balance_logits", "0")):
+        value = getattr(config, switch)
+        if not value:
             continue
+        told = f"{switch}: {str(value).lower()} will not do"
         if config.scenario != "class":
             yield (
-                f"{switch} changes nothing in scenario {config.scenario!r}, where an example competes among the "
-                "columns of its own task anyway; leave it false"
+                f"{told}: it changes nothing in scenario {config.scenario!r}, where an example competes among the "
+                f"columns of its own task anyway; leave it at {off}"
             )
         if config.method == "joint":
-            yield f"{switch}: true will not do: 'joint' has no current task, all are learned at once; leave it false"
+            yield f"{told}: 'joint' has no current task, all are learned at once; leave it at {off}"
         if config.contrastive:
-            yield f"{switch}: true will not do: Co2L learns its features without logits; leave it false"
+            yield f"{told}: Co2L learns its features without logits; leave it at {off}"
 
 
 def _of_joint(config: "RunConfig") -> Iterator[str]:

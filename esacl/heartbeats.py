@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 BEAT = 1.0  # seconds between two signs of life
+GIVEN_UP = 120  # failures one after the other
 
 
 class Heartbeats:
@@ -38,11 +39,13 @@ class Heartbeats:
         return now - self._seen[rank][1] if count else 0.0
 
     def _beat(self, rank: int) -> None:
-        while True:
+        failures = 0
+        while failures < GIVEN_UP:  # one that fails may be a network that is busy; many, that nobody is there any more
             try:
                 self._write.add(_key(rank), 1)
+                failures = 0
             except RuntimeError:
-                return
+                failures += 1
             time.sleep(BEAT)
 
 

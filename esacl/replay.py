@@ -8,6 +8,7 @@ from torch import Tensor
 
 from esacl.buffer import Buffer
 from esacl.config import RunConfig
+from esacl.criterion import CLOSED
 from esacl.stages import Stage
 
 
@@ -34,8 +35,6 @@ class Batch:
         return Batch(self.inputs[rows], self.targets[rows], len(fresh), prior=self.prior)
 
 
-LEAST_SHARE = 1e-9  # of a class that is seen no more: finite, and as good as closed
-
 Draw = Callable[[Tensor, Tensor, Buffer, torch.Generator], Batch]
 
 
@@ -59,23 +58,29 @@ def dark_batch(inputs: Tensor, targets: Tensor, buffer: Buffer, generator: torch
 DRAWS: dict[str, Draw] = {"plain": plain_batch, "dark": dark_batch}
 
 
-def log_prior(config: RunConfig, stage: Stage, buffer: Buffer) -> Tensor:
+def log_prior(config: RunConfig, stage: Stage, buffer: Buffer, fresh: int) -> Tensor:
     """`balance_logits` times the log of each column's share (c,) in the labels that a step's cross-entropies weigh.
 
-    These are today's and the buffer's. Added to the logits in training alone, it keeps a class that is seen often from
-    being preferred for that: what is learned are the logits of classes that are all as frequent (balanced softmax: Ren
-    et al. 2020; with a factor before the logarithm: the logit-adjusted cross-entropy of Menon et al. 2021).
+    These are today's and the buffer's, of which a step draws as many as its `fresh` examples, where there are as many;
+    what a selection within a step leaves out is not looked at. A class that is seen no more is closed.
+
+    Added to the logits in training alone, it keeps a class that is seen often from being preferred for that: what is
+    learned are the logits of classes that are all as frequent (balanced softmax: Ren et al. 2020; with a factor before
+    the logarithm: the logit-adjusted cross-entropy of Menon et al. 2021).
     """
     columns = len(stage.criterion.open)
 
     def shares(targets: Tensor) -> Tensor:
-        return torch.bincount(targets, minlength=columns) / len(targets)
+        # Whole numbers in float32: exact in any order, and no device has to be waited for.
+        ones = torch.ones(len(targets), device=targets.device)
+        return torch.zeros(columns, device=targets.device).index_add_(0, targets, ones) / len(targets)
 
-    weight = config.derpp.beta if config.buffer.rehearsal == "dark" else 1.0
+    # DER++'s term is a mean of its own; else all examples of a step are one mean.
+    weight = config.derpp.beta if config.buffer.rehearsal == "dark" else min(len(buffer), fresh) / fresh
     counted = shares(stage.examples.targets)
     if len(buffer):
         counted = (counted + weight * shares(buffer.targets)) / (1 + weight)
-    return config.balance_logits * counted.clamp(min=LEAST_SHARE).log()
+    return (config.balance_logits * counted.log()).clamp(min=CLOSED)
 
 
 def per_example(

@@ -33,9 +33,15 @@ def settings(config: RunConfig) -> dict[str, Any]:
     """The dotted settings that `read_config` needs to make this config, and no more than differ from the defaults."""
     wanted = dict(_leaves(config.to_dict()))
     defaults = dict(_leaves(read_config(None, {}).to_dict()))
-    given = {key: wanted[key] for key in _FIRST if wanted[key] != defaults[key]}
-    base = _resolved(given)
-    given |= {key: value for key, value in wanted.items() if value is not None and base.get(key) != value}
+    given: dict[str, Any] = {}
+    missing = {key: wanted[key] for key in _FIRST if wanted[key] != defaults[key]}
+    while True:  # what is given moves what follows from it: a buffer, say, how it is rehearsed
+        given |= missing
+        base = _resolved(given)
+        differ = {key: value for key, value in wanted.items() if value is not None and base.get(key) != value}
+        missing = {key: value for key, value in differ.items() if key not in given}
+        if not missing:
+            break
     return {key: given[key] for key in wanted if key in given}
 
 

@@ -109,7 +109,7 @@ class Learner(Parts):
             assert generator is not None
             batch = DRAWS[self.config.buffer.rehearsal](fresh.inputs, fresh.targets, self.buffer, generator)
         if self.config.balance_logits > 0:
-            batch = replace(batch, prior=log_prior(self.config, stage, self.buffer))
+            batch = replace(batch, prior=log_prior(self.config, stage, self.buffer, len(rows)))
         if stage.augment is not None:
             assert generator is not None
             batch = replace(batch, inputs=stage.augment(batch.inputs, generator))

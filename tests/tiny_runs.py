@@ -44,6 +44,7 @@ STATEFUL = (
     + [{"method": "rigl", "rigl.every": 2, "buffer.size": 20, "ids.train_fraction": 0.5}]
     + [{"method": name, "buffer.size": 20} for name in METHODS if name != "joint"]
     + [{"scenario": "class", "buffer.size": 20}, {"scenario": "class", "buffer.size": 20, "mask_logits": True}]
+    + [{"method": "er", "scenario": "class", "buffer.size": 20, "balance_logits": 1.0}]
     + [{"method": "ewc", "buffer.size": 20, "buffer.rehearsal": "dark"}]
     + [{"augment": "crop-flip"}, {"augment": "crop-flip", "ids.train_fraction": 0.5, "buffer.size": 20}]
     + [{"method": "ewc", "schedule": "constant", "momentum": 0.0}]

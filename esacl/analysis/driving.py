@@ -8,7 +8,7 @@ from esacl.stepwise import Steps
 
 Result = TypeVar("Result")
 
-PIECES = 10  # lines that one part of a stage leaves
+PIECES = 10  # lines that one part of a stage leaves at most
 
 
 def driven(steps: Steps[Result]) -> Generator[Event, None, Result]:

@@ -16,7 +16,7 @@ from esacl.export.sparse_layers import sparse_twin
 SPARSE = 0.5  # zeros among the weights from which less work is looked for
 LEFT = 0.75  # of the weights at most: what is saved has to pay for the smaller copy
 FEWEST = 2000  # images that pay for it: it costs as much as 400 to 600 of them (MLP 784-400-400, one thread)
-CLOSE = 1e-5  # of the largest logit, at least of 1: by how much two kernels may differ in float32
+CLOSE = 1e-5  # of the largest logit, at least of 1: by how much two kernels were seen to differ in float32, at most
 _CHAIN = (nn.Flatten, nn.Linear, nn.ReLU, nn.Softplus)
 
 
@@ -48,7 +48,8 @@ def correct(
 ) -> Tensor:
     """Whether `network` gets each of `inputs` (n, ...) right, by `instead` where that is sure to say the same; (n,).
 
-    It is sure where the best open logit is ahead of the next by more than both may be off; one image that is not sends
+    It counts as sure where the best open logit is ahead of the next by more than both were seen to be off (a trained
+    network's sums; weights that cancel at a thousand times the size of their sum may be off by more); one image that is not sends
     all of `inputs` through `network`, since its last digits hang on how many are asked at once.
     """
     if instead is not None:

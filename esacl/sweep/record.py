@@ -292,17 +292,29 @@ def _runs_of_others(store: RunStore, own: Path, keys: set[str]) -> dict[str, str
     """Runs of other sweeps of this folder that compute what is asked for by `keys`.
 
     Of a sweep whose file is still there only what is finished: the rest is that sweep's to go on with. Of one whose
-    file is gone, as after a renaming, all.
+    file is gone, as after a renaming, all that no other sweep has taken over meanwhile.
     """
-    found: dict[str, str] = {}
+    claimed: set[str] = set()
+    begun: dict[str, str] = {}
+    finished: dict[str, str] = {}
     for folder in sweeps_of(store.root) if keys else ():
         with contextlib.suppress(InputError, OSError, ValueError):  # damaged, or no path: not this sweep's to tell
             content = _content(folder) if folder != own else {}
-            gone = not Path(str(content.get("file"))).exists() and not locks.is_held(folder / "lock")
-            for key, run_id in _runs_by_key(store, content).items():
-                if key in keys and (gone or store.status(run_id).state == "finished"):
-                    found.setdefault(key, run_id)
-    return found
+            runs, gone = _runs_by_key(store, content), _is_gone(folder, content)
+            if not gone:
+                claimed |= set(runs.values())
+            for key in runs.keys() & keys:
+                if store.status(runs[key]).state == "finished":
+                    finished.setdefault(key, runs[key])
+                elif gone:
+                    begun.setdefault(key, runs[key])
+    return {key: run_id for key, run_id in begun.items() if run_id not in claimed} | finished
+
+
+def _is_gone(folder: Path, content: dict[str, Any]) -> bool:
+    """Whether nobody can go on with a sweep under its own name: its file is no more, and no process works on it."""
+    file = content.get("file")
+    return isinstance(file, str) and not Path(file).exists() and not locks.is_held(folder / "lock")
 
 
 def _standing(store: RunStore, label: str, run_id: str | None) -> Entry:

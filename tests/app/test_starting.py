@@ -1,3 +1,4 @@
+import json
 import shlex
 
 import pytest
@@ -193,7 +194,7 @@ def test_what_sparcl_is_laid_over_and_which_logits_compete_can_be_chosen(form, m
     for choice in ("own", "all", "masked", "balanced"):
         form.selectbox(key="new-logits").select(choice).run()
         form.button(key="start").click().run()
-    form.number_input(key="new-balance").set_value(1.75).run()
+    form.number_input(key="new-balance-1.0").set_value(1.75).run()
     form.button(key="start").click().run()
     found = [(config.mask_logits, config.balance_logits) for config in started]
     assert found == [(True, 0), (False, 0), (True, 0), (False, 1), (False, 1.75)]
@@ -206,18 +207,44 @@ def test_what_sparcl_is_laid_over_and_which_logits_compete_can_be_chosen(form, m
         ({"buffer.size": 500}, "own"),
         ({"buffer.size": 500, "mask_logits": True}, "masked"),
         ({"buffer.size": 500, "mask_logits": False}, "all"),
+        ({"buffer.size": 500, "balance_logits": 0.75}, "balanced"),
+        ({"buffer.size": 500, "buffer.rehearsal": "plain"}, "own"),
+        ({"buffer.size": 500, "ids.train_fraction": 0.5, "balance_logits": 1.25}, "balanced"),
         ({}, "own"),
         ({"method": "er", "balance_logits": 1.0}, "balanced"),
+        ({"method": "sparcl", "sparcl.base": "er", "balance_logits": 1.5}, "balanced"),
         ({"method": "sparcl", "sparcl.base": "co2l"}, "own"),
         ({"method": "joint"}, "own"),
     ],
 )
-def test_a_duplicated_run_says_which_logits_compete(settings, choice):
-    config = read_config(None, {"scenario": "class"} | settings)
+def test_a_duplicated_run_starts_as_it_was_whatever_logits_compete(settings, choice, monkeypatch, tmp_path):
+    config, started = read_config(None, {"scenario": "class", "device": "cpu"} | settings), []
     assert competing.of(config) == choice
-    again = read_config(None, {"scenario": "class"} | {k: v for k, v in settings.items() if "logits" not in k}
-                        | competing.SWITCHES[choice])  # fmt: skip
-    assert (again.mask_logits, again.balance_logits) == (config.mask_logits, config.balance_logits)
+    monkeypatch.setenv("ESACL_RUNS", str(tmp_path))
+    monkeypatch.setenv("ESACL_TEST_CONFIG", json.dumps(config.to_dict()))
+    monkeypatch.setattr(starting.jobs, "start", lambda config, store, owner: started.append(config) or "a-run")
+    monkeypatch.setattr(duplicating.results, "named", lambda entry: "a name")
+
+    def script():
+        import json
+        import os
+        from types import SimpleNamespace
+
+        import streamlit as st
+
+        from app import duplicating, starting
+        from esacl.config import RunConfig
+
+        if "begun" not in st.session_state:
+            st.session_state["begun"] = True
+            before = RunConfig.from_dict(json.loads(os.environ["ESACL_TEST_CONFIG"]))
+            duplicating.begin(SimpleNamespace(run_id="a-run", config=before), starting.fill)
+        starting.form()
+
+    form = AppTest.from_function(script, default_timeout=30).run()
+    assert not form.exception
+    form.button(key="start").click().run()
+    assert started == [config]
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_the_classifier_separates_whatever_the_scale_and_however_few_a_class_has
     [
         ({"ids": {"train_fraction": 0.5}}, r"ids\.train_fraction: 0\.5 will not do: Co2L"),
         ({"scenario": "class", "mask_logits": True}, "mask_logits: true will not do: Co2L"),
-        ({"scenario": "class", "balance_logits": 1.0}, "balance_logits: true will not do: Co2L"),
+        ({"scenario": "class", "balance_logits": 1.0}, "balance_logits: 1.0 will not do: Co2L"),
         ({"augment": "crop-flip"}, "augment: 'crop-flip' will not do: Co2L"),
         ({"benchmark": "permuted-mnist"}, r"sparcl\.base: 'co2l' will not do on 'permuted-mnist'"),
         ({"buffer": {"size": 0}}, r"buffer\.size: 0 will not do"),

@@ -107,8 +107,8 @@ def test_esacl_with_a_buffer_rehearses_as_derpp_does_where_only_that_tells_class
         ({"sdp": {"form": "any"}, "network": "resnet18"}, r"network: 'resnet18' .*BatchNorm statistics"),
         ({"method": "packnet", "scenario": "class"}, "'packnet' must know the task.* scenario 'class'"),
         ({"method": "packnet", "scenario": "domain"}, "'packnet' must know the task"),
-        ({"mask_logits": True}, "mask_logits changes nothing in scenario 'task'"),
-        ({"balance_logits": 1.0}, "balance_logits changes nothing in scenario 'task'"),
+        ({"mask_logits": True}, "mask_logits: true will not do: it changes nothing in scenario 'task'"),
+        ({"balance_logits": 1.0}, "balance_logits: 1.0 will not do: it changes nothing in scenario 'task'"),
         ({"scenario": "class", "mask_logits": True, "balance_logits": 1.0}, "balance_logits will not do together"),
         ({"method": "er", "buffer": {"size": 0}}, r"buffer\.size: 0 will not do: 'er' rehearses"),
         (
@@ -294,7 +294,7 @@ def test_a_config_is_frozen():
         ({"name": "x" * 201}, r"name: .*200"),
         ({"method": "joint", "buffer": {"size": 5}}, r"buffer\.size .*joint"),
         ({"method": "joint", "scenario": "class", "mask_logits": True}, r"mask_logits: true .*joint"),
-        ({"method": "joint", "scenario": "class", "balance_logits": 1.0}, r"balance_logits: true .*joint"),
+        ({"method": "joint", "scenario": "class", "balance_logits": 1.0}, r"balance_logits: 1.0 .*joint.* at 0"),
     ],
 )
 def test_what_is_refused_is_named_with_its_value_and_the_remedy_in_one_line(fields, told):

@@ -40,10 +40,28 @@ def test_who_has_begun_goes_on(store, monkeypatch):
     while store.add("esacl/beat/3", 0) < 4:
         assert time.monotonic() < end, "it does not count"
         time.sleep(0.01)
-    monkeypatch.setattr(one, "_write", Gone())  # its thread ends
+    monkeypatch.setattr(one, "_write", Failing(10**9))  # its thread ends
     time.sleep(0.1)
 
 
-class Gone:
+def test_one_sign_that_is_lost_ends_nothing_and_many_end_it(store, monkeypatch):
+    monkeypatch.setattr(heartbeats, "BEAT", 0.0)
+    monkeypatch.setattr(heartbeats, "GIVEN_UP", 3)
+    one = Heartbeats(store)
+    for failures, good, tried in ((0, 0, 3), (2, 1, 6)):
+        one._write = Failing(failures, good)
+        one._beat(3)
+        assert one._write.tried == tried
+
+
+class Failing:
+    """Fails `failures` times, then counts `good` times, then fails for ever."""
+
+    def __init__(self, failures: int, good: int = 0) -> None:
+        self.failures, self.good, self.tried = failures, good, 0
+
     def add(self, key: str, amount: int) -> int:
-        raise RuntimeError("nobody keeps it any more")
+        self.tried += 1
+        if self.failures < self.tried <= self.failures + self.good:
+            return self.tried
+        raise RuntimeError("nobody keeps it")

@@ -84,14 +84,17 @@ def test_the_prior_is_what_a_step_learns_from_by_hand():
     buffer.offer(torch.zeros(5, 1, 2, 2), kept, torch.zeros(5, 6))
     today = Examples(torch.zeros(6, 1, 2, 2), torch.tensor([2, 2, 2, 2, 3, 3]))
     stage = replace(stage_in("class"), examples=today)
-    alone = log_prior(tiny(scenario="class", balance_logits=1.0), stage, Buffer(5, 0)).exp()
-    torch.testing.assert_close(alone, torch.tensor([1e-9, 1e-9, 4 / 6, 2 / 6, 1e-9, 1e-9]))
+    for strength in (1.0, 0.01):  # what is not seen is closed, however weakly the rest is balanced
+        alone = log_prior(tiny(scenario="class", balance_logits=strength), stage, Buffer(5, 0), 5).exp()
+        torch.testing.assert_close(alone, torch.tensor([0, 0, 4 / 6, 2 / 6, 0, 0]) ** strength)
     config = tiny({"buffer.size": 5, "buffer.rehearsal": "plain"}, scenario="class", balance_logits=1.0)
-    plain = log_prior(config, stage, buffer).exp()
+    plain = log_prior(config, stage, buffer, 5).exp()
     torch.testing.assert_close(plain[:4], torch.tensor([0.3, 0.0, 4 / 12 + 0.1, 2 / 12 + 0.1]), atol=1e-6, rtol=0)
+    more = log_prior(config, stage, buffer, 10).exp()  # ten fresh examples, and no more than five beside them
+    torch.testing.assert_close(more[:1], torch.tensor([0.2]))
     settings = {"buffer.size": 5, "buffer.rehearsal": "dark", "derpp.beta": 0.25}
-    dark = log_prior(tiny(settings, scenario="class", balance_logits=1.0), stage, buffer).exp()
-    twice = log_prior(tiny(settings, scenario="class", balance_logits=2.0), stage, buffer).exp()
+    dark = log_prior(tiny(settings, scenario="class", balance_logits=1.0), stage, buffer, 5).exp()
+    twice = log_prior(tiny(settings, scenario="class", balance_logits=2.0), stage, buffer, 5).exp()
     torch.testing.assert_close(twice, dark.square())
     expected = [0.25 * 0.6 / 1.25, 0.0, (4 / 6 + 0.25 * 0.2) / 1.25, (2 / 6 + 0.25 * 0.2) / 1.25]
     torch.testing.assert_close(dark[:4], torch.tensor(expected), atol=1e-6, rtol=0)

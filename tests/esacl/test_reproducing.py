@@ -1,8 +1,10 @@
 """What is copied from a run starts the same run: TOML and command line lead to an equal config."""
 
+import contextlib
 import itertools
 import shlex
 import tomllib
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -39,6 +41,27 @@ def test_every_kind_of_run_is_started_again_exactly():
     assert len(found) > 100
     for config in found:
         assert RunConfig(**tomllib.loads(as_toml(config))) == config
+        assert read_config(None, settings(config)) == config
+        assert typed(as_command(config)) == config
+
+
+def rehearsing() -> Iterator[RunConfig]:
+    """Where what is given moves what follows from it: a buffer moves anchors, rehearsal and logits."""
+    logits = {}, {"mask_logits": True}, {"mask_logits": False}, {"balance_logits": 0.5}, {"balance_logits": 0.0}
+    choices = (
+        ("esacl", "ewc", "finetune", "er", "derpp", "sparcl"), ("task", "class"), ("ewc", "er", "derpp", "co2l"),
+        ({}, {"buffer": {"size": 50}}, {"buffer": {"size": 50, "rehearsal": "plain"}}), (1.0, 0.5), logits,
+    )  # fmt: skip
+    for method, scenario, base, buffer, fraction, weighed in itertools.product(*choices):
+        sections = {"sparcl": {"base": base}, "ids": {"train_fraction": fraction}, **buffer}
+        with contextlib.suppress(InputError):
+            yield RunConfig(method=method, scenario=scenario, **sections, **weighed)
+
+
+def test_every_way_to_rehearse_is_started_again_exactly():
+    found = {config.digest: config for config in rehearsing()}
+    assert len(found) > 50
+    for config in found.values():
         assert read_config(None, settings(config)) == config
         assert typed(as_command(config)) == config
 

@@ -36,6 +36,22 @@ def test_of_a_renamed_file_what_was_begun_goes_on(tmp_path):
     assert begun in command.store.ids()
 
 
+def test_what_a_renamed_sweep_has_taken_over_is_its_own(tmp_path):
+    gate, path = tmp_path / "gate", spec(tmp_path, seeds(1))
+    command = Command(tmp_path, path, "--workers", 1, SMALL_GATE=str(gate))
+    (begun,) = wait_for(lambda: in_second_task(command.store, 1))
+    command.process.send_signal(signal.SIGINT)
+    assert command.end()[0] == 130
+    renamed = Command(tmp_path, path.rename(tmp_path / "renamed.toml"), "--workers", 1, SMALL_GATE=str(gate))
+    wait_for(lambda: (command.store.root / "sweeps" / "renamed" / "sweep.json").exists())
+    renamed.process.send_signal(signal.SIGINT)
+    assert renamed.end()[0] == 130
+    gate.touch()
+    code, told, _ = called(tmp_path, spec(tmp_path, seeds(1), "third.toml"))
+    assert code == 0
+    assert begun not in {row["run"] for row in told["runs"]}
+
+
 def test_of_another_sweep_only_what_is_finished_is_taken(tmp_path):
     gate, path = tmp_path / "gate", spec(tmp_path, seeds(1, 2))
     assert called(tmp_path, spec(tmp_path, seeds(1), "one.toml"))[0] == 0
