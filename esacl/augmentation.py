@@ -31,12 +31,12 @@ def crop_and_flip(
     if flip:
         mirrored = torch.rand((n, 1), generator=generator) < 0.5
         columns = torch.where(mirrored, columns.flip(1), columns)
-    rows = (tops + torch.arange(h)).to(inputs.device)
-    columns = (lefts + columns).to(inputs.device)
-    padded = black.to(inputs)[:, None, None].expand(n, c, h + 2 * padding, w + 2 * padding).clone()
+    width = w + 2 * padding
+    # One look-up of pixels by their place in the padded image, half the time of one for rows and one for columns.
+    places = ((tops + torch.arange(h))[:, :, None] * width + (lefts + columns)[:, None, :]).view(n, 1, h * w)
+    padded = black.to(inputs)[:, None, None].expand(n, c, h + 2 * padding, width).clone()
     padded[:, :, padding:-padding, padding:-padding] = inputs
-    cropped = padded.gather(2, rows[:, None, :, None].expand(n, c, h, w + 2 * padding))
-    return cropped.gather(3, columns[:, None, None, :].expand(n, c, h, w))
+    return padded.flatten(2).gather(2, places.to(inputs.device).expand(n, c, h * w)).view(n, c, h, w)
 
 
 def jittered(inputs: Tensor, black: Tensor, generator: torch.Generator) -> Tensor:
