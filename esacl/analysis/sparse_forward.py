@@ -49,8 +49,8 @@ def correct(
     """Whether `network` gets each of `inputs` (n, ...) right, by `instead` where that is sure to say the same; (n,).
 
     It counts as sure where the best open logit is ahead of the next by more than both were seen to be off (a trained
-    network's sums; weights that cancel at a thousand times the size of their sum may be off by more); one image that is not sends
-    all of `inputs` through `network`, since its last digits hang on how many are asked at once.
+    network's sums; weights that cancel at a thousand times the size of their sum may be off by more). One image that is
+    not sends all of `inputs` through `network`, since its last digits hang on how many are asked at once.
     """
     if instead is not None:
         outputs = instead(inputs)
