@@ -11,9 +11,9 @@ from esacl.defaults import BALANCED
 OWN = "own"
 LOGITS = {
     OWN: marked("as the method has it"),
-    "all": marked("all classes so far, as they are"),
-    "masked": marked("fresh images: today's classes only"),
-    "balanced": marked("all, balanced by how often a class is seen"),
+    "all": marked("all so far, as they are"),
+    "masked": marked("fresh images: today's only"),
+    "balanced": marked("all, balanced by frequency"),
 }
 SWITCHES: dict[str, dict[str, Any]] = {
     OWN: {},

@@ -44,7 +44,7 @@ def theirs(settings, seed):
     [
         {"method": "er", "scenario": "class", "buffer.size": 100},
         {"method": "derpp", "scenario": "class", "buffer.size": 100},
-        {"method": "derpp", "scenario": "class", "buffer.size": 100, "network": "small-cnn", "lr": 0.03, "epochs": 4},
+        {"method": "derpp", "scenario": "class", "buffer.size": 100, "network": "small-cnn", "lr": 0.01, "epochs": 4},
         {"method": "er", "buffer.size": 50},
         {"method": "derpp", "buffer.size": 50},
         {"method": "ewc", "anchor.strength": 1.0},
