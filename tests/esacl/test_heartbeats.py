@@ -34,6 +34,7 @@ def test_silence_begins_with_the_last_count_that_was_new(store, monkeypatch):
 
 def test_who_has_begun_goes_on(store, monkeypatch):
     monkeypatch.setattr(heartbeats, "BEAT", 0.01)
+    monkeypatch.setattr(heartbeats, "GIVEN_UP", 1)
     one = Heartbeats(store)
     one.begin(3)
     end = time.monotonic() + 60
