@@ -83,6 +83,11 @@ def log_prior(config: RunConfig, stage: Stage, buffer: Buffer, fresh: int) -> Te
     return (config.balance_logits * counted.log()).clamp(min=CLOSED)
 
 
+def shifted(outputs: Tensor, prior: Tensor | None) -> Tensor:
+    """Outputs (n, c) as a cross-entropy sees them."""
+    return outputs if prior is None else outputs + prior
+
+
 def per_example(
     config: RunConfig, stage: Stage, outputs: Tensor, targets: Tensor, fresh: Tensor, prior: Tensor | None = None
 ) -> Tensor:
@@ -91,8 +96,7 @@ def per_example(
     Masking the logits of fresh examples keeps a new task from pushing the old classes down (as ER-ACE does: Caccia et
     al. 2022; and SparCL).
     """
-    if prior is not None:
-        outputs = outputs + prior
+    outputs = shifted(outputs, prior)
     losses = stage.criterion.per_example(outputs, targets)
     if not config.mask_logits:
         return losses

@@ -23,7 +23,7 @@ from esacl.mask import Mask
 from esacl.networks import with_features
 from esacl.parts import Parts
 from esacl.ranking import removed_share
-from esacl.replay import DRAWS, Batch, log_prior, loss_of, per_example
+from esacl.replay import DRAWS, Batch, log_prior, loss_of, per_example, shifted
 from esacl.schedule import Schedule
 from esacl.stages import Stage
 
@@ -196,7 +196,7 @@ class Learner(Parts):
             return loss, len(batch), outputs.detach()
         assert generator is not None
         seen, outputs = self.group.spread(partial(with_features, self.network), batch.inputs)
-        logits = stage.criterion.logits(outputs if batch.prior is None else outputs + batch.prior, batch.targets)
+        logits = stage.criterion.logits(shifted(outputs, batch.prior), batch.targets)
         rows, weights = self.gate.choose(logits, batch.targets, seen, step, generator)
         losses = per_example(self.config, stage, outputs[rows], batch.targets[rows], rows < batch.fresh, batch.prior)
         if told is not None:
