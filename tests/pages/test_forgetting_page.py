@@ -87,3 +87,11 @@ def test_fine_tuning_in_class_il_is_explained_with_its_own_numbers(app, monkeypa
     assert "This run." in words
     assert "no example of an earlier class is seen" in words
     assert "**88.9 %** on the earlier tasks" in words
+
+
+@pytest.mark.parametrize("switch", [{"mask_logits": True}, {"balance_logits": 1.0}])
+def test_fine_tuning_with_weighed_logits_is_not_what_is_explained(app, monkeypatch, tmp_path, switch):
+    store = RunStore(tmp_path / "tuned")
+    run_id = record(store, method="finetune", sparsity=0.0, scenario="class", **switch)
+    monkeypatch.setenv("ESACL_RUNS", str(store.root))
+    assert "This run." not in everything(app("forgetting", run=run_id))
