@@ -9,15 +9,20 @@ from app.frames import rows
 from app.language import marked, text
 from esacl.events import CurvatureMeasured, Event
 
-POINTS = {"dense": marked("dense"), "pruned": marked("pruned"), "survivors": marked("pruned, survivors only")}
+POINTS = {
+    "dense": marked("dense"),
+    "pruned": marked("pruned"),
+    "survivors": marked("pruned, survivors only"),
+    "end": marked("end of the task, survivors only"),
+}
 
 
 def curvature(events: Sequence[Event]) -> pd.DataFrame:
-    """One row a measurement: task, where (dense, pruned, survivors), engine, values, how well they are known."""
+    """One row a measurement: task, where (a key of `POINTS`), engine, values, how well they are known."""
     found = [
         {
             "task": e.task,
-            "where": "survivors" if e.restricted else e.point,
+            "where": "survivors" if e.restricted and e.point == "pruned" else e.point,
             "engine": e.engine,
             "lambda_max": e.top_eigenvalues[0] if e.top_eigenvalues else np.nan,
             "relative_sharpness": e.relative_sharpness,

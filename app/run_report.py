@@ -173,7 +173,7 @@ def _curvature(document: Document, run: _Run) -> None:
     tasks, title = run.record.config.tasks, text("before and after the cut")
     shown = [curvature.tops(found, tasks, title, measure=measure) for measure in curvature.MEASURES]
     document.figures(downloads.part(*shown))
-    document.figures(downloads.part(curvature.legend(), curvature.spectrum(found, run.last)))
+    document.figures(downloads.part(curvature.legend([found]), curvature.spectrum(found, run.last)))
     document.paragraph(
         text(
             "The largest eigenvalue of the Hessian of the mean loss. λₘₐₓ changes when a network is merely rescaled, "

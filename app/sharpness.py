@@ -28,10 +28,20 @@ def points(runs: Runs, task: int) -> None:
         [entry for entry, _ in runs],
         task,
     )
-    widgets.draw(curvature.legend(), key="legend")
+    widgets.draw(curvature.legend([frame for _, frame in parts]), key="legend")
     widgets.draw(*(drawing for drawing, _ in drawn), key="four")
     if not all(settled for _, settled in drawn):
         st.caption(text("Hollow marks did not converge: what they show is a lower bound."))
+    config = runs[0][0].config
+    if config is not None and config.sdp.radius > 0 and "end" in set(runs[0][1]["where"]):
+        st.caption(
+            text(
+                "At its end: where the sparse steps after the cut have come to. Every third of them takes its gradient "
+                "%(radius)s uphill of the weights (sharpness-aware, Foret et al. 2021), which is what makes the "
+                "network flat; the cut itself does not. A loss that has fallen is flatter in any case.",
+                radius=number(config.sdp.radius),
+            )
+        )
 
 
 def slices(entry: Entry, frame: pd.DataFrame, task: int) -> None:
@@ -183,7 +193,7 @@ def _arrays(entry: Entry, task: int) -> bytes:
 
 
 def _page(entry: Entry, frame: pd.DataFrame, task: int) -> bytes:
-    parts = [downloads.part(curvature.legend())]
+    parts = [downloads.part(curvature.legend([frame]))]
     parts.append(downloads.part(*(curvature.four([(named(entry), frame)], task, m)[0] for m in curvature.MEASURES)))
     arrays, dense = (reading.arrays(entry, f"{name}-t{task}") for name in ("spectrum", "density"))
     if arrays:

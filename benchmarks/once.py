@@ -41,10 +41,11 @@ def measure(config: RunConfig, data: Path | None = None) -> Record:
                 events.append(event)
     except RunFailure as error:
         return {"failed": str(error), **dict.fromkeys(MEASURES)}
-    return {"failed": None, **_measures(config, events), "seconds": time.perf_counter() - begin}
+    return {"failed": None, **measures(config, events), "seconds": time.perf_counter() - begin}
 
 
-def _measures(config: RunConfig, events: list[Any]) -> Record:
+def measures(config: RunConfig, events: list[Any]) -> Record:
+    """What is measured of a finished run's events, but for its seconds."""
     evaluated = [event for event in events if isinstance(event, Evaluated)]
     cuts = [(event.dense_accuracy, event.pruned_accuracy) for event in events if isinstance(event, Pruned)]
     cost = [event for event in events if isinstance(event, CostCounted)][-1]

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from esacl.mask import Mask
 
+STATED_AT = 0.9  # the momentum at which lambda means what it says
+
 
 def fisher_diagonal(
     network: nn.Module,
@@ -104,6 +106,15 @@ def guard_idle(fisher: Tensor) -> Tensor:
     return torch.maximum(fisher, (rows * typical / total).view(-1, *[1] * (fisher.ndim - 1)))
 
 
+def pull_rate(lr: float, momentum: float) -> float:
+    """The rate of a pull that holds its own against gradients under a momentum; lr itself where that is 0.9.
+
+    Momentum lets a gradient that stays move a weight by lr / (1 - momentum) a step. The pull has none, so that a
+    strength lambda would otherwise hold ten times as firmly where nothing is carried on.
+    """
+    return lr * ((1 - STATED_AT) / (1 - momentum))
+
+
 def _rounded(values: Tensor) -> Tensor:
     """To bfloat16 and back, on the CPU: not every device has it."""
     return values.cpu().bfloat16().to(values)
@@ -152,13 +163,18 @@ class Anchors:
         self._bytes = 4 * sum(int((p != 0).sum()) for p in self.solution.values())
 
     @torch.no_grad()
-    def pull(self, parameters: Mapping[str, Tensor], lr: float) -> None:
-        """One proximal step to theta*, (theta + q theta*) / (1 + q) with q = lr lambda Omega; stable for any q."""
+    def pull(self, parameters: Mapping[str, Tensor], rate: float) -> None:
+        """One proximal step to theta*, (theta + q theta*) / (1 + q) with q = rate lambda Omega; stable for any q.
+
+        Args:
+            parameters: what is pulled, in place.
+            rate: that of the step, `pull_rate`.
+        """
         if self.strength == 0:
             return
         for name, omega in self.importance.items():
             # lerp by q/(1+q) is the proximal step in one pass over the memory.
-            q = omega * (lr * self.strength)
+            q = omega * (rate * self.strength)
             parameters[name].lerp_(self.solution[name], q / (1 + q))
 
     @property

@@ -39,7 +39,7 @@ SPARCL_BASE_NAMES = ("ewc", "er", "derpp", "co2l")
 SDP_FORM_NAMES = ("admm", "segment", "progressive", "any")
 
 # Fields that came later: at the value that earlier code stood for they leave a run's digest as it was.
-LATER = {"balance_logits": 0.0}
+LATER = {"balance_logits": 0.0, "pruning.flops_exponent": 0.0, "sdp.radius": 0.0}
 
 BENCHMARK_NAMES = tuple(BENCHMARKS)
 _NAMES = {
@@ -133,7 +133,11 @@ class RunConfig(Section):
     def digest(self) -> str:
         """Twelve hex digits of everything that decides the numbers (so neither name, device nor threads)."""
         fields = self.model_dump(exclude={"name", "device", "threads"})
-        fields = {key: value for key, value in fields.items() if value != LATER.get(key, ...)}
+        for key, earlier in LATER.items():
+            *section, last = key.split(".")
+            inner = fields[section[0]] if section else fields
+            if inner[last] == earlier:
+                del inner[last]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def conflicts(config: "RunConfig") -> Iterator[str]:
         _of_device,
         _of_cut,
         _of_any,
+        _of_radius,
         _of_structure,
         _of_curvature,
         _of_scenario,
@@ -93,6 +94,15 @@ def _of_any(config: "RunConfig") -> Iterator[str]:
         yield (
             f"network: {config.network!r} will not do with sdp.form 'any': each sub-network would want BatchNorm "
             "statistics of its own; choose mlp or small-cnn, or another form"
+        )
+
+
+def _of_radius(config: "RunConfig") -> Iterator[str]:
+    sparse_steps = config.sdp.form == "progressive" or config.sdp.cut < 1
+    if config.sdp.radius > 0 and not (config.method == "esacl" and config.sparsity > 0 and sparse_steps):
+        yield (
+            f"sdp.radius: {config.sdp.radius} will not do: only esacl has sharpness-aware steps, and only once weights "
+            "are gone (sdp.cut below 1, or form progressive); leave it at 0"
         )
 
 

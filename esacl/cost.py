@@ -101,6 +101,10 @@ class Ledger:
         """Whether the bill tells all: not where a part was counted before there were bills."""
         return self._uncharged == 0
 
+    def uses(self, name: str, weights: int) -> float:
+        """How often the forward pass of one example multiplies by a weight of a dense layer that has so many."""
+        return self._layers[name].forward / (2 * weights)
+
     def beside(self, layers: Mapping[str, LayerFlops]) -> None:
         """Layers that are no part of the network: they cost where densities name them, and nothing elsewhere."""
         self._layers |= layers

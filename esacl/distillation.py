@@ -43,8 +43,9 @@ def asked(network: nn.Module, solution: Mapping[str, Tensor], inputs: Tensor) ->
 def distillation(outputs: Tensor, told: Tensor, groups: Sequence[Tensor]) -> Tensor:
     """How far each example's outputs have moved on the columns of earlier tasks, in nats; (n,), >= 0.
 
-    T^2 KL(softmax(told / T) || softmax(outputs / T)), summed over groups: the factor T^2 gives it the gradient of a
-    squared distance between logits, whatever T is (Hinton et al. 2015, section 2.1).
+    T^2 KL(softmax(told / T) || softmax(outputs / T)), a mean over groups: the factor T^2 gives it the gradient of a
+    squared distance between logits, whatever T is (Hinton et al. 2015, section 2.1), and a sum would outgrow the loss
+    of today's task with every task more.
 
     Args:
         outputs: (n, c) now.
@@ -55,7 +56,7 @@ def distillation(outputs: Tensor, told: Tensor, groups: Sequence[Tensor]) -> Ten
     for columns in groups:
         now, then = ((o[:, columns] / TEMPERATURE).log_softmax(2) for o in (outputs, told))
         total = total + TEMPERATURE**2 * (then.exp() * (then - now)).sum((1, 2))
-    return total
+    return total / sum(len(columns) for columns in groups)
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class CurvatureMeasured:
     """Top Hessian eigenvalues at a point; `restricted`: of the Hessian restricted to the survivors."""
 
     task: int
-    point: str  # "dense" | "pruned"
+    point: str  # "dense" | "pruned" | "end", where sparse steps after the cut have come to
     restricted: bool
     engine: str  # "lanczos" | "pyhessian"
     top_eigenvalues: tuple[float, ...]  # descending

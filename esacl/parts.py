@@ -74,7 +74,9 @@ class Parts:
             self.parameters |= self.contrast.parameters()
         self.weights = {name: self.parameters[name] for name in self.prunable}
         importance = self.anchors.importance if self.anchors else {}
-        self.ranking = Ranking(self.weights, importance, self.config, units_of(self.network))
+        thrifty = self.config.pruning.flops_exponent > 0
+        uses = {name: self.ledger.uses(name, w.numel()) for name, w in self.weights.items()} if thrifty else None
+        self.ranking = Ranking(self.weights, importance, self.config, units_of(self.network), uses)
         self.form = self.preparing = self.make_form(self.ranking, self.config)
         self.buffer = Buffer(self.config.buffer.size, self.config.seed)
         self.gate = Gate(

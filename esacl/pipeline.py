@@ -109,6 +109,8 @@ def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None,
         if resumed is None:
             yield _task_started(config, stream[task], stage)
         yield from learner.learn(stage, partial(_cut, learner, stage, stream), resumed)
+        if learner.settled:
+            yield from analysis.ending(_scene(learner, stage, stream, learner.mask))
         learner.statistics.keep(task)
         learner.consolidate(stage)
         yield from _evaluate(learner, stream, after=task)

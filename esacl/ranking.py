@@ -19,7 +19,8 @@ class Ranking:
     """Which weights would survive now: h + Omega and the mask that follows from it.
 
     h is a moving average of the squared gradient, unbiased and normalised to mean 1 over the prunable weights; it is
-    free, since the optimiser has the gradient anyway.
+    free, since the optimiser has the gradient anyway. `uses` says how often a forward pass multiplies by a weight of
+    each layer, for `pruning.flops_exponent`; without it a weight of a convolution counts as one of a linear layer.
     """
 
     def __init__(
@@ -28,8 +29,12 @@ class Ranking:
         importance: Mapping[str, Tensor],
         config: RunConfig,
         units: Sequence[Units] | None = None,
+        uses: Mapping[str, float] | None = None,
     ) -> None:
         self.weights, self.importance, self.config, self.units = weights, importance, config, units
+        dearest = max(uses.values()) if uses else 1.0
+        exponent = config.pruning.flops_exponent
+        self.thrift = {name: (n / dearest) ** -exponent for name, n in (uses or {}).items()} if exponent else {}
         self.moments = {name: torch.zeros_like(w) for name, w in weights.items()}
         self.task = 0
 
@@ -75,7 +80,7 @@ class Ranking:
                 f"the weights or their gradients are no longer finite in task {self.task}; "
                 f"try a smaller lr than {self.config.lr}"
             )
-        return found
+        return {name: s * self.thrift.get(name, 1.0) for name, s in found.items()} if self.thrift else found
 
     def mask(self, sparsity: float, at: Mapping[str, Tensor] | None = None) -> Mask:
         """The survivors at a sparsity."""

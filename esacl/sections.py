@@ -30,6 +30,9 @@ class SDP(Section):
     cut: Fraction = 1.0
     """Share of a task's steps that come before the one-shot cut; those after it are sparse. 0.35 for esacl with admm
     or segment, where it is not given."""
+    radius: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Of sharpness-aware steps on survivors: how far uphill every third sparse step takes its gradient; 0 = off.
+    0.1 for esacl where sparse steps follow a cut, where it is not given."""
 
 
 class Pruning(Section):
@@ -38,6 +41,9 @@ class Pruning(Section):
     saliency: Literal["second-order", "magnitude", "taylor", "random"] = "second-order"
     allocation: Literal["global", "erk", "uniform", "2:4", "neuron"] = "global"
     """How the budget is shared out; 2:4 keeps two of every four weights of a row, neuron removes whole units."""
+    flops_exponent: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """A weight's saliency is divided by this power of how often a forward pass multiplies by it, so that of two
+    weights that matter alike the cheaper one stays; 0 = off."""
 
 
 class IDS(Section):
@@ -59,7 +65,8 @@ class Anchor(Section):
     distillation: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """Of what the outputs of earlier tasks on today's examples have moved; 0 = off, as published for other methods."""
     guard: bool = True
-    """Anchor weights from idle units as if the units were active; off for `ewc`, which is published without."""
+    """Anchor weights from idle units as if the units were active; off for `ewc`, which is published without, and in
+    domain-IL, where every task wakes the same classes."""
 
 
 class Buffer(Section):

@@ -7,13 +7,16 @@ anchors' pull.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from esacl import batchnorm, seeds
+from esacl import batchnorm, seeds, sharpness
+from esacl.anchors import pull_rate
 from esacl.co2l import VIEWS
 from esacl.distillation import Teacher, distillation, spare, teacher
 from esacl.errors import RunFailure
@@ -93,6 +96,11 @@ class Learner(Parts):
         ledger = self.ledger if billed else None
         return teacher(self.network, self.anchors.solution, stage, self.prunable, ledger, self.group)
 
+    @property
+    def settled(self) -> bool:
+        """Whether sparse steps have come after the cut of the task that was learned last."""
+        return isinstance(self.form, Settled)
+
     def _settle(self, mask: Mask | None) -> None:
         """From the cut on: nothing that it removed moves any more."""
         assert mask is not None, "only a form that prunes is cut before the end"
@@ -121,11 +129,12 @@ class Learner(Parts):
         self.optimiser.zero_grad(set_to_none=True)
         told = self._told(rows, batch)
         densities = self.form.enter(step)
-        with batchnorm.by_batch(self.network, len(batch), moving=not self.form.elsewhere):
-            loss, backward_examples, outputs = self._loss(stage, batch, told, generator, step)
+        with self._uphill(stage, batch, densities, step):
+            with batchnorm.by_batch(self.network, len(batch), moving=not self.form.elsewhere):
+                loss, backward_examples, outputs = self._loss(stage, batch, told, generator, step)
+            loss.backward()
         if self.removal.active:
             self.removal.observe(rows, stage.criterion.correct(outputs[: batch.fresh], fresh.targets))
-        loss.backward()
         self.group.add_up(self.parameters.values())
         if self.freezes_rest and stage.task > 0:
             self._freeze_rest()
@@ -135,7 +144,7 @@ class Learner(Parts):
         self.optimiser.step()
         self.form.after(step)
         if self.anchors is not None:
-            self.anchors.pull(self.parameters, schedule.lr(step))
+            self.anchors.pull(self.parameters, pull_rate(schedule.lr(step), self.config.momentum))
             if self.form.survivors_only:
                 # An anchor must not bring back what is removed for good.
                 self.form.mask.apply_to(self.weights)
@@ -144,6 +153,22 @@ class Learner(Parts):
         if self.offers_steps:
             self.buffer.offer(fresh.inputs, fresh.targets, outputs[: batch.fresh] if self._dark else None)
         return loss.detach()
+
+    def _uphill(
+        self, stage: Stage, batch: Batch, densities: Mapping[str, float] | None, step: int
+    ) -> AbstractContextManager[None]:
+        """Where the gradient of a step is taken: at today's weights, or a little uphill of them."""
+        mask = self.form.mask
+        if self.config.sdp.radius == 0 or not self.form.survivors_only or step % sharpness.EVERY:
+            return nullcontext()
+        part = batch.take(*sharpness.some(batch.fresh, len(batch) - batch.fresh))
+        with batchnorm.by_batch(self.network, len(part), moving=False):
+            loss_of(self.config, stage, self.group.spread(self.network, part.inputs), part).backward()
+        self.group.add_up(self.parameters.values())
+        gradients = {name: cast(Tensor, w.grad) * mask[name] for name, w in self.weights.items()}
+        self.optimiser.zero_grad(set_to_none=True)
+        self.ledger.gradient(len(part), densities, item="other")
+        return sharpness.uphill(self.weights, gradients, self.config.sdp.radius)
 
     def _bill(self, batch: Batch, backward_examples: int, densities: Mapping[str, float] | None) -> None:
         views, updated = 1, self.form.updated()

@@ -15,6 +15,14 @@ WHERE = {  # which point and which Hessian -> (as it is written, look, shape)
     "dense": (marked("dense"), "dense", "circle"),
     "pruned": (marked("pruned"), "warm", "square"),
     "survivors": (marked("pruned, survivors only"), "pruned", "diamond"),
+    "end": (marked("end of the task, survivors only"), "pruned", "triangle"),
+}
+ROWS = {"dense": ("dense",), "pruned": ("pruned", "survivors"), "end": ("end",)}  # of `four`, and what stands in each
+SHAPES = {
+    "circle": marked("Circle"),
+    "square": marked("Square"),
+    "diamond": marked("Diamond"),
+    "triangle": marked("Triangle"),
 }
 MEASURES = {"lambda_max": "λₘₐₓ", "relative_sharpness": "λₘₐₓ · |θ|²"}  # signs, the same in every language
 
@@ -22,6 +30,11 @@ MEASURES = {"lambda_max": "λₘₐₓ", "relative_sharpness": "λₘₐₓ · |
 def where_written(where: str) -> str:
     """The point and the Hessian `where` stands for, as the reader knows them."""
     return text(WHERE[where][0])
+
+
+def row_written(point: str) -> str:
+    """The name of a row of `four`, which has little room."""
+    return text("at its end") if point == "end" else where_written(point)
 
 
 def tops(
@@ -34,7 +47,7 @@ def tops(
     width: float = 500,
     height: float = 320,
 ) -> Drawing:
-    """Three markers a task, joined over the tasks: dense, pruned, and pruned restricted to the survivors."""
+    """A marker a task for each of `WHERE`, joined over the tasks."""
     y = scale or shared_scale([frame], measure)
     panel = Panel(
         Scale(0.6, tasks + 0.4),
@@ -72,14 +85,15 @@ def tops(
     return panel.drawing()
 
 
-def legend(width: float = 500) -> Drawing:
-    """The key to the markers, drawn once for all panels."""
+def legend(frames: Sequence[pd.DataFrame], width: float = 660) -> Drawing:
+    """The key to the markers that the frames have, drawn once for all panels."""
+    there = {where for frame in frames if len(frame) for where in frame["where"]}
     panel = Panel(
         Scale(0, 1),
         Scale(0, 1),
         "",
         "",
-        alt=text("Circle: dense; square: pruned; diamond: pruned, survivors only."),
+        alt="",
         width=width,
         height=26,
         x_ticks=(),
@@ -89,12 +103,16 @@ def legend(width: float = 500) -> Drawing:
         top=0,
         bottom=0,
     )
-    at = 0.0
+    at, said = 0.0, []
     for where, (_, look, shape) in WHERE.items():
+        if where not in there:
+            continue
         written = where_written(where)
+        said.append(f"{text(SHAPES[shape])}: {written}")
         panel.point(at, 0.5, look, shape=shape, size=6)
         panel.text(at, 0.5, written, f"label {look}", dx=13, dy=4)
         at += (30 + wide(written)) / width
+    panel.alt = "; ".join(said)
     marks = [mark for mark in panel.marks if mark["tag"] != "line"]
     return {**panel.drawing(), "marks": marks}
 
@@ -121,13 +139,13 @@ def lest(row: Any) -> str:
 def four(
     runs: Sequence[tuple[str, pd.DataFrame]], task: int, measure: str, *, width: float = 500
 ) -> tuple[Drawing, bool]:
-    """The points of one task, a row each: the Hessian at it, and where it was cut the Hessian on the survivors.
+    """The points of one task, a row each: the Hessian at it, and where it was cut, or ended sparse, on the survivors.
 
     Returns the figure, and whether every eigenvalue in it converged.
     """
     parts = [(name, _at_task(frame, task)) for name, frame in runs]
     step, head = 30, 26
-    places = sum(1 + len({"dense", "pruned"} & set(part["where"])) for _, part in parts if len(part))
+    places = sum(1 + len(ROWS.keys() & set(part["where"])) for _, part in parts if len(part))
     panel = Panel(
         shared_scale([part for _, part in parts], measure),
         Scale(0, 1),
@@ -152,11 +170,11 @@ def four(
             continue
         panel.text(panel.x.low, height(), name, "title", dx=-66, dy=6)
         row += 1
-        for point in ("dense", "pruned"):
-            found = part[part["where"].isin((point, "survivors") if point == "pruned" else (point,))]
+        for point, those in ROWS.items():
+            found = part[part["where"].isin(those)]
             if found.empty:
                 continue
-            panel.text(panel.x.low, height(), where_written(point), "tick", dx=-10, dy=4, anchor="end")
+            panel.text(panel.x.low, height(), row_written(point), "tick", dx=-10, dy=4, anchor="end")
             panel.rule(y=height())
             panel.line(found[measure].to_numpy(dtype=float), [height()] * len(found), "dense thin")
             for one in rows(found):
@@ -189,19 +207,20 @@ def spectrum(frame: pd.DataFrame, task: int, *, width: float = 500, height: floa
     """The top eigenvalues of one task at each point, side by side on one axis."""
     part = _at_task(frame, task)
     values = [v for row in part["eigenvalues"] for v in row] if len(part) else []
+    there = [where for where in WHERE if where != "end" or (len(part) and "end" in set(part["where"]))]
     panel = Panel(
         span(values, include=(0.0,)),
-        Scale(0, 3),
+        Scale(0, len(there)),
         text("eigenvalue"),
         text("the largest eigenvalues, task %(task)d", task=task + 1),
         alt="",
         width=width,
         height=height,
-        left=150,
+        left=150 if len(there) == 3 else 190,
         y_ticks=(),
     )
-    for row, (where, (_, look, shape)) in enumerate(WHERE.items()):
-        at, written = 2.5 - row, where_written(where)
+    for row, where in enumerate(there):
+        at, written, (_, look, shape) = len(there) - 0.5 - row, where_written(where), WHERE[where]
         panel.rule(y=at)
         panel.text(panel.x.low, at, written, f"label {look}", dx=-12, dy=4, anchor="end")
         for entry in rows(part[part["where"] == where]) if len(part) else ():

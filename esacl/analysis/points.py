@@ -13,6 +13,7 @@ from esacl.events import Event
 from esacl.mask import Mask
 
 POINTS = ("dense", "pruned", "survivors")
+END = "end"
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,10 @@ class Point:
 
     @property
     def place(self) -> str:
-        """Where the weights are: dense or pruned."""
-        return "dense" if self.cut is None else "pruned"
+        """Where the weights are: dense, pruned, or pruned and trained on to the task's end."""
+        if self.cut is None:
+            return "dense"
+        return END if self.name == END else "pruned"
 
 
 def points(scene: Scene) -> list[Point]:

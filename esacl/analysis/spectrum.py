@@ -38,7 +38,7 @@ def spectrum(scene: Scene, look: Look) -> Generator[Event, None, dict[str, Found
     parts = len(places) + 1
     for part, point in enumerate(places):
         at = found[point.name] = yield from ends_at(scene, point, top, part, parts)
-        yield _measured(scene, point, at.ends.top, at.ends.products, engine="lanczos")
+        yield measured(scene, point, at.ends.top, at.ends.products, engine="lanczos")
         slices = yield from _along_eigenvectors(scene, point, at)
         at.operator.release()  # of a large network the kept graphs of three points would not fit
         arrays |= {f"{point.name}/{key}": value for key, value in (_ends(scene, point, at) | slices).items()}
@@ -161,10 +161,11 @@ def _checked(scene: Scene, point: Point) -> Iterator[Event]:
         steps = pyhessian_steps(scene.network, scene.criterion, scene.whole, top, mask=point.mask)
     check = yield from driven(steps)
     scene.ledger.analysis(products=check.products * len(scene.pool))
-    yield _measured(scene, point, check, check.products, engine="pyhessian")
+    yield measured(scene, point, check, check.products, engine="pyhessian")
 
 
-def _measured(scene: Scene, point: Point, found: Eigenpairs, products: int, *, engine: str) -> CurvatureMeasured:
+def measured(scene: Scene, point: Point, found: Eigenpairs, products: int, *, engine: str) -> CurvatureMeasured:
+    """What was found of the spectrum at a point, as an event."""
     norm = _norm(scene, point)
     return CurvatureMeasured(
         task=scene.task,

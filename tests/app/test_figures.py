@@ -26,7 +26,7 @@ def every_drawing(events, arrays):
     yield costs.flops({"train_flops": 4e8, "train_flops_dense_sgd": None})
     yield costs.state({"state_bytes": {"weights": 720, "masks": 225, "buffer": 0}})
     yield curvature.tops(measured, 3, "this run")
-    yield curvature.legend()
+    yield curvature.legend([measured])
     yield curvature.spectrum(measured, 1)
     for index in (0, 12, len(curve) - 1):
         yield sparsity.accuracy(seen, index, 0.9, [0.5] * 3, beside=("EWC", "ewc", seen * 0.9))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from esacl.anchors import Anchors, fisher_diagonal, guard_idle, rank_one
+from esacl.anchors import Anchors, fisher_diagonal, guard_idle, pull_rate, rank_one
 from esacl.mask import Mask
 
 NAMES = ("0.weight", "0.bias", "2.weight", "2.bias")
@@ -261,7 +261,7 @@ def anchored(strength: float, omega: float, solution: float) -> Anchors:
 
 def test_the_pull_is_the_proximal_step():
     weights = parameters(w=5.0, free=5.0)
-    anchored(2.0, 3.0, -1.0).pull(weights, lr=0.1)
+    anchored(2.0, 3.0, -1.0).pull(weights, rate=0.1)
     q = 0.1 * 2 * 3
     assert weights["w"].flatten().tolist() == pytest.approx([(5 + q * -1) / (1 + q)] * 4)
     assert weights["free"].eq(5).all()
@@ -270,21 +270,37 @@ def test_the_pull_is_the_proximal_step():
 @given(strength=st.floats(1e-3, 1e30), omega=st.floats(0, 1e6), start=st.floats(-10, 10), solution=st.floats(-10, 10))
 def test_the_pull_is_stable_for_any_strength(strength, omega, start, solution):
     weights = parameters(w=start)
-    anchored(strength, omega, solution).pull(weights, lr=0.05)
+    anchored(strength, omega, solution).pull(weights, rate=0.05)
     low, high = sorted((start, solution))
     assert bool(((weights["w"] >= low - 1e-5) & (weights["w"] <= high + 1e-5)).all())
 
 
 def test_a_huge_strength_holds_the_solution():
     weights = parameters(w=5.0)
-    anchored(1e6, 1e3, -1.0).pull(weights, lr=0.05)
+    anchored(1e6, 1e3, -1.0).pull(weights, rate=0.05)
     assert weights["w"].flatten().tolist() == pytest.approx([-1.0] * 4, abs=1e-5)
+
+
+def test_the_pull_balances_a_gradient_at_the_same_place_under_any_momentum():
+    # With momentum 0.9 a gradient of -1 that stays moves a weight by 10 lr, and a pull to 0 with lambda Omega = 20 by
+    # 20 lr w: it rests at 1/2, and is to rest there under any momentum.
+    resting = []
+    for momentum in (0.0, 0.5, 0.9):
+        weights = parameters(w=1.0)
+        optimiser = torch.optim.SGD(weights.values(), lr=1e-3, momentum=momentum)
+        for _ in range(30_000 if momentum == 0 else 10_000):
+            weights["w"].grad = torch.full_like(weights["w"], -1.0)
+            optimiser.step()
+            anchored(20.0, 1.0, 0.0).pull(weights, rate=pull_rate(1e-3, momentum))
+        resting.append(float(weights["w"].flatten()[0]))
+    assert resting == pytest.approx([0.5] * 3, rel=0.03)
+    assert pull_rate(0.07, 0.9) == 0.07
 
 
 def test_strength_0_and_no_importance_pull_nothing():
     for anchors in (anchored(0.0, 3.0, -1.0), anchored(2.0, 0.0, -1.0), Anchors(2.0, compact=True, guard=True)):
         weights = parameters(w=5.0)
-        anchors.pull(weights, lr=0.1)
+        anchors.pull(weights, rate=0.1)
         assert weights["w"].eq(5).all()
 
 

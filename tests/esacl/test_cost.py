@@ -65,6 +65,13 @@ def test_colour_images_and_another_loss():
     }
 
 
+def test_how_often_a_weight_is_used_is_the_number_of_places_it_is_laid_on():
+    layers = count_layers(network_of("small-cnn", (1, 28, 28)), torch.rand(2, 1, 28, 28))
+    ledger = Ledger(layers)
+    found = [ledger.uses(name, n) for name, n in zip(CNN, (9 * 32, 9 * 32 * 64, 9 * 64 * 128, 1152 * 128, 1280))]
+    assert found == [28 * 28, 14 * 14, 7 * 7, 1, 1]
+
+
 RESNET_STAGES = ((64, 64, 32), (64, 128, 16), (128, 256, 8), (256, 512, 4))  # in, out, side of the maps
 
 

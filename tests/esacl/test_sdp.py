@@ -314,6 +314,16 @@ def test_curvature_is_the_average_square_of_the_gradient_at_mean_1_plus_importan
     assert found["free"].flatten().tolist() == pytest.approx([h[2]])
 
 
+def test_a_saliency_is_divided_by_a_power_of_how_often_a_weight_is_used():
+    weights = {"conv": torch.tensor([[1.0, 2.0]]), "linear": torch.tensor([[1.0, 0.9]])}
+    settings = config(pruning={"saliency": "magnitude", "flops_exponent": 0.5})
+    ranking = Ranking(weights, {}, settings, uses={"conv": 196.0, "linear": 1.0})
+    scores = ranking.scores()
+    assert scores["conv"].flatten().tolist() == [1.0, 2.0]
+    assert scores["linear"].flatten().tolist() == pytest.approx([14.0, 0.9 * 14])
+    assert [int(ranking.mask(0.5)[name].sum()) for name in weights] == [0, 2]
+
+
 def test_curvature_without_gradients_is_the_importance():
     ranking = Ranking(start(), {"a": torch.ones(4, 5)}, config())
     assert ranking.curvature()["a"].eq(1).all()
