@@ -75,12 +75,14 @@ class Segment(Directional):
         coins = torch.rand(schedule.steps, generator=seeds.torch_generator(self.config.seed, "segment", task))
         self.at_pruned_point = (coins < 0.5).tolist()
         self.moved: dict[str, tuple[Tensor, Tensor]] = {}
+        self.at_end: dict[str, float] | None = None  # densities in a step at theta + d, where no doomed weight counts
 
     @override
     @torch.no_grad()
     def enter(self, step: int) -> dict[str, float] | None:
         if self._due(step):
             self._renew(self.ranking.mask(self.config.sparsity))
+        self.at_end = None
         if not self.at_pruned_point[step]:
             return None
         ramp = self.schedule.ramp(step)
@@ -88,7 +90,8 @@ class Segment(Directional):
             c = torch.where(self.mask[name], 1.0, 1.0 - ramp)
             self.moved[name] = (w.detach().clone(), c)
             w.mul_(c)
-        return self.mask.layer_densities() if ramp == 1 else None
+        self.at_end = self.mask.layer_densities() if ramp == 1 else None
+        return self.at_end
 
     @override
     @torch.no_grad()
@@ -100,6 +103,10 @@ class Segment(Directional):
                 w.grad.mul_(c)
         self.moved = {}
         super().leave(step)
+
+    @override
+    def updated(self) -> dict[str, float] | None:
+        return self.at_end
 
     @property
     @override

@@ -188,6 +188,7 @@ def test_segment_looks_from_both_ends_and_gives_the_weights_back():
             assert densities is None
         seen.add((made.at_pruned_point[step], densities is None))
         made.leave(step)
+        assert made.updated() == densities  # the chain rule leaves a doomed weight no gradient there
         assert all(weights[n].equal(before[n]) for n in weights)
     assert seen == {(False, True), (True, True), (True, False)}
 
