@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import duplicating, reading, results, run_report, session, starting, widgets
+from app import duplicating, reading, refilling, results, run_report, session, widgets
 from app.language import text
 from app.reading import Entry
 from esacl import bundles, jobs, quota, trash, unpacking
@@ -41,7 +41,7 @@ def panel(entry: Entry) -> None:
     _name(entry)
     with st.container(horizontal=True, gap="small"):
         if st.button(text("Duplicate with changes"), key="duplicate", type="primary", disabled=entry.config is None):
-            duplicating.begin(entry, starting.fill)
+            duplicating.begin(entry, refilling.fill)
             st.switch_page("../pages/run.py")
         _files(entry)
         if not entry.recorded:

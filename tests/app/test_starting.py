@@ -4,7 +4,7 @@ import shlex
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import competing, duplicating, starting, widgets
+from app import competing, controls, duplicating, starting, widgets
 from esacl import computing
 from esacl.cli import main
 from esacl.config import read_config
@@ -168,7 +168,7 @@ def test_the_command_shown_starts_the_same_run(monkeypatch):
 
 
 def test_devices_are_found_without_torch():
-    assert starting.devices()[:2] == ["auto", "cpu"]
+    assert controls.devices()[:2] == ["auto", "cpu"]
 
 
 def test_what_a_method_keeps_by_itself_is_shown_and_goes_with_it(form, monkeypatch):
@@ -232,13 +232,13 @@ def test_a_duplicated_run_starts_as_it_was_whatever_logits_compete(settings, cho
 
         import streamlit as st
 
-        from app import duplicating, starting
+        from app import duplicating, refilling, starting
         from esacl.config import RunConfig
 
         if "begun" not in st.session_state:
             st.session_state["begun"] = True
             before = RunConfig.from_dict(json.loads(os.environ["ESACL_TEST_CONFIG"]))
-            duplicating.begin(SimpleNamespace(run_id="a-run", config=before), starting.fill)
+            duplicating.begin(SimpleNamespace(run_id="a-run", config=before), refilling.fill)
         starting.form()
 
     form = AppTest.from_function(script, default_timeout=30).run()

@@ -1,0 +1,256 @@
+"""The controls that say what a new run shall be, and what they stand at where nobody has touched them."""
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from app import competing
+from app.figures import palette
+from app.language import marked, text
+from esacl import protocols
+from esacl.config import (
+    BENCHMARKS,
+    METHOD_NAMES,
+    NETWORK_NAMES,
+    SDP_FORM_NAMES,
+    SPARCL_BASE_NAMES,
+    RunConfig,
+    read_config,
+)
+from esacl.conflicts import BY_THE_WEIGHT
+from esacl.defaults import STRUCTURED, TWO_OF_FOUR
+from esacl.errors import InputError
+
+DEFAULT = read_config(None, {})
+ALLOCATIONS = {
+    "global": marked("the least salient of all weights"),
+    "erk": marked("ERK: more of large layers"),
+    "uniform": marked("the same share of every layer"),
+    "2:4": marked("two of every four (2:4)"),
+    "neuron": marked("whole units: neurons, channels"),
+}
+SIZES = {
+    "split-digits": marked("8×8 digits that come with scikit-learn: 5 tasks of 2 classes, about a quarter of a minute"),
+    "split-mnist": marked("MNIST: 5 tasks of 2 classes, minutes on a laptop"),
+    "permuted-mnist": marked("MNIST under another pixel order each task"),
+    "split-cifar10": marked("CIFAR-10: 5 tasks of 2 classes, 1,600 images each, minutes on a laptop"),
+    "split-cifar100": marked("CIFAR-100: 10 tasks of 10 classes, 2,000 images each"),
+    "split-tiny-imagenet": marked("Tiny-ImageNet: the classes that are there in 5 tasks, 2,000 images each"),
+}
+PROTOCOLS = {
+    "small": marked("small: minutes on two cores"),
+    "der": marked("der: as the field's tables (Buzzega et al. 2020)"),
+}
+
+
+def choices() -> dict[str, Any]:
+    """What the controls say. Numbers have no bounds here: the config knows them, and says what is wrong with one."""
+    keep: dict[str, Any] = {"persist_state": "session"}
+    benchmark = st.selectbox(
+        text("Benchmark"), list(BENCHMARKS), key="new-benchmark", help="\n\n".join(map(text, SIZES.values())), **keep
+    )
+    facts = BENCHMARKS[benchmark]
+    left, right = st.columns(2)
+    scenarios = list(facts["scenarios"])
+    scenario = left.selectbox(
+        text("Scenario"),
+        scenarios,
+        key=f"new-scenario-{len(scenarios)}",
+        format_func=lambda name: f"{name}-IL",
+        help=text("task-IL: the task is known at test time. class-IL: it is not. domain-IL: the classes are shared."),
+        **keep,
+    )
+    method = right.selectbox(text("Method"), METHOD_NAMES, key="new-method", format_func=palette.written, **keep)
+    protocol = _protocol(benchmark)
+    usual = usual_of(benchmark, scenario, method, protocol)
+    sparsity, allocation = _cut(usual)
+    left, right = st.columns(2)
+    fraction = left.slider(
+        text("Instances IDS keeps, %"),
+        5,
+        100,
+        round(100 * DEFAULT.ids.fraction),
+        5,
+        key="new-ids",
+        help=text("Of the pool that estimates the landscape."),
+        **keep,
+    )
+    anchored = method in ("esacl", "ewc", "rigl")
+    strength = right.number_input(
+        text("Anchor strength"),
+        value=usual.anchor.strength,
+        step=0.1,
+        key=f"new-anchor-{usual.anchor.strength}",
+        disabled=not anchored,
+        help=text(
+            "Of the pull towards what earlier tasks need: 0 is none, higher holds on to them. EsaCL holds on by what "
+            "the network says, too, where it can, and needs less of it."
+        ),
+        **keep,
+    )
+    left, middle, right = st.columns(3)
+    budget = f"{benchmark}-{protocol}"
+    epochs = left.number_input(text("Epochs"), value=usual.epochs, key=f"new-epochs-{budget}", **keep)
+    seed = middle.number_input(text("Seed"), value=0, key="new-seed", **keep)
+    device = right.selectbox(text("Device"), devices(), key="new-device", **keep)
+    chosen = {
+        "benchmark": benchmark,
+        "scenario": scenario,
+        "method": method,
+        "protocol": protocol if protocol != DEFAULT.protocol else None,
+        "sparsity": round(sparsity / 100, 4),
+        "pruning.allocation": allocation if allocation != usual.pruning.allocation else None,
+        "ids.fraction": fraction / 100,
+        "anchor.strength": strength if anchored else None,
+        "epochs": epochs,
+        "seed": seed,
+        "device": device,
+    }
+    return chosen | _more(usual, benchmark, method, device)
+
+
+def devices() -> list[str]:
+    """The devices of this machine, found without loading torch."""
+    cards = sorted(int(path.name.removeprefix("nvidia")) for path in Path("/dev").glob("nvidia[0-9]*"))
+    mac = (platform.system(), platform.machine()) == ("Darwin", "arm64")
+    return ["auto", "cpu", *(f"cuda:{i}" for i in range(len(cards))), *(["mps"] if mac else [])]
+
+
+def usual_of(benchmark: str, scenario: str, method: str, protocol: str = DEFAULT.protocol) -> RunConfig:
+    """What would be run if nothing more were said; a method that a scenario does not have is told of at the button."""
+    try:
+        return RunConfig(benchmark=benchmark, scenario=scenario, method=method, protocol=protocol)
+    except InputError:  # the benchmark's own size still stands
+        return RunConfig(benchmark=benchmark, scenario=BENCHMARKS[benchmark]["scenarios"][0], protocol=protocol)
+
+
+def allocations_of(usual: RunConfig) -> tuple[list[str], str]:
+    """The allocations that a method has, and a key for each of their lists and defaults."""
+    names = [name for name in ALLOCATIONS if usual.method not in BY_THE_WEIGHT or name not in STRUCTURED]
+    return names, f"allocation-{usual.pruning.allocation}-{len(names)}"
+
+
+def _cut(usual: RunConfig) -> tuple[float, str]:
+    """How much is removed, in percent, and by which allocation: 2:4 leaves no choice of how much."""
+    above = st.container()  # the share follows from the allocation, and comes first for the reader
+    names, key = allocations_of(usual)
+    allocation = st.selectbox(
+        text("Which weights go"),
+        names,
+        names.index(usual.pruning.allocation),
+        key=f"new-{key}",
+        format_func=lambda name: text(ALLOCATIONS[name]),
+        help=text(
+            "All but the last two take weights one by one, and leave matrices of the same size with zeros in them. 2:4 "
+            "is the pattern that GPUs multiply faster, at 50% and no other share. Whole units leave a smaller dense "
+            "network: `esacl export RUN FILE --format onnx --shrink`."
+        ),
+        persist_state="session",
+    )
+    fixed = allocation == "2:4"
+    sparsity = above.slider(
+        text("Weights removed, %"),
+        0.0,
+        99.5,
+        100 * (TWO_OF_FOUR if fixed else usual.sparsity),
+        0.5,
+        key="new-sparsity-2:4" if fixed else f"new-sparsity-{usual.sparsity > 0}",
+        disabled=fixed,
+        help=text(
+            "0 is dense. Above it, one cut in each task: by EsaCL's saliency, or by magnitude. PackNet, RigL and "
+            "SparCL are sparse while they learn."
+        ),
+        persist_state="session",
+    )
+    return sparsity, allocation
+
+
+def _protocol(benchmark: str) -> str:
+    """The protocol, where there is more than one for this benchmark."""
+    names = protocols.of(benchmark)
+    if len(names) == 1:
+        return names[0]
+    return st.selectbox(
+        text("Protocol"),
+        names,
+        key=f"new-protocol-{len(names)}",
+        format_func=lambda name: text(PROTOCOLS[name]),
+        help=text(
+            "Network, epochs, batch size, images and learning rates, where nothing else is said. The published one "
+            "takes hours on a GPU, and days without."
+        ),
+        persist_state="session",
+    )
+
+
+def _more(usual: RunConfig, benchmark: str, method: str, device: str) -> dict[str, Any]:
+    keep: dict[str, Any] = {"persist_state": "session"}
+    with st.expander(text("More settings")):
+        left, right = st.columns(2)
+        budget = f"{benchmark}-{usual.protocol}"
+        tasks = left.number_input(text("Tasks"), value=usual.tasks, key=f"new-tasks-{budget}", **keep)
+        network = right.selectbox(text("Network"), ("auto", *NETWORK_NAMES), key="new-network", **keep)
+        chosen = usual.network if network == "auto" else network
+        if chosen != "mlp" and device in ("auto", "cpu"):
+            st.caption(
+                text("Measuring the landscape of %(network)s takes minutes a run on a CPU.", network=chosen)
+                if chosen == "small-cnn"
+                else text("Measuring the landscape of %(network)s takes hours a run on a CPU.", network=chosen)
+            )
+        limit = left.number_input(
+            text("Training images a task, at most"),
+            value=None,
+            step=1,
+            key="new-limit",
+            placeholder=str(usual.train_limit or text("all")),
+            **keep,
+        )
+        buffer = right.number_input(
+            text("Rehearsal memory, images"),
+            value=usual.buffer.size,
+            key=f"new-buffer-{usual.buffer.size}",
+            disabled=method == "joint",
+            **keep,
+        )
+        form_name = left.selectbox(
+            text("Form of SDP"),
+            SDP_FORM_NAMES,
+            SDP_FORM_NAMES.index(DEFAULT.sdp.form),
+            key="new-form",
+            disabled=method != "esacl",
+            help=text(
+                "admm and segment train dense and cut once; progressive prunes while it trains, which is cheaper; "
+                "any trains one network for every level of the sparsity slider, from the run's own to 98%."
+            ),
+            **keep,
+        )
+        name = right.text_input(text("Name"), key="new-name", max_chars=200, placeholder=text("optional"), **keep)
+        own = _of_method(usual)
+    return own | {
+        "tasks": tasks,
+        "network": network,
+        "train_limit": limit,
+        "buffer.size": buffer if method != "joint" and buffer != usual.buffer.size else None,
+        "sdp.form": form_name if method == "esacl" else None,
+        "name": name.strip() or None,
+    }
+
+
+def _of_method(usual: RunConfig) -> dict[str, Any]:
+    """What only some methods and scenarios have."""
+    keep: dict[str, Any] = {"persist_state": "session"}
+    found: dict[str, Any] = {}
+    if usual.method == "sparcl":
+        found["sparcl.base"] = st.selectbox(
+            text("SparCL over"),
+            SPARCL_BASE_NAMES,
+            SPARCL_BASE_NAMES.index(usual.sparcl.base),
+            key="new-base",
+            format_func=palette.base_written,
+            **keep,
+        )
+    if usual.scenario == "class" and usual.method != "joint":
+        found |= competing.control(usual.method)
+    return found
