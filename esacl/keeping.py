@@ -2,20 +2,19 @@
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from esacl import bundles, exporting, serving, trash, unpacking
+from esacl.commands import WHICH_RUN, Command, add_json
 from esacl.errors import InputError
 from esacl.store import RunStore
 
 FORMATS = ("bundle", "safetensors", "sparse", "onnx")
-Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 
 
 def add(command: Command) -> None:
-    """Add these commands by `command(name, function, help)`."""
+    """Add these commands."""
     days = trash.KEPT_SECONDS // 86_400
     deleting = command("delete", _delete, f"delete a run; for {days} days `esacl restore` brings it back")
     restoring = command("restore", _restore, "bring a deleted run back; without RUN: list what can be")
@@ -24,8 +23,8 @@ def add(command: Command) -> None:
     importing = command("import", _import, "take in a run that `esacl export` wrote")
     reporting = command("report", _report, "write a run as one HTML file with all figures, which opens anywhere")
     for one in (deleting, renaming, writing, reporting):
-        one.add_argument("run", metavar="RUN", help="an id, a unique prefix, or `latest`")
-    restoring.add_argument("run", metavar="RUN", nargs="?", help="an id, a unique prefix, or `latest`: deleted last")
+        one.add_argument("run", metavar="RUN", help=WHICH_RUN)
+    restoring.add_argument("run", metavar="RUN", nargs="?", help=f"{WHICH_RUN}: deleted last")
     deleting.add_argument("--for-good", action="store_true", help="at once and beyond recall")
     renaming.add_argument("name", metavar="NAME", help="at most 200 characters; '' for none")
     importing.add_argument("file", type=Path, metavar="FILE.zip")
@@ -40,7 +39,7 @@ def add(command: Command) -> None:
     about = "bundle: with the states that `esacl resume` goes on from, which are large"
     writing.add_argument("--checkpoints", action="store_true", help=about)
     for one in (deleting, restoring, renaming, writing, importing, reporting):
-        one.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
+        add_json(one)
 
 
 def _delete(args: argparse.Namespace) -> int:

@@ -27,7 +27,6 @@ from esacl.archives import unpack
 from esacl.arrays import read_arrays, write_arrays
 from esacl.bundles import export_run
 from esacl.checkpoints import newest
-from esacl.cli import _config_of, _settings
 from esacl.config import RunConfig
 from esacl.datasets import read_idx
 from esacl.durable import read_json
@@ -49,6 +48,7 @@ from esacl.formats import numbered
 from esacl.labels import label_of
 from esacl.pickles import array_of, read_pickle
 from esacl.records import read_config_file, read_events, read_measured
+from esacl.run_commands import config_of, settings_of
 from esacl.store import RunStore
 from esacl.sweep.record import read_sweep
 from esacl.sweep.spec import read_spec
@@ -296,9 +296,9 @@ def _owner(content: bytes, folder: Path) -> object:
 READERS: dict[str, Reader] = {
     "event": Reader(_event_lines(), lambda content, _: from_line(content)),
     "events": Reader((b"\n".join(_event_lines()) + b"\n",), _file("events.jsonl", read_events)),
-    "setting": Reader(SETTINGS, lambda content, _: _settings([content.decode("latin1")])),
+    "setting": Reader(SETTINGS, lambda content, _: settings_of([content.decode("latin1")])),
     "config": Reader(_configs(), _file("config.json", lambda path: read_config_file(path.parent))),
-    "toml": Reader(TOML, _file("c.toml", lambda path: _config_of(path, {}))),
+    "toml": Reader(TOML, _file("c.toml", lambda path: config_of(path, {}))),
     "json": Reader((b'{"status": "failed", "detail": "x", "events": 3}',), _file("done.json", read_json)),
     "label": Reader((b'{"name": "a name"}',), _file("named/label.json", lambda path: label_of(path.parent))),
     "measured": Reader((b'{"events": 3, "seconds": 1.5}\n' * 3,), _file("m.jsonl", read_measured)),

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from esacl import comparing, outcomes, printing
+from esacl.commands import Command, add_json
 from esacl.errors import InputError
 from esacl.progress import Bar
 from esacl.store import RunStore
@@ -30,17 +31,16 @@ DONE, FAILED, CANCELLED = 0, 1, 130
 ENGINES = ("process", "dask")
 MOST_WORKERS = 256
 _FORM = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} runs [{elapsed}{postfix}]"
-Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 
 
 def add(command: Command) -> None:
-    """Add this command by `command(name, function, help)`."""
+    """Add this command."""
     one = command("sweep", sweep, "every run of a file, so many at a time; the same command again goes on")
     one.add_argument("file", type=Path, metavar="SWEEP.toml", help="seeds, [common], [grid] and [[run]]")
     one.add_argument("--engine", metavar="NAME", help=f"{', '.join(ENGINES)}; default process")
     one.add_argument("--workers", type=int, metavar="N", help="runs at a time; default one a GPU, or one a core")
     one.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="a Dask scheduler; without it one is started here")
-    one.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
+    add_json(one)
 
 
 def sweep(args: argparse.Namespace) -> int:

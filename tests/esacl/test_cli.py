@@ -13,7 +13,7 @@ import pytest
 from picture_files import write_cifar10
 from small_stream import SmallStream, raising
 
-from esacl import analysis, cli, datasets, doctor, serving, viewing
+from esacl import analyse_command, analysis, cli, datasets, doctor, serving, viewing
 from esacl.config import METHOD_NAMES, RunConfig
 from esacl.errors import InputError, RunFailure
 from esacl.events import RunStarted, Stepped
@@ -353,10 +353,10 @@ def test_a_page_without_the_app_is_one_line(kept, esacl, tmp_path, monkeypatch):
 
 
 def test_the_analyses_of_the_command_are_those_of_the_library():
-    assert set(cli.ANALYSES) == set(analysis.KINDS)
+    assert set(analyse_command.ANALYSES) == set(analysis.KINDS)
 
 
-@pytest.mark.parametrize("kind", cli.ANALYSES)
+@pytest.mark.parametrize("kind", analyse_command.ANALYSES)
 def test_an_analysis_records_what_it_found_and_leaves_the_events_alone(kept, esacl, kind):
     run_id = kept.ids()[0]
     before = (kept.folder(run_id) / "events.jsonl").read_bytes()

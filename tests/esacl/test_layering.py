@@ -61,6 +61,10 @@ RECORD = {
 COMMANDS = {
     "esacl.__main__": (),
     "esacl.cli": (),
+    "esacl.commands": (),
+    "esacl.run_commands": (),
+    "esacl.analyse_command": (),
+    "esacl.read_commands": (),
     "esacl.computing": ("torch",),  # inside a function
     "esacl.analysing": ("numpy", "torch"),  # torch inside a function
     "esacl.turns": (),
