@@ -21,10 +21,11 @@ from esacl.store import RunStore
 from esacl.summary import summarise
 from esacl.sweep import data as datasets
 from esacl.sweep import gpus
+from esacl.sweep.book import Book, opened
 from esacl.sweep.driver import Engine, EngineGone, drive
 from esacl.sweep.on_dask import OnDask, connected
 from esacl.sweep.processes import Processes
-from esacl.sweep.record import Book, Entry, opened
+from esacl.sweep.record import Entry
 from esacl.sweep.spec import Sweep, read_spec
 
 DONE, FAILED, CANCELLED = 0, 1, 130

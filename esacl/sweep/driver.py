@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from esacl.errors import InputError
-from esacl.sweep.record import Book
+from esacl.sweep.book import Book
 
 POLL = 0.2  # seconds between two looks
 

@@ -19,9 +19,9 @@ from typing import Any
 from esacl import __version__, sources, trash, unpacking
 from esacl.errors import InputError
 from esacl.sweep import on_worker
+from esacl.sweep.book import Book
 from esacl.sweep.driver import Ended, EngineGone
 from esacl.sweep.gpus import pinned
-from esacl.sweep.record import Book
 
 PATIENCE = 30.0  # seconds without any worker before that is an error
 _ANSWER = 10.0  # seconds that a scheduler has to answer

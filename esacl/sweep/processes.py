@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from esacl import jobs, processes
+from esacl.sweep.book import Book
 from esacl.sweep.carry import carry
 from esacl.sweep.driver import Ended
 from esacl.sweep.gpus import pinned
-from esacl.sweep.record import Book
 
 
 class Processes:

@@ -55,6 +55,8 @@ RECORD = {
     "esacl.sweep": (),
     "esacl.sweep.spec": (),
     "esacl.sweep.record": (),
+    "esacl.sweep.taking_over": (),
+    "esacl.sweep.book": (),
     "esacl.sources": (),
 }
 # The command line joins both halves; it loads the compute half inside the functions that compute.

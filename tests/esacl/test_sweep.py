@@ -16,6 +16,7 @@ from esacl.errors import InputError, RunUnreadable
 from esacl.events import CheckpointReady, Pulse, to_line
 from esacl.store import RunStore
 from esacl.sweep import data, gpus, record
+from esacl.sweep.book import opened as at_work
 from esacl.sweep.record import Entry, read_sweep, sweeps_of, time_left
 from esacl.sweep.spec import read_spec
 
@@ -211,7 +212,7 @@ def test_the_time_left_is_that_of_the_runs_so_far_over_those_who_work():
 
 
 def opened(tmp_path, text: str, engine: str = "process"):
-    return record.opened(RunStore(tmp_path / "runs"), read_spec(spec(tmp_path, text)), engine, 2)
+    return at_work(RunStore(tmp_path / "runs"), read_spec(spec(tmp_path, text)), engine, 2)
 
 
 def test_what_is_begun_comes_before_what_is_not(tmp_path):
@@ -243,13 +244,13 @@ def test_two_files_of_one_name_are_two_sweeps_and_one_that_was_moved_is_the_same
     other.parent.mkdir()
     other.write_text(first.read_text())
     store = RunStore(tmp_path / "runs")
-    with pytest.raises(InputError, match=r"give .*elsewhere.* another name"), record.opened(
+    with pytest.raises(InputError, match=r"give .*elsewhere.* another name"), at_work(
         store, read_spec(other), "process", 2
     ):  # fmt: skip
         pass
     assert record.read_sweep(store.root / "sweeps" / "some").file == str(first)
     first.unlink()
-    with record.opened(store, read_spec(other), "process", 2) as book:
+    with at_work(store, read_spec(other), "process", 2) as book:
         assert book.state().file == str(other)
 
 
