@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from esacl import jobs, logs, stopping, torchrun, turns
+from esacl import jobs, logs, stopping, turns
 from esacl.config import RunConfig
 from esacl.durable import read_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Cancelled, CheckpointReady, Event, Failed, Loading, RunStarted
+from esacl.leader import Leader
 from esacl.memory import Memory
 from esacl.printing import result_text
 from esacl.progress import with_bar
@@ -114,12 +115,12 @@ def _run(
     return turns.code_of(last)
 
 
-def _leader() -> torchrun.Leader | None:
+def _leader() -> Leader | None:
     ranks = of_torchrun()
-    return torchrun.Leader(ranks) if ranks else None
+    return Leader(ranks) if ranks else None
 
 
-def _led(leader: torchrun.Leader | None, store: RunStore, run_id: str) -> contextlib.AbstractContextManager[None]:
+def _led(leader: Leader | None, store: RunStore, run_id: str) -> contextlib.AbstractContextManager[None]:
     """A block in which the other processes of a run are watched; what is lost of them is kept as how it ended."""
 
     def at_loss(reason: str) -> None:
@@ -138,7 +139,7 @@ def _led(leader: torchrun.Leader | None, store: RunStore, run_id: str) -> contex
 
 
 def _events(
-    config: RunConfig, start: CheckpointReady | None, data: Path | None, leader: torchrun.Leader | None
+    config: RunConfig, start: CheckpointReady | None, data: Path | None, leader: Leader | None
 ) -> Iterator[Event]:
     yield Loading(what="torch")
     from esacl.pipeline import run

@@ -76,7 +76,10 @@ COMMANDS = {
     "esacl.exporting": (),
     "esacl.viewing": (),
     "esacl.stopping": (),
-    "esacl.torchrun": ("psutil", "torch"),  # torch inside functions
+    "esacl.torchrun": (),
+    "esacl.leader": (),
+    "esacl.follower": (),
+    "esacl.others": ("psutil", "torch"),  # torch inside a function
     "esacl.heartbeats": (),
     "esacl.resuming": (),
     "esacl.layout": ("numpy", "torch"),  # torch inside a function

@@ -13,7 +13,9 @@ import psutil
 import pytest
 import torch.distributed as dist
 
-from esacl import torchrun
+from esacl import follower
+from esacl import leader as leading
+from esacl import others as known
 from esacl.errors import RunFailure
 from esacl.ranks import Ranks
 
@@ -32,9 +34,9 @@ class TestOthers:
         one.kill()
         one.wait()
 
-    def others(self, store, process) -> tuple[torchrun.Others, torchrun.Others]:
+    def others(self, store, process) -> tuple[known.Others, known.Others]:
         """The first process and the second, whose number is that of `process`."""
-        found = [torchrun.Others(Ranks(rank, rank, 2, 2), store) for rank in (0, 1)]
+        found = [known.Others(Ranks(rank, rank, 2, 2), store) for rank in (0, 1)]
         about = json.loads(found[0].heard("esacl/process/1"))
         found[0].say("esacl/process/1", json.dumps(about | {"pid": process.pid}))
         return found[0], found[1]
@@ -43,7 +45,7 @@ class TestOthers:
         first, second = self.others(store, process)
         assert first.lost() is None
         assert not first.check()
-        torchrun._tell(second, ZeroDivisionError("by zero"))
+        follower._tell(second, ZeroDivisionError("by zero"))
         assert "ZeroDivisionError: by zero" in capsys.readouterr().err
         reason = "process 1 of 2: internal error, ZeroDivisionError: by zero; please report it with the run's log.txt"
         assert first.lost() == reason
@@ -56,7 +58,7 @@ class TestOthers:
         from esacl.distributed import LostTouch
 
         first, second = self.others(store, process)
-        torchrun._tell(second, LostTouch("the processes lost touch"))
+        follower._tell(second, LostTouch("the processes lost touch"))
         assert first.lost() is None
 
     def test_one_that_is_killed_is_missed(self, store, process):
@@ -72,7 +74,7 @@ class TestOthers:
         about = json.loads(first.heard("esacl/process/1"))
         first.say("esacl/process/1", json.dumps(about | {"machine": "elsewhere"}))
         process.kill()  # its number tells nothing there
-        monkeypatch.setattr(torchrun, "GRACE", 0.0)
+        monkeypatch.setattr(known, "GRACE", 0.0)
         lost = "process 1 of 2, on another machine, gives no sign of life; look at that one, then resume the run"
         for seconds, noticed, told in ((0.0, None, None), (60.0, None, lost), (121.0, lost, lost)):
             monkeypatch.setattr(first.heartbeats, "silent", {1: seconds}.get)
@@ -80,7 +82,7 @@ class TestOthers:
 
     def test_who_reaches_nobody_says_so(self, store, process, monkeypatch):
         first, _ = self.others(store, process)
-        monkeypatch.setattr(torchrun, "GRACE", 0.0)
+        monkeypatch.setattr(known, "GRACE", 0.0)
         monkeypatch.setattr(first, "heard", gone)
         assert first.why() == (
             "process 0 of 2 reaches none of the others, nor the place where they meet; look at the machine of process "
@@ -89,10 +91,10 @@ class TestOthers:
 
     def test_a_loss_that_the_main_thread_cannot_tell_is_kept_all_the_same(self, store, process, monkeypatch):
         first, _ = self.others(store, process)
-        monkeypatch.setattr(torchrun, "GRACE", 0.0)
+        monkeypatch.setattr(leading, "GRACE", 0.0)
         ended, kept = threading.Event(), []
         monkeypatch.setattr(os, "_exit", lambda code: (kept.append(code), ended.set()))
-        leader = torchrun.Leader(first.ranks)
+        leader = leading.Leader(first.ranks)
         leader._others = first
         with leader.watching(kept.append, lambda: False, kept.append):
             first.say("esacl/failed", "process 1 of 2: out of memory")
@@ -103,10 +105,10 @@ class TestOthers:
     @pytest.mark.parametrize("how", ["flag", "signal"])
     def test_a_stop_that_the_main_thread_cannot_follow_is_followed_all_the_same(self, store, process, monkeypatch, how):
         first, _ = self.others(store, process)
-        monkeypatch.setattr(torchrun, "STOP_GRACE", 0.0)
+        monkeypatch.setattr(leading, "STOP_GRACE", 0.0)
         ended, kept = threading.Event(), []
         monkeypatch.setattr(os, "_exit", lambda code: (kept.append(code), ended.set(), threading.Event().wait()))
-        leader, before = torchrun.Leader(first.ranks), signal.signal(signal.SIGINT, lambda *_: None)
+        leader, before = leading.Leader(first.ranks), signal.signal(signal.SIGINT, lambda *_: None)
         leader._others = first
         try:
             with leader.watching(kept.append, lambda: how == "flag", kept.append):

@@ -18,7 +18,7 @@ import pytest
 from faults import check_the_same
 from tiny_runs import TINY, tiny
 
-from esacl import cli, machine, torchrun
+from esacl import cli, leader, machine
 from esacl.ranks import Ranks, count_of, of_torchrun
 from esacl.store import RunStore
 
@@ -231,7 +231,7 @@ def test_a_run_whose_other_process_stands_still_can_be_cancelled(tmp_path):
         workers[1].suspend()
         time.sleep(1.0)
         store.cancel(run_id)
-        end = time.monotonic() + 3 * torchrun.STOP_GRACE
+        end = time.monotonic() + 3 * leader.STOP_GRACE
         while store.status(run_id).live and time.monotonic() < end:
             time.sleep(0.2)
         found = store.status(run_id)
