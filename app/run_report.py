@@ -14,7 +14,7 @@ import pandas as pd
 
 from app import bills, curvature_frames, downloads, frames, language, results, ways, widgets, writing
 from app.document import Document
-from app.figures import accuracy, costs, curvature, maps, planes, selection, slices, sparsity, training
+from app.figures import accuracy, costs, curvature, maps, planes, selection, slices, sparsity, training, weight_values
 from app.headings import heading
 from app.language import text
 from app.reading import Entry
@@ -159,7 +159,7 @@ def _sparsity(document: Document, run: _Run) -> None:
     document.figures(downloads.part(*shown, scrub=scrub))
     histogram = run.arrays(f"histogram-t{run.last}")
     if histogram is not None:
-        document.figures(downloads.part(sparsity.weights(frames.histogram(histogram), target)))
+        document.figures(downloads.part(weight_values.before_the_cut(frames.histogram(histogram), target)))
     cuts = frames.pruning(run.record.events)
     if not cuts.empty:
         _grid(document, frames.cuts(cuts), text("The cut of each task in numbers"))

@@ -10,7 +10,7 @@ import streamlit as st
 from app import analysing, cuts, measured, reading, session, widgets
 from app.cuts import Comparison, Cuts, Exact
 from app.drawing import Drawing
-from app.figures import cells, choices, sparsity
+from app.figures import cells, choices, sparsity, weight_values
 from app.figures import cuts as moving
 from app.language import marked, text
 from app.reading import Entry
@@ -105,7 +105,7 @@ def pictures(
         return [
             cells.mask(one, layer, weights, index) if layer is not None and weights is not None else None,
             next((place for place in places if place is not None), None),
-            moving.histogram(one, index),
+            weight_values.at_level(one, index),
             sparsity.layers(densities, index, height=310),
             moving.ways(one, lengths, index),
             sparsity.how_far(curve, index, height=310),

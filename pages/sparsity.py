@@ -2,7 +2,7 @@ import streamlit as st
 
 from app import analysing, frames, measured, pickers, reading, results, scrubbing, session, widgets
 from app.drawing import Drawing
-from app.figures import sparsity
+from app.figures import sparsity, weight_values
 from app.language import text
 
 st.title(text("How much can go?"))
@@ -73,6 +73,6 @@ with right:
     st.markdown(text(scrubbing.PICTURES))
     histogram = reading.arrays(entry, f"histogram-t{task}")
     if histogram is not None and found.cuts is None:
-        widgets.draw(sparsity.weights(frames.histogram(histogram), target), key="weights")
+        widgets.draw(weight_values.before_the_cut(frames.histogram(histogram), target), key="weights")
         st.caption(text("Recorded at the run's own level only."))
 widgets.table(curve, text("The numbers of the curves"), key="curve-table")

@@ -9,7 +9,7 @@ from app import analysing, frames, measured, pickers, reading, results, session,
 from app.drawing import Drawing
 from app.experiments.answering import Finding, answer, found
 from app.experiments.notes import Notes
-from app.figures import cut_pair, planes, sparsity
+from app.figures import cut_pair, planes, weight_values
 from app.figures.cut_pair import Cut
 from app.language import marked, text
 from app.predict import predict
@@ -184,7 +184,7 @@ def _weights(runs: Sequence[Entry], task: int) -> None:
     for run in runs:
         histogram = reading.arrays(run, f"histogram-t{task}")
         if histogram is not None and run.config is not None:
-            drawing = sparsity.weights(frames.histogram(histogram), run.config.sparsity)
+            drawing = weight_values.before_the_cut(frames.histogram(histogram), run.config.sparsity)
             drawn.append({**drawing, "caption": results.named(run)})
     widgets.draw(*drawn, key="experiment-1-given")
     if drawn:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from app.drawing import Drawing, Panel, words
 from app.figures import palette
-from app.figures.sparsity import LEVEL_TICKS, squeeze
+from app.figures.sparsity import level_axis, level_name, squeeze
 from app.language import text
 from app.scale import Scale, span
 from app.wording import number, percent, points
@@ -139,11 +139,10 @@ def facts(pair: Sequence[Cut]) -> list[Mapping[str, object]]:
 
 
 def _over_levels(pair: Sequence[Cut], y: Scale, title: str, width: float, height: float) -> Panel:
-    widest = max(float(squeeze(cut.levels).max()) for cut in pair)
+    scale, ticks = level_axis(np.concatenate([cut.levels for cut in pair]))
     return Panel(
-        Scale(1.0, max(2.0, widest), log=True), y, text("weights removed, %"), title, alt="", width=width,
-        height=height, top=52, x_ticks=[float(t) for t in squeeze(LEVEL_TICKS) if t <= widest * 1.001],
-        x_format=lambda value: f"{100 * (1 - 1 / value):.3g}",
+        scale, y, text("weights removed, %"), title, alt="", width=width, height=height, top=52, x_ticks=ticks,
+        x_format=level_name,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What moves with the level beside the curves: the weights by value, the way to the cut, its place on a slice."""
+"""What moves with the level beside the curves: the way to the cut, and its place on a slice."""
 
 import numpy as np
 
@@ -11,45 +11,6 @@ from app.scale import Scale, span
 from app.wording import number, percent
 
 NEAR = 0.05  # of the length of a cut: as far off the plane it still counts as on it
-
-
-def histogram(cuts: Cuts, index: int, *, width: float = 520, height: float = 310) -> Drawing:
-    """The weights by value: how many of each size the level keeps (filled) and takes (hatched)."""
-    total, root = cuts.kept.max(axis=0), np.sqrt
-    panel = Panel(
-        Scale(float(cuts.edges[0]), float(cuts.edges[-1])),
-        Scale(0, float(root(max(1, int(total.max()))))),
-        text("weight"),
-        text("number of weights (square-root axis)"),
-        alt="",
-        width=width,
-        height=height,
-        y_format=lambda value: number(value * value),
-    )
-    foot = panel.height - panel.bottom
-    for place, (left, right) in enumerate(zip(cuts.edges[:-1], cuts.edges[1:])):
-        if not total[place]:
-            continue
-        kept = cuts.kept[:, place]
-        tips = [text("%(left)s to %(right)s: %(kept)d of %(all)d kept", left=number(left), right=number(right),
-                     kept=k, all=total[place]) for k in kept]  # fmt: skip
-        panel.bar(float(left), float(right), float(root(total[place])), "warm hatched")
-        panel.bar(float(left), float(right), float(root(kept[index])), "pruned")
-        tops = [panel.at_y(float(root(k))) or foot for k in kept]
-        high = [round(foot - top, 2) for top in tops]
-        panel.marks[-1] |= {"tip": tips[index], "frames": {"y": tops, "height": high, "tip": tips}}
-    sums = cuts.kept.sum(axis=1)
-    kept_words = ["■ " + text("kept %(n)s", n=number(int(n))) for n in sums]
-    gone_words = ["□ " + text("removed %(n)s", n=number(int(sums.max() - n))) for n in sums]
-    edge = panel.width - panel.right
-    panel.marks.append(words(edge, 44, kept_words[index], "label pruned", "end") | {"frames": {"text": kept_words}})
-    panel.marks.append(words(edge, 61, gone_words[index], "label warm", "end") | {"frames": {"text": gone_words}})
-    panel.alt = text(
-        "Weights by value at %(level)s removed: %(kept)s kept, %(gone)s removed.",
-        level=percent(float(cuts.levels[index])), kept=number(int(sums[index])),
-        gone=number(int(sums.max() - sums[index])),
-    )  # fmt: skip
-    return panel.drawing()
 
 
 def ways(cuts: Cuts, lengths: np.ndarray, index: int, *, width: float = 520, height: float = 310) -> Drawing:

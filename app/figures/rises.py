@@ -7,7 +7,7 @@ import pandas as pd
 
 from app.claims import EQUAL, ESTIMATES, TRUTH, factors
 from app.drawing import Drawing, Panel, words
-from app.figures.sparsity import LEVEL_TICKS, RISES, squeeze
+from app.figures.sparsity import RISES, level_axis, level_name, squeeze
 from app.language import text
 from app.scale import Scale, span
 from app.wording import number, percent
@@ -129,9 +129,9 @@ def written(name: str) -> str:
 def _over_levels(
     levels: np.ndarray, y: Scale, y_label: str, width: float, height: float, *, right: float = 18
 ) -> Panel:
-    widest = float(squeeze(levels).max())
+    scale, ticks = level_axis(levels)
     return Panel(
-        Scale(1.0, max(2.0, widest), log=True),
+        scale,
         y,
         text("weights removed, %"),
         y_label,
@@ -139,6 +139,6 @@ def _over_levels(
         width=width,
         height=height,
         right=right,
-        x_ticks=[float(tick) for tick in squeeze(LEVEL_TICKS) if tick <= widest * 1.001],
-        x_format=lambda value: f"{100 * (1 - 1 / value):.3g}",
+        x_ticks=ticks,
+        x_format=level_name,
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from app.drawing import Drawing, Panel
-from app.figures.sparsity import LEVEL_TICKS, squeeze
+from app.figures.sparsity import level_axis, level_name, squeeze
 from app.language import marked, text
 from app.remaining import Share, storage
 from app.scale import Scale, span
@@ -50,12 +50,10 @@ def remaining(found: Sequence[Share], density: float, *, width: float = 520) -> 
 def forms(prunable: int, levels: np.ndarray, index: int, *, width: float = 520, height: float = 300) -> Drawing:
     """Bytes of the prunable weights over the level in three forms."""
     found = storage(prunable, levels)
-    xs, widest = squeeze(levels), float(squeeze(levels).max())
+    xs, (scale, ticks) = squeeze(levels), level_axis(levels)
     panel = Panel(
-        Scale(1.0, max(2.0, widest), log=True), span(*found.values(), include=(0.0,)), text("weights removed, %"),
-        text("bytes of the prunable weights"), alt="", width=width, height=height, left=64, right=150,
-        x_ticks=[float(t) for t in squeeze(LEVEL_TICKS) if t <= widest * 1.001],
-        x_format=lambda value: f"{100 * (1 - 1 / value):.3g}", y_format=size,
+        scale, span(*found.values(), include=(0.0,)), text("weights removed, %"), text("bytes of the prunable weights"),
+        alt="", width=width, height=height, left=64, right=150, x_ticks=ticks, x_format=level_name, y_format=size,
     )  # fmt: skip
     panel.rule(x=float(xs[index]), look="cursor", frames=xs)
     ends: list[tuple[float | None, str, str, float | None]] = []

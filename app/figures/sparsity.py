@@ -1,4 +1,4 @@
-"""What depends on the sparsity level: accuracy, the loss rise, density per layer, the weights and the cut."""
+"""What depends on the sparsity level: accuracy, the loss rise, density per layer, how far the cut goes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,6 @@ import pandas as pd
 from app.cuts import Exact
 from app.drawing import Drawing, Panel, wide
 from app.figures import palette
-from app.frames import rows
 from app.language import marked, text
 from app.scale import Scale, span
 from app.wording import number, percent, points
@@ -212,39 +211,6 @@ def layers(frame: pd.DataFrame, index: int, *, width: float = 520, height: float
         )
     found = ", ".join(f"{n} {percent(frame[n].iloc[index])}" for n in names)
     panel.alt = text("Density per layer: %(found)s.", found=found)
-    return panel.drawing()
-
-
-def weights(frame: pd.DataFrame, target: float, *, width: float = 520, height: float = 250) -> Drawing:
-    """Histogram of the weights just before the cut: what the run kept (filled) and removed (hatched)."""
-    tallest = float((frame["kept"] + frame["removed"]).max())
-    root = np.sqrt
-    panel = Panel(
-        Scale(float(frame["left"].iloc[0]), float(frame["right"].iloc[-1])),
-        Scale(0, float(root(max(1.0, tallest)))),
-        text("weight"),
-        text("number of weights (square-root axis)"),
-        alt="",
-        width=width,
-        height=height,
-        y_format=lambda v: number(v * v),
-    )
-    for row in rows(frame):
-        kept, removed = float(row.kept), float(row.removed)
-        tip = text(
-            "weights %(left)s to %(right)s\nkept %(kept)s, removed %(removed)s",
-            left=number(float(row.left)), right=number(float(row.right)), kept=number(kept), removed=number(removed),
-        )  # fmt: skip
-        panel.bar(float(row.left), float(row.right), float(root(kept + removed)), "warm hatched", tip=tip)
-        panel.bar(float(row.left), float(row.right), float(root(kept)), "pruned", tip=tip)
-    stay, go = (number(float(frame[part].sum())) for part in ("kept", "removed"))
-    corner = panel.x.high, panel.y.high
-    panel.text(*corner, "■ " + text("kept %(n)s", n=stay), "label pruned", dy=14, anchor="end")
-    panel.text(*corner, "□ " + text("removed %(n)s", n=go), "label warm", dy=31, anchor="end")
-    panel.alt = text(
-        "Weights before the cut at %(level)s: %(kept)s kept, %(removed)s removed.",
-        level=percent(target), kept=stay, removed=go,
-    )  # fmt: skip
     return panel.drawing()
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 
 from app import trust
 from app.drawing import Drawing, Panel
-from app.figures.sparsity import LEVEL_TICKS, RISES, squeeze
+from app.figures.sparsity import RISES, level_axis, level_name, squeeze
 from app.language import text
-from app.scale import Scale, span
+from app.scale import span
 from app.wording import number, percent
 
 
@@ -17,9 +17,9 @@ def over_truth(curve: pd.DataFrame, index: int, *, width: float = 520, height: f
     """Ratio over the levels on a log axis, for levels with a rise worth a ratio."""
     found = trust.ratios(curve)
     levels = curve["level"].to_numpy(dtype=float)
-    xs, widest = squeeze(levels), float(squeeze(levels).max())
+    xs, (scale, ticks) = squeeze(levels), level_axis(levels)
     panel = Panel(
-        Scale(1.0, max(2.0, widest), log=True),
+        scale,
         span(*found.values(), log=True, include=(1.0,)),
         text("weights removed, %"),
         text("estimate over true rise (log)"),
@@ -27,8 +27,8 @@ def over_truth(curve: pd.DataFrame, index: int, *, width: float = 520, height: f
         width=width,
         height=height,
         right=118,
-        x_ticks=[float(t) for t in squeeze(LEVEL_TICKS) if t <= widest * 1.001],
-        x_format=lambda value: f"{100 * (1 - 1 / value):.3g}",
+        x_ticks=ticks,
+        x_format=level_name,
     )
     panel.rule(y=1.0, look="axis")
     panel.text(1.0, 1.0, text("the true rise"), "note", dx=4, dy=-6)

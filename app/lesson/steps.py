@@ -4,6 +4,9 @@ The step, its price to second order, its direction, where the expansion ends, an
 text on the left and its figure on the right.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 import streamlit as st
 
 from app.language import marked, text
@@ -56,8 +59,7 @@ SDP = Figure(
 def the_step() -> None:
     """A cut is a displacement."""
     st.header(text("1. A cut is a step"))
-    left, right = st.columns(PARTS, gap="large")
-    with left:
+    with _beside(STEP, key="two-weights-step"):
         st.markdown(
             text(
                 "Take a network of two weights. Each point of the map is one such network, each line joins networks of "
@@ -79,15 +81,12 @@ def the_step() -> None:
                 "the other, then both.*"
             )
         )
-    with right:
-        show(STEP, key="two-weights-step")
 
 
 def the_expansion() -> None:
     """First and second order."""
     st.header(text("2. The price, told from where the step begins"))
-    left, right = st.columns(PARTS, gap="large")
-    with left:
+    with _beside(EXPANSION, key="two-weights-expansion"):
         st.markdown(text("Nobody wants to try every mask. So the rise of the loss is expanded around $\\theta$:"))
         st.latex(
             r"L(\theta+d)-L(\theta) = \underbrace{g^{\top}d}_{\text{slope}} + "
@@ -109,8 +108,6 @@ def the_expansion() -> None:
                 "$\\theta_1$ lowers the loss.*"
             )
         )
-    with right:
-        show(EXPANSION, key="two-weights-expansion")
 
 
 def the_direction() -> None:
@@ -133,8 +130,7 @@ def the_direction() -> None:
     said = predict(question, options, key="lesson-direction")
     if said is None:
         return
-    left, right = st.columns(PARTS, gap="large")
-    with left:
+    with _beside(DIRECTION, key="two-weights-direction"):
         prices = {"long": start.price(LONG_FLAT), "short": start.price(SHORT_SHARP)}
         dearer = max(prices, key=lambda name: prices[name])
         st.markdown(
@@ -166,15 +162,12 @@ def the_direction() -> None:
                 "as it can. The bound does not move.*"
             )
         )
-    with right:
-        show(DIRECTION, key="two-weights-direction")
 
 
 def the_failure() -> None:
     """Where the second-order picture ends, and what holds beyond it."""
     st.header(text("4. Where the parabola ends"))
-    left, right = st.columns(PARTS, gap="large")
-    with left:
+    with _beside(FAILURE, key="two-weights-failure"):
         st.markdown(
             text(
                 "Taylor stands at $\\theta$ and knows one slope and one curvature. A cut is a long step, and a network "
@@ -207,15 +200,12 @@ def the_failure() -> None:
                 "explains, and saves nothing."
             )
         )
-    with right:
-        show(FAILURE, key="two-weights-failure")
 
 
 def the_remedy() -> None:
     """Directional pruning: shrink what will go, and let the rest settle."""
     st.header(text("5. What SDP does about it"))
-    left, right = st.columns(PARTS, gap="large")
-    with left:
+    with _beside(SDP, key="two-weights-sdp"):
         st.markdown(
             text(
                 "Sharpness-informed directional pruning does not wait for the cut. While it trains it looks which "
@@ -248,5 +238,13 @@ def the_remedy() -> None:
                 "anchors keep $\\delta$ short where $H$ is large."
             )
         )
+
+
+@contextlib.contextmanager
+def _beside(figure: Figure, *, key: str) -> Iterator[None]:
+    """What is written while this lasts stands to the left of the figure."""
+    left, right = st.columns(PARTS, gap="large")
+    with left:
+        yield
     with right:
-        show(SDP, key="two-weights-sdp")
+        show(figure, key=key)

@@ -8,7 +8,7 @@ import pytest
 from synthetic_run import comparison_arrays, exact_arrays
 
 from app import cuts, frames
-from app.figures import cells, choices, planes, sparsity
+from app.figures import cells, choices, planes, sparsity, weight_values
 from app.figures import cuts as moving
 from app.wording import number
 from esacl.errors import RunUnreadable
@@ -107,7 +107,7 @@ def test_kernels_stand_where_their_channels_say():
 
 
 def test_the_histogram_moves_with_the_level(found):
-    drawing = moving.histogram(found, 5)
+    drawing = weight_values.at_level(found, 5)
     levels = len(found.levels)
     assert all(len(values) == levels for frames_ in moving_marks(drawing) for values in frames_.values())
     bars = [mark for mark in drawing["marks"] if mark["at"].get("class") == "bar pruned"]

@@ -3,7 +3,7 @@ import json
 import numpy as np
 
 from app import curvature_frames, frames, ways
-from app.figures import accuracy, costs, curvature, maps, planes, selection, slices, sparsity, training
+from app.figures import accuracy, costs, curvature, maps, planes, selection, slices, sparsity, training, weight_values
 from app.figures.palette import hue
 from app.wording import number
 
@@ -33,7 +33,7 @@ def every_drawing(events, arrays):
         yield sparsity.rise(curve, index, 0.9)
         yield sparsity.how_far(curve, index)
         yield sparsity.layers(frames.layer_densities(arrays["sparsity-t2"]), index)
-    yield sparsity.weights(frames.histogram(arrays["histogram-t2"]), 0.9)
+    yield weight_values.before_the_cut(frames.histogram(arrays["histogram-t2"]), 0.9)
     yield selection.thumbnails(pool, arrays["selection-t2"]["thumbnails"])
     yield selection.scores(pool)
     yield selection.balance(frames.balance(pool))
