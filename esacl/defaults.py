@@ -13,7 +13,6 @@ TWO_OF_FOUR = 0.5  # the one sparsity of the allocation 2:4
 STRUCTURED = ("2:4", "neuron")  # allocations that do not choose weights one by one
 SPARSEST = 0.98  # what the form `any` goes to
 CUT = 0.35  # of a task's steps come before the one-shot cut of esacl
-RADIUS = 0.1  # of the sharpness-aware steps after it
 HELD, HELD_ALONE = 0.1, 3.0  # the anchors' strength beside distillation, and where nothing else holds the past
 HELD_REHEARSED = 0.03  # and in class-IL beside distillation and a rehearsal with logits
 BALANCED = 1.25  # how strongly classes are balanced there
@@ -66,7 +65,7 @@ def _sections(method: str, fields: dict[str, Any], facts: dict[str, Any]) -> dic
         | {"rehearsal": "dark" if dark(method, fields) else "plain"},
         "pruning": ({} if ours else {"saliency": "magnitude"}) | ({"allocation": "erk"} if method == "rigl" else {}),
         "derpp": _derpp(fields),
-        "sdp": {"cut": _cut(method, fields), "radius": _radius(method, fields)},
+        "sdp": {"cut": _cut(method, fields)},
         "anchor": {"strength": _strength(method, fields)} | _held(ours, fields["scenario"]),
         "batchnorm": {"statistics": whose},
     }
@@ -84,14 +83,6 @@ def _cut(method: str, fields: dict[str, Any]) -> float:
     form = _given(fields, "sdp", "form", SDP().form)
     prepared = method == "esacl" and form in ("admm", "segment") and fields["sparsity"] != 0
     return CUT if prepared else 1.0
-
-
-def _radius(method: str, fields: dict[str, Any]) -> float:
-    """Of the sharpness-aware steps, where there are sparse steps that were asked for nothing else."""
-    form, cut = (_given(fields, "sdp", key, None) for key in ("form", "cut"))
-    gradual = form == "progressive"
-    sparse_steps = method == "esacl" and fields["sparsity"] != 0 and form != "any" and (gradual or cut != 1)
-    return RADIUS if sparse_steps else 0.0
 
 
 def _held(ours: bool, scenario: str) -> dict[str, Any]:

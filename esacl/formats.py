@@ -7,7 +7,7 @@ from typing import Any
 from esacl.errors import RunUnreadable
 from esacl.protocols import BENCHMARKS
 
-FORMAT = 4
+FORMAT = 3
 _BEFORE_NUMBERS = 1
 
 
@@ -54,10 +54,4 @@ def _rehearsal(settings: dict[str, Any]) -> dict[str, Any]:
     return settings | {"buffer": {"rehearsal": "dark" if dark else "plain"} | buffer}
 
 
-def _sharpness(settings: dict[str, Any]) -> dict[str, Any]:
-    """A run from before sharpness-aware steps had none."""
-    sdp = settings.get("sdp")
-    return settings | {"sdp": {"radius": 0.0} | sdp} if isinstance(sdp, dict) else settings
-
-
-_NEXT: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _numbers, 2: _rehearsal, 3: _sharpness}
+_NEXT: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _numbers, 2: _rehearsal}

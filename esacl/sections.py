@@ -31,8 +31,7 @@ class SDP(Section):
     """Share of a task's steps that come before the one-shot cut; those after it are sparse. 0.35 for esacl with admm
     or segment, where it is not given."""
     radius: Annotated[float, Field(ge=0, le=10)] = 0.0
-    """Of sharpness-aware steps on survivors: how far uphill every third sparse step takes its gradient; 0 = off.
-    0.1 for esacl where sparse steps follow a cut, where it is not given."""
+    """Of sharpness-aware steps on survivors: how far uphill every third sparse step takes its gradient; 0 = off."""
 
 
 class Pruning(Section):

@@ -217,7 +217,7 @@ def test_a_new_run_has_the_number_of_its_format(store):
 def test_a_folder_from_before_there_were_numbers_is_read_as_it_was_meant(store):
     folder = recorded(store)
     fields = json.loads((folder / "config.json").read_text())
-    del fields["format"], fields["sdp"]["cut"], fields["sdp"]["radius"]
+    del fields["format"], fields["sdp"]["cut"]
     (folder / "config.json").write_text(json.dumps(fields))
     assert store.config(folder.name).sdp.cut == 1.0
     assert store.status(folder.name).state == "finished"
@@ -241,13 +241,6 @@ def test_a_run_from_before_rehearsal_was_a_setting_rehearses_as_it_did(settings,
     del fields["buffer"]["rehearsal"]
     found = RunConfig.from_dict(settings_of(fields, Path("config.json")))
     assert found.buffer.rehearsal == rehearsal
-
-
-def test_a_run_from_before_sharpness_aware_steps_has_none():
-    fields = numbered(RunConfig().to_dict()) | {"format": 3}
-    del fields["sdp"]["radius"]
-    assert RunConfig.from_dict(settings_of(fields, Path("config.json"))).sdp.radius == 0
-    assert RunConfig().sdp.radius > 0
 
 
 @pytest.mark.parametrize(

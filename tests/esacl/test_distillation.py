@@ -109,7 +109,7 @@ def test_private_heads_stay_and_what_they_say_of_new_examples_moves_less():
 @pytest.mark.parametrize(("augment", "times"), [("none", 1), ("crop-flip", 2)])
 def test_asking_is_billed_at_the_density_of_the_network_that_is_asked(augment, times):
     """Once where the examples always look alike, in every epoch where each step crops anew."""
-    learner, stream, before, (examples, spent) = second_task(augment=augment, **{"sdp.radius": 0.0})
+    learner, stream, before, (examples, spent) = second_task(augment=augment)
     asked_about = times * len(stream[1].train)
     assert learner.ledger.examples_forward - examples == 2 * len(stream[1].train) + asked_about
     layers = learner.ledger._layers
@@ -143,7 +143,7 @@ def test_a_run_from_before_there_was_distillation_did_without(tmp_path):
     import json
 
     fields = tiny().to_dict()
-    del fields["anchor"]["distillation"], fields["sdp"]["cut"], fields["sdp"]["radius"]
+    del fields["anchor"]["distillation"], fields["sdp"]["cut"]
     (tmp_path / "config.json").write_text(json.dumps(fields))
     config = read_config_file(tmp_path)
     assert (config.sdp.cut, config.anchor.distillation) == (1.0, 0.0)

@@ -9,7 +9,6 @@ from tiny_runs import events_of, of_kind, tiny
 
 from esacl.config import RunConfig
 from esacl.curvature import pyhessian_eigenvalues
-from esacl.defaults import RADIUS
 from esacl.errors import InputError
 from esacl.events import CheckpointReady, CostCounted, CurvatureMeasured, Pruned
 from esacl.sharpness import SHARE, some, uphill
@@ -78,14 +77,10 @@ def test_what_comes_before_the_cut_does_not_know_of_it():
     assert cuts[0] == cuts[1]
 
 
-def test_where_it_is_on_by_default_and_where_it_cannot_be():
-    on = ({}, {"sdp": {"form": "progressive"}}, {"sdp": {"form": "segment"}})
-    off = (
-        {"sdp": {"cut": 1.0}}, {"sdp": {"form": "any"}}, {"sparsity": 0.0}, {"method": "ewc", "sparsity": 0.9},
-        {"method": "sparcl"},
-    )  # fmt: skip
-    assert [RunConfig(**fields).sdp.radius for fields in (*on, *off)] == [RADIUS] * 3 + [0.0] * 5
-    for fields in off:
+def test_where_it_cannot_be():
+    RunConfig(sdp={"radius": 0.2})
+    RunConfig(sdp={"radius": 0.2, "form": "progressive"})
+    for fields in ({"sdp": {"cut": 1.0}}, {"sdp": {"form": "any"}}, {"sparsity": 0.0}, {"method": "sparcl"}):
         with pytest.raises(InputError, match=r"sdp\.radius: 0\.2 will not do"):
             RunConfig(**fields | {"sdp": {"radius": 0.2} | fields.get("sdp", {})})
 

@@ -383,7 +383,7 @@ def test_sparse_steps_are_billed_as_sparse():
 
 @pytest.mark.parametrize("cut", [0.5, 0.25])
 def test_steps_after_the_cut_cost_what_is_left(cut):
-    learner, stream = learner_of(config := tiny({"sdp.cut": cut, "sdp.radius": 0.0}, epochs=4))
+    learner, stream = learner_of(config := tiny({"sdp.cut": cut}, epochs=4))
     learn(learner, config, stream)
     layers = count_layers(learner.network, stream[0].train.inputs[:2])
     left = learner.mask.layer_densities()
