@@ -20,7 +20,7 @@ from esacl.config import (
     read_config,
 )
 from esacl.conflicts import BY_THE_WEIGHT
-from esacl.defaults import STRUCTURED, TWO_OF_FOUR
+from esacl.defaults import STRUCTURED, TWO_OF_FOUR, form_of
 from esacl.errors import InputError
 
 DEFAULT = read_config(None, {})
@@ -108,7 +108,12 @@ def choices() -> dict[str, Any]:
         "seed": seed,
         "device": device,
     }
-    return chosen | _more(usual, benchmark, method, device)
+    return chosen | _more(usual, benchmark, method, device, form_at(sparsity / 100))
+
+
+def form_at(sparsity: float) -> str:
+    """The form of SDP that EsaCL has at a sparsity where nothing is said."""
+    return form_of("esacl", {"sparsity": sparsity})
 
 
 def devices() -> list[str]:
@@ -185,7 +190,7 @@ def _protocol(benchmark: str) -> str:
     )
 
 
-def _more(usual: RunConfig, benchmark: str, method: str, device: str) -> dict[str, Any]:
+def _more(usual: RunConfig, benchmark: str, method: str, device: str, form: str) -> dict[str, Any]:
     keep: dict[str, Any] = {"persist_state": "session"}
     with st.expander(text("More settings")):
         left, right = st.columns(2)
@@ -217,12 +222,13 @@ def _more(usual: RunConfig, benchmark: str, method: str, device: str) -> dict[st
         form_name = left.selectbox(
             text("Form of SDP"),
             SDP_FORM_NAMES,
-            SDP_FORM_NAMES.index(DEFAULT.sdp.form),
-            key="new-form",
+            SDP_FORM_NAMES.index(form),
+            key=f"new-form-{form}",
             disabled=method != "esacl",
             help=text(
                 "admm and segment train dense and cut once; progressive prunes while it trains, which is cheaper; "
-                "any trains one network for every level of the sparsity slider, from the run's own to 98%."
+                "any trains one network for every level of the sparsity slider, from the run's own to 98%. Above 95% "
+                "one cut costs accuracy where a task has few steps, and progressive is the default."
             ),
             **keep,
         )

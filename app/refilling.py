@@ -30,7 +30,7 @@ def fill(config: RunConfig) -> set[str]:
         "sparcl.base": ("new-base", config.sparcl.base),
         "mask_logits": (competing.KEY, competing.of(config)),
         "balance_logits": (balance, config.balance_logits or begins),
-        "sdp.form": ("new-form", config.sdp.form),
+        "sdp.form": (f"new-form-{controls.form_at(config.sparsity)}", config.sdp.form),
         "name": ("new-name", config.name),
     }
     for key, value in chosen.values():

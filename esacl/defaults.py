@@ -12,6 +12,7 @@ SPARSITY = 0.9
 TWO_OF_FOUR = 0.5  # the one sparsity of the allocation 2:4
 STRUCTURED = ("2:4", "neuron")  # allocations that do not choose weights one by one
 SPARSEST = 0.98  # what the form `any` goes to
+PREPARED_TO = 0.95  # sparser than this a few hundred steps do not prepare one cut, and EsaCL prunes little by little
 CUT = 0.35  # of a task's steps come before the one-shot cut of esacl
 HELD, HELD_ALONE = 0.1, 3.0  # the anchors' strength beside distillation, and where nothing else holds the past
 HELD_REHEARSED = 0.03  # and in class-IL beside distillation and a rehearsal with logits
@@ -65,7 +66,7 @@ def _sections(method: str, fields: dict[str, Any], facts: dict[str, Any]) -> dic
         | {"rehearsal": "dark" if dark(method, fields) else "plain"},
         "pruning": ({} if ours else {"saliency": "magnitude"}) | ({"allocation": "erk"} if method == "rigl" else {}),
         "derpp": _derpp(fields),
-        "sdp": {"cut": _cut(method, fields)},
+        "sdp": {"form": form_of(method, fields), "cut": _cut(method, fields)},
         "anchor": {"strength": _strength(method, fields)} | _held(ours, fields["scenario"]),
         "batchnorm": {"statistics": whose},
     }
@@ -78,10 +79,16 @@ def _derpp(fields: dict[str, Any]) -> dict[str, float]:
     return {"alpha": 0.1} if small else {}
 
 
+def form_of(method: str, fields: dict[str, Any]) -> str:
+    """The form of SDP, by the sparsity where it was not said."""
+    sparsity = fields["sparsity"]
+    beyond = method == "esacl" and isinstance(sparsity, float) and sparsity > PREPARED_TO
+    return str(_given(fields, "sdp", "form", "progressive" if beyond else SDP().form))
+
+
 def _cut(method: str, fields: dict[str, Any]) -> float:
     """Where in a task the cut comes that was not said: in the middle where the form allows it, else at the end."""
-    form = _given(fields, "sdp", "form", SDP().form)
-    prepared = method == "esacl" and form in ("admm", "segment") and fields["sparsity"] != 0
+    prepared = method == "esacl" and form_of(method, fields) in ("admm", "segment") and fields["sparsity"] != 0
     return CUT if prepared else 1.0
 
 

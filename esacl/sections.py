@@ -18,7 +18,8 @@ class SDP(Section):
     """Sharpness-informed directional pruning: how training prepares the one-shot cut."""
 
     form: Literal["admm", "segment", "progressive", "any"] = "admm"
-    """Any: one network for every sparsity from the run's own to 98%."""
+    """Any: one network for every sparsity from the run's own to 98%. Progressive for esacl above 95%, where it is not
+    given."""
     strength: Annotated[float, Field(ge=0, le=100)] = 4.0
     """Dimensionless: of a doomed weight's distance exp(-strength) is left at the cut (segment: exp(-2 strength)).
     Progressive and any have no pull."""

@@ -368,3 +368,11 @@ def test_removed_share():
     weights = {"w": torch.tensor([[3.0, 4.0]])}
     assert removed_share(weights, keep_top(weights, 0.5)) == pytest.approx(9 / 25)
     assert removed_share({"w": torch.zeros(1, 2)}, keep_top(weights, 0.5)) == 0
+
+
+def test_above_95_percent_pruning_is_gradual_unless_a_form_is_named():
+    assert [RunConfig(sparsity=s).sdp.form for s in (0.5, 0.9, 0.95, 0.96, 0.98)] == ["admm"] * 3 + ["progressive"] * 2
+    named = RunConfig(sparsity=0.98, sdp={"form": "admm"}).sdp
+    assert (named.form, named.cut) == ("admm", 0.35)
+    assert RunConfig(sparsity=0.98).sdp.cut == 1.0
+    assert RunConfig(method="ewc", sparsity=0.98).sdp.form == "admm"
