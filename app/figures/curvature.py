@@ -85,17 +85,25 @@ def tops(
     return panel.drawing()
 
 
-def legend(frames: Sequence[pd.DataFrame], width: float = 660) -> Drawing:
-    """The key to the markers that the frames have, drawn once for all panels."""
+def legend(frames: Sequence[pd.DataFrame], width: float = 500) -> Drawing:
+    """The key to the markers that the frames have, drawn once for all panels; it wraps like text."""
     there = {where for frame in frames if len(frame) for where in frame["where"]}
+    entries = [(where_written(where), *rest) for where, (_, *rest) in WHERE.items() if where in there]
+    places, right, row = [], 0.0, 0
+    for written, *_ in entries:
+        room = 30 + wide(written)
+        if right > 0 and right + room > width:
+            right, row = 0.0, row + 1
+        places.append((right / width, row))
+        right += room
     panel = Panel(
         Scale(0, 1),
         Scale(0, 1),
         "",
         "",
-        alt="",
+        alt="; ".join(f"{text(SHAPES[shape])}: {written}" for written, _, shape in entries),
         width=width,
-        height=26,
+        height=26 * (row + 1),
         x_ticks=(),
         y_ticks=(),
         left=6,
@@ -103,16 +111,10 @@ def legend(frames: Sequence[pd.DataFrame], width: float = 660) -> Drawing:
         top=0,
         bottom=0,
     )
-    at, said = 0.0, []
-    for where, (_, look, shape) in WHERE.items():
-        if where not in there:
-            continue
-        written = where_written(where)
-        said.append(f"{text(SHAPES[shape])}: {written}")
-        panel.point(at, 0.5, look, shape=shape, size=6)
-        panel.text(at, 0.5, written, f"label {look}", dx=13, dy=4)
-        at += (30 + wide(written)) / width
-    panel.alt = "; ".join(said)
+    for (written, look, shape), (x, row_of) in zip(entries, places, strict=True):
+        y = 1 - (row_of + 0.5) / (row + 1)
+        panel.point(x, y, look, shape=shape, size=6)
+        panel.text(x, y, written, f"label {look}", dx=13, dy=4)
     marks = [mark for mark in panel.marks if mark["tag"] != "line"]
     return {**panel.drawing(), "marks": marks}
 
