@@ -43,8 +43,8 @@ def _at_its_end(entry: Entry) -> Iterator[str]:
     )
     if entry.config is not None and entry.config.sdp.radius > 0:
         yield text(
-            "Every third of these steps took its gradient %(radius)s uphill of the weights (sharpness-aware: Foret et al. "
-            "2021), which makes the network flatter still and on harder benchmarks costs accuracy.",
+            "Every third of these steps took its gradient %(radius)s uphill of the weights (sharpness-aware: Foret et "
+            "al. 2021), which makes the network flatter still and on harder benchmarks costs accuracy.",
             radius=number(entry.config.sdp.radius),
         )
 
