@@ -24,6 +24,7 @@ from esacl.defaults import STRUCTURED, TWO_OF_FOUR, form_of
 from esacl.errors import InputError
 
 DEFAULT = read_config(None, {})
+USUAL = ""  # the form of SDP that follows from the sparsity
 ALLOCATIONS = {
     "global": marked("the least salient of all weights"),
     "erk": marked("ERK: more of large layers"),
@@ -164,8 +165,8 @@ def _cut(usual: RunConfig) -> tuple[float, str]:
         key="new-sparsity-2:4" if fixed else f"new-sparsity-{usual.sparsity > 0}",
         disabled=fixed,
         help=text(
-            "0 is dense. Above it, one cut in each task: by EsaCL's saliency, or by magnitude. PackNet, RigL and "
-            "SparCL are sparse while they learn."
+            "0 is dense. Above it, one cut in each task: by EsaCL's saliency, or by magnitude; above 95 % EsaCL prunes "
+            "little by little, unless another form is chosen. PackNet, RigL and SparCL are sparse while they learn."
         ),
         persist_state="session",
     )
@@ -221,9 +222,9 @@ def _more(usual: RunConfig, benchmark: str, method: str, device: str, form: str)
         )
         form_name = left.selectbox(
             text("Form of SDP"),
-            SDP_FORM_NAMES,
-            SDP_FORM_NAMES.index(form),
-            key=f"new-form-{form}",
+            (USUAL, *SDP_FORM_NAMES),
+            key="new-form",
+            format_func=lambda name: name or text("usual: %(form)s", form=form),
             disabled=method != "esacl",
             help=text(
                 "admm and segment train dense and cut once; progressive prunes while it trains, which is cheaper; "
@@ -239,7 +240,7 @@ def _more(usual: RunConfig, benchmark: str, method: str, device: str, form: str)
         "network": network,
         "train_limit": limit,
         "buffer.size": buffer if method != "joint" and buffer != usual.buffer.size else None,
-        "sdp.form": form_name if method == "esacl" else None,
+        "sdp.form": form_name or None if method == "esacl" else None,
         "name": name.strip() or None,
     }
 

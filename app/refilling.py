@@ -9,7 +9,7 @@ def fill(config: RunConfig) -> set[str]:
     """Set the controls to a config, as far as they reach; returns the settings that they stand for."""
     benchmark, method = config.benchmark, config.method
     usual, facts = controls.usual_of(benchmark, config.scenario, method), BENCHMARKS[benchmark]
-    protocol = config.protocol
+    protocol, form = config.protocol, config.sdp.form
     balance, begins = competing.strength_of(method)
     chosen = {
         "benchmark": ("new-benchmark", benchmark),
@@ -30,7 +30,7 @@ def fill(config: RunConfig) -> set[str]:
         "sparcl.base": ("new-base", config.sparcl.base),
         "mask_logits": (competing.KEY, competing.of(config)),
         "balance_logits": (balance, config.balance_logits or begins),
-        "sdp.form": (f"new-form-{controls.form_at(config.sparsity)}", config.sdp.form),
+        "sdp.form": ("new-form", controls.USUAL if form == controls.form_at(config.sparsity) else form),
         "name": ("new-name", config.name),
     }
     for key, value in chosen.values():

@@ -24,6 +24,7 @@ def conflicts(config: "RunConfig") -> Iterator[str]:
         _of_cut,
         _of_any,
         _of_radius,
+        _of_thrift,
         _of_structure,
         _of_curvature,
         _of_scenario,
@@ -103,6 +104,20 @@ def _of_radius(config: "RunConfig") -> Iterator[str]:
         yield (
             f"sdp.radius: {config.sdp.radius} will not do: only esacl has sharpness-aware steps, and only once weights "
             "are gone (sdp.cut below 1, or form progressive); leave it at 0"
+        )
+    elif config.sdp.radius > 0 and config.buffer.rehearsal == "dark" and config.buffer.size > 0:
+        yield (
+            f"sdp.radius: {config.sdp.radius} will not do with a rehearsal of logits, which would be kept from where a "
+            "sharpness-aware step looks; leave it at 0, or set buffer.rehearsal to 'plain'"
+        )
+
+
+def _of_thrift(config: "RunConfig") -> Iterator[str]:
+    exponent, ranked = config.pruning.flops_exponent, config.pruning.allocation in ("global", "neuron")
+    if exponent > 0 and (config.method in BY_THE_WEIGHT or config.sparsity == 0 or not ranked):
+        yield (
+            f"pruning.flops_exponent: {exponent} will not do: it weighs layers against each other where one cut ranks "
+            "all their weights (esacl, or --sparsity of a dense method; allocation global or neuron); leave it at 0"
         )
 
 

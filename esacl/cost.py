@@ -116,9 +116,19 @@ class Ledger:
         self._charge(item, examples, self._forward(densities))
         self.examples_forward += examples
 
-    def gradient(self, examples: int, densities: Mapping[str, float] | None = None, *, item: str = "fisher") -> None:
-        """A gradient that training needs beside its steps: a Fisher batch, the second gradient of SAM ("other")."""
-        self._charge(item, examples, self._gradient(densities))
+    def gradient(
+        self,
+        examples: int,
+        densities: Mapping[str, float] | None = None,
+        *,
+        item: str = "fisher",
+        updated: Mapping[str, float] | None = None,
+    ) -> None:
+        """A gradient that training needs beside its steps: a Fisher batch, the direction uphill of SAM ("other").
+
+        `updated` are the densities of what the gradient is asked of, where that is not every weight.
+        """
+        self._charge(item, examples, self._gradient(densities, updated))
         self.examples_forward += examples
         self.examples_backward += examples
 
@@ -222,8 +232,10 @@ class Ledger:
         unnamed = 0.0 if name in self._beside else 1.0
         return unnamed if densities is None else densities.get(name, unnamed)
 
-    def _gradient(self, densities: Mapping[str, float] | None) -> dict[str, float]:
-        back = self._backward(densities, None)
+    def _gradient(
+        self, densities: Mapping[str, float] | None, updated: Mapping[str, float] | None = None
+    ) -> dict[str, float]:
+        back = self._backward(densities, updated)
         return {name: flops + back[name] for name, flops in self._forward(densities).items()}
 
 

@@ -16,6 +16,7 @@ PROBLEM = ("benchmark", "scenario", "tasks", "evaluation")  # runs that differ h
 EFFORT = (  # and these are to be equal to be fair
     "network", "activation", "resolution", "train_limit", "epochs", "batch_size", "augment", "schedule",
 )  # fmt: skip
+KIN, WAYS = SETTINGS[:3], ("sdp.form", "pruning.allocation")  # runs of one method, and the ways in which it may prune
 MEASURED = (
     "average_accuracy", "average_accuracy_task", "learning_accuracy", "backward_transfer", "forgetting",
     "pruning_drop", "smallest_sparsity", "lambda_max_dense", "lambda_max_pruned", "train_flops",
@@ -107,18 +108,22 @@ def _spread(name: str, values: Sequence[float | None]) -> Row:
 def _told_apart(configs: Sequence[Row]) -> list[str]:
     """For each config what no other of its kind has, as `key=value, ...`; nothing where there is no other.
 
-    What is to be equal in a fair comparison is said of whatever method has it otherwise than most.
+    What is to be equal in a fair comparison is said of whatever method has it otherwise than most; and how weights are
+    chosen where a method does it in two ways, at whatever sparsities, for a curve over sparsity is to be of one way.
     """
     flat = [_flat(config) for config in configs]
     alike, rivals = _by(flat, SETTINGS), _by(flat, PROBLEM)
     every = [key for key in dict.fromkeys(key for one in flat for key in one) if key not in _NO_MATTER]
     differ = {kind: {key for key in every if _differ(some, key)} for kind, some in alike.items()}
     usual = {problem: {key: _usual(some, key) for key in EFFORT} for problem, some in rivals.items()}
+    pruned = _by([one for one in flat if one["sparsity"] > 0], KIN)
+    ways = {kin: {key for key in WAYS if _differ(some, key)} for kin, some in pruned.items()}
     told = []
     for one in flat:
         apart, most = differ[_values(one, SETTINGS)], usual[_values(one, PROBLEM)]
         keys = [key for key in one if key in apart]
         keys += [key for key in EFFORT if key not in keys and one[key] not in most[key]]
+        keys += [key for key in WAYS if one["sparsity"] > 0 and key in ways[_values(one, KIN)] and key not in keys]
         told.append(", ".join(f"{key}={one[key]}" for key in keys))
     return told
 

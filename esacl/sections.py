@@ -60,7 +60,8 @@ class Anchor(Section):
     """The quadratic anchor that consolidates earlier tasks."""
 
     strength: Annotated[float, Field(ge=0, le=1e6)] = 3.0
-    """lambda, of the weights' way from where they were. Where it is not given: 0.1 beside distillation, and 0.03 in
+    """lambda, of the weights' way from where they were; ten times that of a penalty in the loss, as published ones are,
+    whatever the momentum. Where it is not given: 0.1 beside distillation, and 0.03 in
     class-IL with a rehearsal of logits beside it."""
     distillation: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """Of what the outputs of earlier tasks on today's examples have moved; 0 = off, as published for other methods."""

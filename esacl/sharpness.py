@@ -2,7 +2,7 @@
 
 SAM (Foret et al. 2021, eq. 2 and 3), where it is cheap: in every third of the sparse steps, with the direction uphill
 from a quarter of the step's examples (a random quarter, for they come in random order) and along survivors alone. That
-is a twelfth of the cost of the sparse steps.
+is a twelfth of the cost of the sparse steps. The direction is that of the cross-entropy alone, without distillation.
 """
 
 from collections.abc import Iterator, Mapping

@@ -130,7 +130,7 @@ class Learner(Parts):
         told = self._told(rows, batch)
         densities = self.form.enter(step)
         with self._uphill(stage, batch, densities, step):
-            with batchnorm.by_batch(self.network, len(batch), moving=not self.form.elsewhere):
+            with batchnorm.by_batch(self.network, len(batch), moving=not (self.form.elsewhere or self._climbs(step))):
                 loss, backward_examples, outputs = self._loss(stage, batch, told, generator, step)
             loss.backward()
         if self.removal.active:
@@ -154,12 +154,16 @@ class Learner(Parts):
             self.buffer.offer(fresh.inputs, fresh.targets, outputs[: batch.fresh] if self._dark else None)
         return loss.detach()
 
+    def _climbs(self, step: int) -> bool:
+        """Whether a step takes its gradient uphill; BatchNorm's running statistics, which are theta's, then stay."""
+        return self.config.sdp.radius > 0 and self.form.survivors_only and step % sharpness.EVERY == 0
+
     def _uphill(
         self, stage: Stage, batch: Batch, densities: Mapping[str, float] | None, step: int
     ) -> AbstractContextManager[None]:
         """Where the gradient of a step is taken: at today's weights, or a little uphill of them."""
         mask = self.form.mask
-        if self.config.sdp.radius == 0 or not self.form.survivors_only or step % sharpness.EVERY:
+        if not self._climbs(step):
             return nullcontext()
         part = batch.take(*sharpness.some(batch.fresh, len(batch) - batch.fresh))
         with batchnorm.by_batch(self.network, len(part), moving=False):
@@ -167,7 +171,7 @@ class Learner(Parts):
         self.group.add_up(self.parameters.values())
         gradients = {name: cast(Tensor, w.grad) * mask[name] for name, w in self.weights.items()}
         self.optimiser.zero_grad(set_to_none=True)
-        self.ledger.gradient(len(part), densities, item="other")
+        self.ledger.gradient(len(part), densities, item="other", updated=densities)
         return sharpness.uphill(self.weights, gradients, self.config.sdp.radius)
 
     def _bill(self, batch: Batch, backward_examples: int, densities: Mapping[str, float] | None) -> None:

@@ -63,20 +63,21 @@ def test_controls_reach_the_config(form, monkeypatch):
     assert (config.seed, config.device) == (11, "cpu")
 
 
-def test_the_form_of_sdp_follows_the_sparsity(form, monkeypatch):
+def test_the_form_of_sdp_follows_the_sparsity_until_one_is_chosen(form, monkeypatch):
     started = []
     monkeypatch.setattr(starting.jobs, "start", lambda config, store, owner: started.append(config) or "a-run")
-    assert form.selectbox(key="new-form-admm").value == "admm"
+    box = form.selectbox(key="new-form")
+    assert box.options[0] == "usual: admm"
     form.slider(key="new-sparsity-True").set_value(98.0).run()
-    assert form.selectbox(key="new-form-progressive").value == "progressive"
+    assert form.selectbox(key="new-form").options[0] == "usual: progressive"
     form.button(key="start").click().run()
-    form.selectbox(key="new-form-progressive").select("admm").run()
+    form.selectbox(key="new-form").select("segment").run()
     form.button(key="start").click().run()
     form.slider(key="new-sparsity-True").set_value(95.0).run()
     form.button(key="start").click().run()
     assert not form.exception
-    settings = ({"sparsity": 0.98}, {"sparsity": 0.98, "sdp.form": "admm"}, {"sparsity": 0.95})
-    assert started == [read_config(None, one) for one in settings]
+    chosen = ({"sparsity": 0.98}, {"sparsity": 0.98, "sdp.form": "segment"}, {"sparsity": 0.95, "sdp.form": "segment"})
+    assert started == [read_config(None, one) for one in chosen]
 
 
 def test_two_of_four_leaves_no_choice_of_how_much(form, monkeypatch):

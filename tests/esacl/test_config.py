@@ -72,8 +72,9 @@ def test_a_field_that_came_later_leaves_the_digest_of_what_was_before():
     del fields["balance_logits"], fields["pruning"]["flops_exponent"], fields["sdp"]["radius"]
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
     assert RunConfig(method="derpp", scenario="class").digest == digest
-    for later in ({"balance_logits": 1.0}, {"pruning": {"flops_exponent": 0.1}}):
-        assert RunConfig(method="derpp", scenario="class", **later).digest != digest
+    assert RunConfig(method="derpp", scenario="class", balance_logits=1.0).digest != digest
+    later = [RunConfig(), RunConfig(pruning={"flops_exponent": 0.1}), RunConfig(sdp={"radius": 0.1})]
+    assert len({config.digest for config in later}) == 3
 
 
 def test_esacl_with_a_buffer_rehearses_as_derpp_does_where_only_that_tells_classes_apart():
@@ -381,3 +382,18 @@ def test_a_setting_without_key_or_value_is_refused(text):
 def test_a_setting_below_a_value_is_refused():
     with pytest.raises(InputError, match="'seed' is a value, not a section"):
         read_config(None, {"seed": 1, "seed.x": 2})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"method": "packnet"}, {"method": "sparcl"}, {"method": "rigl"}, {"method": "finetune"},
+        {"pruning": {"allocation": "uniform"}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_exponent_of_flops_where_no_cut_ranks_all_weights_is_refused(fields):
+    RunConfig(pruning={"flops_exponent": 0.2})
+    RunConfig(method="ewc", sparsity=0.5, pruning={"flops_exponent": 0.2})
+    with pytest.raises(InputError, match=r"pruning\.flops_exponent: 0\.2 will not do"):
+        RunConfig(**fields | {"pruning": {"flops_exponent": 0.2} | fields.get("pruning", {})})

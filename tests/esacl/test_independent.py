@@ -32,7 +32,8 @@ def theirs(settings, seed):
     loop = {"epochs": config.epochs, "batch": config.batch_size, "peak": config.lr, "seed": seed}
     if config.method == "ewc":
         inside = {"momentum": config.momentum, "in_the_loss": config.momentum == 0}
-        return plain_methods.ewc(network, stream, strength=config.anchor.strength, **inside, **loop)
+        strength = config.anchor.strength * (0.1 if inside["in_the_loss"] else 1.0)
+        return plain_methods.ewc(network, stream, strength=strength, **inside, **loop)
     dark = {"alpha": config.derpp.alpha, "beta": config.derpp.beta} if config.method == "derpp" else {}
     plain = plain_methods.replayed if config.scenario == "class" else plain_methods.replayed_in_task_il
     return plain(network, stream, size=config.buffer.size, **loop, **dark)
@@ -48,7 +49,7 @@ def theirs(settings, seed):
         {"method": "er", "buffer.size": 50},
         {"method": "derpp", "buffer.size": 50},
         {"method": "ewc", "anchor.strength": 1.0},
-        {"method": "ewc", "anchor.strength": 0.1, "momentum": 0.0, "lr": 0.1},
+        {"method": "ewc", "anchor.strength": 1.0, "momentum": 0.0, "lr": 0.1},
     ],
     ids=label,
 )

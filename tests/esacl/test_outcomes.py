@@ -62,6 +62,16 @@ def test_what_a_fair_comparison_has_equal_is_said_of_every_method_where_it_is_no
     assert set(outcomes.unequal([one["config"] for one in harder])) == {"batch_size", "augment"}
 
 
+def test_two_ways_of_pruning_of_one_method_are_told_apart_at_whatever_sparsity():
+    progressive = {"sdp": {"form": "progressive"}}
+    dense = summary("3")
+    dense["config"] = {**dense["config"], "sparsity": 0.0}
+    runs = [summary("1"), summary("2", sparsity=0.98, **progressive), dense]
+    assert [row["settings"] for row in outcomes.rows(runs)] == ["sdp.form=admm", "sdp.form=progressive", ""]
+    runs = [summary("1"), summary("2", sparsity=0.95), summary("3", method="ewc", sparsity=0.5)]
+    assert [row["settings"] for row in outcomes.rows(runs)] == ["", "", ""]
+
+
 def test_what_one_run_does_not_know_has_no_mean():
     known, unknown = summary("1", seed=0), summary("2", seed=1)
     unknown["average_accuracy"] = None

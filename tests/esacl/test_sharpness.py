@@ -1,16 +1,19 @@
 """Sharpness-aware steps: where the gradient is taken, what stays where it was, and what it costs."""
 
 import math
+from contextlib import contextmanager
 
 import pytest
 import torch
 from test_training import learn, learner_of, stage
 from tiny_runs import events_of, of_kind, tiny
 
+from esacl import batchnorm, sharpness
 from esacl.config import RunConfig
+from esacl.cost import count_layers
 from esacl.curvature import pyhessian_eigenvalues
 from esacl.errors import InputError
-from esacl.events import CheckpointReady, CostCounted, CurvatureMeasured, Pruned
+from esacl.events import CheckpointReady, CurvatureMeasured, Pruned
 from esacl.sharpness import SHARE, some, uphill
 
 
@@ -64,12 +67,63 @@ def test_sparse_steps_alone_are_sharpness_aware_and_pruned_weights_stay_zero():
 
 @pytest.mark.parametrize(("form", "ascents"), [("admm", [3]), ("progressive", [3, 6, 9])])
 def test_what_it_costs_is_on_the_bill(form, ascents):
-    """By hand: every third step once weights are gone, which is from the cut at step 2, or the second mask at 3."""
-    epochs = {"admm": 2, "progressive": 4}[form]
-    settings = {"tasks": 1, "epochs": epochs, "sdp.form": form}
-    plain, aware = (of_kind(events_of(tiny(settings | {"sdp.radius": r})), CostCounted)[-1] for r in (0.0, 0.05))
-    assert aware.examples_forward - plain.examples_forward == len(ascents) * (16 // SHARE)
-    assert plain.train_flops < aware.train_flops < 1.1 * plain.train_flops
+    """By hand: every third step once weights are gone, which is from the cut at step 2, or the second mask at 3.
+
+    Each is a quarter of a batch, forward and backward at the density of its step, the weights' gradient too.
+    """
+    config = tiny({"tasks": 1, "epochs": {"admm": 2, "progressive": 4}[form], "sdp.form": form, "sdp.radius": 0.05})
+    learner, stream = learner_of(config)
+    billed, dearest = [], 0.0
+    learner.ledger.gradient, inner = lambda *about, **more: billed.append((about, more)), learner.ledger.gradient
+    learn(learner, config, stream)
+    assert len(billed) == len(ascents)
+    before = learner.ledger.train_flops
+    for (examples, densities), more in billed:
+        assert examples == 16 // SHARE
+        inner(examples, densities, **more)
+        dearest += examples * sum(
+            densities.get(name, 1) * (f.forward + f.input_gradient + f.weight_gradient)
+            for name, f in count_layers(learner.network, stream[0].train.inputs[:2]).items()
+        )
+    assert learner.ledger.train_flops - before == pytest.approx(dearest)
+
+
+def test_the_gradient_is_taken_where_the_loss_is_higher(monkeypatch):
+    config = tiny({"tasks": 1, "epochs": 4, "sdp.radius": 0.2})
+    learner, stream = learner_of(config)
+    now, rises = stage(config, stream, 0), []
+
+    def loss() -> float:
+        with torch.no_grad():
+            return float(now.criterion(learner.network(now.examples.inputs), now.examples.targets))
+
+    @contextmanager
+    def watched(weights, gradients, radius):
+        at_rest = loss()
+        with uphill(weights, gradients, radius):
+            rises.append(loss() - at_rest)
+            yield
+
+    monkeypatch.setattr(sharpness, "uphill", watched)
+    learn(learner, config, stream)
+    assert len(rises) == 2
+    assert min(rises) > 0
+
+
+def test_running_statistics_are_those_of_the_weights_and_not_of_the_point_uphill(monkeypatch):
+    config = tiny({"tasks": 1, "epochs": 4, "sdp.radius": 0.2})
+    learner, stream = learner_of(config)
+    moved, by_batch = [], batchnorm.by_batch
+
+    def watched(network, examples, *, moving):
+        moved.append((examples, moving))
+        return by_batch(network, examples, moving=moving)
+
+    monkeypatch.setattr(batchnorm, "by_batch", watched)
+    learn(learner, config, stream)
+    quarter, whole = ([moving for n, moving in moved if (n == 16 // SHARE) == small] for small in (True, False))
+    assert quarter == [False, False]
+    assert [step for step, moving in enumerate(whole) if not moving] == [6, 9]
 
 
 def test_what_comes_before_the_cut_does_not_know_of_it():
@@ -80,7 +134,8 @@ def test_what_comes_before_the_cut_does_not_know_of_it():
 def test_where_it_cannot_be():
     RunConfig(sdp={"radius": 0.2})
     RunConfig(sdp={"radius": 0.2, "form": "progressive"})
-    for fields in ({"sdp": {"cut": 1.0}}, {"sdp": {"form": "any"}}, {"sparsity": 0.0}, {"method": "sparcl"}):
+    dark = {"scenario": "class", "buffer": {"size": 20}}
+    for fields in (dark, {"sdp": {"cut": 1.0}}, {"sdp": {"form": "any"}}, {"sparsity": 0.0}, {"method": "sparcl"}):
         with pytest.raises(InputError, match=r"sdp\.radius: 0\.2 will not do"):
             RunConfig(**fields | {"sdp": {"radius": 0.2} | fields.get("sdp", {})})
 

@@ -506,3 +506,21 @@ def test_rehearsal_keeps_the_first_task_in_class_il():
         accuracy[size] = next(e.accuracy for e in found if (e.after, e.on) == (1, 0))
     assert accuracy[0] < 0.1
     assert accuracy[200] > 0.8
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_anchors_pull_at_the_rate_that_fits_the_momentum(momentum):
+    config = tiny({"method": "ewc", "momentum": momentum, "epochs": 1})
+    learner, stream = learner_of(config)
+    learn(learner, config, stream, 0)
+    learner.consolidate(stage(config, stream, 0))
+    rates, expected = [], []
+
+    def pull(parameters, rate):
+        rates.append(rate)
+        expected.append(learner.optimiser.param_groups[0]["lr"] * {0.0: 0.1, 0.9: 1.0}[momentum])
+
+    learner.anchors.pull = pull
+    learn(learner, config, stream, 1)
+    assert len(rates) == 3
+    assert rates == pytest.approx(expected)

@@ -182,4 +182,4 @@ def test_the_figures_that_are_taken_along_have_the_key_to_their_marks(ours, app,
     made = []
     monkeypatch.setattr(downloads, "row", lambda name, files, *, key: made.append(files["html"]().decode()))
     app("curvature", run=ours)
-    assert [text.count("Circle: dense; square: pruned; diamond: pruned, survivors only.") for text in made] == [1]
+    assert [text.count("Circle: dense; Square: pruned; Diamond: pruned, survivors only") for text in made] == [1]
