@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from esacl import machine
+from esacl import __version__, machine
 from esacl.checkpoints import file_name
 from esacl.config import RunConfig
 from esacl.errors import RunUnreadable
@@ -57,12 +57,21 @@ def exactness(before: Mapping[str, Any], started: RunStarted | None, device: str
     was = started.device if started else device
     if was.partition(":")[0] != device.partition(":")[0]:
         return f"it was on {was} and goes on on {device}: the rest is as good, and its numbers differ by rounding"
+    if others := _other_versions(before):
+        return f"EsaCL {' and '.join(others)} began it and {__version__} goes on: the rest may be computed otherwise"
     moved = list(dict.fromkeys(change for one in machine.stretches(before) for change in _changes(one, device)))
     if moved:
         return f"{' and '.join(moved)}: the rest may differ by rounding from that of an undisturbed run"
     if device == "cpu":
         return "on the cpu every event and every weight will be that of an undisturbed run, bit for bit"
     return f"on {device} the rest is exact up to the order in which the device adds numbers, which it may choose anew"
+
+
+def _other_versions(before: Mapping[str, Any]) -> list[str]:
+    """The versions of EsaCL that have worked on a run and are not this one."""
+    told = [one.get("versions") for one in machine.stretches(before)]
+    own = [versions.get("esacl") for versions in told if isinstance(versions, dict)]
+    return list(dict.fromkeys(version for version in own if isinstance(version, str) and version != __version__))
 
 
 def _changes(before: Mapping[str, Any], device: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from esacl import machine
+from esacl import __version__, machine
 from esacl.events import RunStarted
 from esacl.resuming import exactness
 
@@ -53,6 +53,16 @@ def test_processors_of_one_name_are_told_apart_by_what_they_can_do(here):
     assert exactness(stretch(), None, "cpu") == EXACT  # a run of before, which did not tell
     said = exactness(stretch(instructions="89efabcd"), None, "cpu")
     assert said.startswith("the processor first is another one of that name, which computes otherwise: the rest may ")
+
+
+def test_a_run_that_another_version_began_is_not_called_exact(here):
+    here(stretch())
+    before = stretch()
+    before["versions"] |= {"esacl": "0.1.0"}
+    said = exactness(before, started("cpu"), "cpu")
+    assert said == f"EsaCL 0.1.0 began it and {__version__} goes on: the rest may be computed otherwise"
+    before["versions"] |= {"esacl": __version__}
+    assert exactness(before, started("cpu"), "cpu") == EXACT
 
 
 @pytest.mark.parametrize("damaged", [

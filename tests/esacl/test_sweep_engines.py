@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from esacl import sources
+from esacl import __version__, sources
 from esacl.config import RunConfig
 from esacl.sweep import driver, on_dask, on_worker
 
@@ -84,7 +84,7 @@ def test_a_worker_with_the_same_version_and_other_sources_is_refused(monkeypatch
     there = sources.told()
     monkeypatch.setattr(sources, "code", lambda: "00000000")
     why = on_worker.about("0" * 32, there, ["split-digits"], None)
-    assert why.startswith("it has EsaCL 0.1.0 (code 00000000) with torch ")
+    assert why.startswith(f"it has EsaCL {__version__} (code 00000000) with torch ")
     assert why.endswith(f"and here is {there}; install the same on both")
 
 
