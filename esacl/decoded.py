@@ -124,6 +124,8 @@ def _build(source: Source, place: Path, name: str, digest: str) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         if held is not None:
             os.close(held)
+        with contextlib.suppress(OSError):  # nothing came of it: no empty folder stays in the reader's data
+            place.rmdir()
 
 
 def _tidy(place: Path) -> None:

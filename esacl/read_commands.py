@@ -47,7 +47,8 @@ def _list(args: argparse.Namespace) -> int:
     elif not runs:
         print(f"no runs in {store.root.absolute()}; `esacl run` makes one")
     else:
-        columns = ("run", "status", "ACC, %", "scenario", "sparsity, %", "seed", "name")
+        columns = ("run", "status", "ACC, %", "scenario", "sparsity, %", "seed", "name", "reason")
+        told = len(columns) if any(one["detail"] for one in runs) else -1
         rows = [
             (
                 one["run"],
@@ -56,11 +57,12 @@ def _list(args: argparse.Namespace) -> int:
                 one.get("scenario", "–"),
                 printing.percent(one.get("sparsity")),
                 str(one.get("seed", "–")),
-                one.get("name", "") or one["detail"],
-            )
+                one.get("name", ""),
+                one["detail"],
+            )[:told]
             for one in runs
         ]
-        print(printing.table(columns, rows))
+        print(printing.table(columns[:told], rows))
     return 0
 
 

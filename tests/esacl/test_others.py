@@ -48,6 +48,9 @@ class TestOthers:
         follower._tell(second, ZeroDivisionError("by zero"))
         assert "ZeroDivisionError: by zero" in capsys.readouterr().err
         reason = "process 1 of 2: internal error, ZeroDivisionError: by zero; please report it with the run's log.txt"
+        end = time.monotonic() + PATIENCE
+        while first.heard(known.FAILED) is None and time.monotonic() < end:
+            time.sleep(0.01)  # a word is on its way for a moment
         assert first.lost() == reason
         with pytest.raises(RunFailure) as error:
             first.check()
