@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from app.curvature_frames import POINTS
 from app.drawing import Drawing, Panel, wide
 from app.frames import rows
 from app.language import marked, text
@@ -12,10 +13,10 @@ from app.scale import Scale, span
 from app.wording import number
 
 WHERE = {  # which point and which Hessian -> (as it is written, look, shape)
-    "dense": (marked("dense"), "dense", "circle"),
-    "pruned": (marked("pruned"), "warm", "square"),
-    "survivors": (marked("pruned, survivors only"), "pruned", "diamond"),
-    "end": (marked("end of the task, survivors only"), "pruned", "triangle"),
+    "dense": (POINTS["dense"], "dense", "circle"),
+    "pruned": (POINTS["pruned"], "warm", "square"),
+    "survivors": (POINTS["survivors"], "pruned", "diamond"),
+    "end": (POINTS["end"], "pruned", "triangle"),
 }
 ROWS = {"dense": ("dense",), "pruned": ("pruned", "survivors"), "end": ("end",)}  # of `four`, and what stands in each
 SHAPES = {
