@@ -12,7 +12,8 @@
     name = "esacl"
     method = "esacl"
     each = { sparsity = [0.9, 0.95] }                      # one row for each combination
-    grid = { lr = [0.05, 0.1], "anchor.strength" = [1, 3] }  # for tuning only: the trials of this row
+    grid = { lr = [0.05, 0.1], "anchor.strength" = [1, 3] }  # for tuning only: the trials of this row; a list of
+                                                           # such grids: the trials of one after another
     tuned = "ewc"                                          # settings that tuning chose under this name
 
 Keys are those of `esacl run --set`. What only looks at a run is off, so that what is timed is the method.
@@ -160,7 +161,8 @@ def _rows(path: Path, row: dict[str, Any], common: Settings, chosen: Mapping[str
         if row["tuned"] not in chosen:
             raise InputError(f"{path}: nothing was tuned under {row['tuned']!r}; there is {', '.join(chosen)}")
         settings |= chosen[row["tuned"]]
-    trials = tuple(_combinations(row.get("grid", {})))
+    grid = row.get("grid", {})
+    trials = tuple(trial for one in (grid if isinstance(grid, list) else [grid]) for trial in _combinations(one))
     for each in _combinations(row.get("each", {})):
         name = ", ".join([row["name"], *(_label(key, value) for key, value in each.items())])
         yield Row(row["name"], name, settings | each, trials)

@@ -114,8 +114,8 @@ def at_edge(trials: list[Settings], chosen: Settings) -> list[str]:
         key
         for key, value in chosen.items()
         if not isinstance(value, str)
-        and len({trial[key] for trial in trials}) > 1
-        and value in (min(trial[key] for trial in trials), max(trial[key] for trial in trials))
+        and len(tried := {trial[key] for trial in trials if key in trial}) > 1
+        and value in (min(tried), max(tried))
     ]
 
 

@@ -67,10 +67,12 @@ def test_each_makes_rows_and_grid_makes_trials(tmp_path):
         [[row]]
         name = "c"
         method = "finetune"
+        grid = [{ lr = [0.1, 0.2] }, { lr = [0.1], "anchor.strength" = [1] }]
         """,
     )
     spec = read_spec(path)
     first, second, third, fourth, last = spec.rows
+    assert last.trials == ({"lr": 0.1}, {"lr": 0.2}, {"lr": 0.1, "anchor.strength": 1})
     assert first.name == "a, 80%, sdp.every 5"
     assert second.settings == {"epochs": 2, "sparsity": 0.95, "sdp.every": 5}
     assert len(first.trials) == 6
