@@ -5,24 +5,29 @@ of training are chaotic: rounding grows with every step, so runs are compared cl
 their end, and everything else at one fixed network.
 """
 
+import contextlib
 import gc
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from esacl import networks
+from esacl import batchnorm, graphed, networks
 from esacl.config import METHOD_NAMES, NETWORK_NAMES, SDP_FORM_NAMES, RunConfig
 from esacl.criterion import Criterion
 from esacl.curvature import hessian, loss_rise, pyhessian_eigenvalues, top_eigenpairs
+from esacl.distillation import asked
 from esacl.events import (
     CheckpointReady,
     CurvatureMeasured,
     Evaluated,
     Event,
+    Failed,
     Pruned,
     RunFinished,
     RunStarted,
@@ -108,11 +113,15 @@ def curvature_agrees(device: torch.device, quick: bool) -> Seen:
     seen: Seen = {}
     for name in NETWORK_NAMES:
         one, other = place(torch.device("cpu"), quick, name), place(device, quick, name)
+        count = 3
+        if name == "resnet18":  # in float64 on two cores a product of all examples takes seconds
+            count = 1
+            one, other = (replace(at, pool=at.pool.take(torch.arange(0, POOL, 4))) for at in (one, other))
         for what, masked in (("whole", False), ("restricted", True)):
             exact = _operator(one, masked, torch.float64)
             near = _operator(other, masked, None)
-            truth = top_eigenpairs(exact, 3, tol=1e-5).values
-            found = top_eigenpairs(near, 3)
+            truth = top_eigenpairs(exact, count, tol=1e-5).values
+            found = top_eigenpairs(near, count)
             assert found.converged, f"Lanczos did not converge on {name}, {what}"
             seen[f"{name}_{what}"] = _close(found.values / truth[0], truth / truth[0], 5e-3, f"{name}, {what}")
         engine = pyhessian_eigenvalues(
@@ -155,6 +164,45 @@ def slices_agree(device: torch.device, quick: bool) -> Seen:
     loss = _close(torch.from_numpy(planes[1].loss), torch.from_numpy(planes[0].loss), 1e-3, "the losses")
     assert planes[0].holes == planes[1].holes == 0
     return {"loss": loss}
+
+
+def recordings_agree(device: torch.device, quick: bool) -> Seen:
+    """Recorded passes beside ordinary ones while weights move: outputs, gradients, statistics, answers (CUDA)."""
+    if device.type != "cuda":
+        return {"skipped": "only CUDA records"}
+    seen: Seen = {}
+    for name in NETWORK_NAMES:
+        pair = [place(device, True, name).network for _ in range(2)]
+        recorded, plain = graphed.Graphed(pair[0]), pair[1]
+        solution = {key: p.detach().clone() for key, p in pair[0].named_parameters()}
+        answers = graphed.Answers(partial(asked, pair[0], solution))
+        generator = torch_generator(0, "recordings")
+        shape = (16, *place(device, True, name).pool.inputs.shape[1:])
+        worst = dict.fromkeys(("outputs", "gradients", "statistics", "answers"), 0.0)
+        for _ in range(graphed.PATIENCE + 4):
+            inputs = torch.randn(shape, generator=generator).to(device)
+            found = []
+            ways: list[tuple[networks.Network, graphed.Pass]] = [(pair[0], recorded), (plain, plain)]
+            for network, forward in ways:
+                network.zero_grad(set_to_none=True)
+                with batchnorm.by_batch(network, len(inputs), moving=True):
+                    outputs = forward(inputs)
+                outputs.square().mean().backward()
+                gradients = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
+                statistics = [buffer.double().flatten() for buffer in network.buffers()]
+                found.append((outputs.detach(), gradients, torch.cat([*statistics, outputs.new_ones(1)])))
+            told = (answers(inputs), asked(pair[1], solution, inputs))
+            for what, (ours, truth) in zip(worst, [*zip(*found), told], strict=True):
+                worst[what] = max(worst[what], _close(ours, truth, 2e-2, f"{name}, recorded {what}"))
+            with torch.no_grad():
+                for one, other in zip(*(network.parameters() for network in pair), strict=True):
+                    one.mul_(0.98)
+                    other.copy_(one)
+        assert recorded.recorded, f"{name} was not recorded"
+        assert all(way is not pair[0] for way in recorded.recorded.values()), f"recording {name} failed"
+        assert answers.recorded, f"answers of {name} were not recorded"
+        seen[name] = worst
+    return seen
 
 
 def choices_agree(device: torch.device, quick: bool) -> Seen:
@@ -209,6 +257,50 @@ def memory_returns(device: torch.device, quick: bool) -> Seen:
     return {"left_bytes": left[1], "peak_bytes": peak}
 
 
+def full_card_is_told(device: torch.device, quick: bool) -> Seen:
+    """A card that is full: one line with a batch size to try; what was kept is readable, and the run goes on (CUDA)."""
+    if device.type != "cuda":
+        return {"skipped": "only on CUDA"}
+    from esacl.store import RunStore  # brings safetensors, which nothing else here asks for
+
+    config = RunConfig(
+        network="resnet18", tasks=2, epochs=2, batch_size=128, train_limit=256, curvature=OFF, device=str(device)
+    )
+    taken: list[Tensor] = []
+
+    def filled_after_an_epoch() -> Iterator[Event]:
+        for event in run(config):
+            yield event
+            if isinstance(event, CheckpointReady) and event.epoch and not taken:
+                taken.extend(_all_of(device))
+
+    with tempfile.TemporaryDirectory(prefix="esacl-full-card-") as folder:
+        store = RunStore(Path(folder))
+        run_id = store.create(config)
+        told = list(store.record(filled_after_an_epoch(), run_id))[-1]
+        bytes_taken = sum(piece.numel() for piece in taken)
+        taken.clear()
+        gc.collect()
+        torch.cuda.empty_cache()
+        assert isinstance(told, Failed), f"with a full card the run ended with {type(told).__name__}"
+        assert "out of memory; take batch_size 64 or" in told.error, f"the run says: {told.error}"
+        state = store.checkpoint(run_id)
+        assert state is not None, "no checkpoint can be read"
+        assert isinstance(list(run(config, state))[-1], RunFinished), "with memory again the run does not go on"
+    return {"taken_bytes": bytes_taken, "told": told.error}
+
+
+def _all_of(device: torch.device) -> list[Tensor]:
+    """What is free of the card's memory, in pieces that get smaller."""
+    torch.cuda.empty_cache()
+    pieces = []
+    for size in (2**30, 2**26, 2**21):
+        with contextlib.suppress(torch.OutOfMemoryError):
+            while True:
+                pieces.append(torch.empty(size, dtype=torch.uint8, device=device))
+    return pieces
+
+
 CHECKS: dict[str, Callable[[torch.device, bool], Seen]] = {
     "events": events_agree,
     "methods": methods_run,
@@ -217,8 +309,10 @@ CHECKS: dict[str, Callable[[torch.device, bool], Seen]] = {
     "rises": rises_agree,
     "slices": slices_agree,
     "choices": choices_agree,
+    "recordings": recordings_agree,
     "resume": resume_agrees,
     "memory": memory_returns,
+    "full card": full_card_is_told,
 }
 
 
@@ -228,8 +322,10 @@ def _trained(quick: bool, network: str) -> tuple[RunConfig, dict[str, Tensor]]:
     limits = {"epochs": 1, "train_limit": 100 if quick else None, "curvature": OFF, "device": "cpu", "threads": 1}
     config = RunConfig(method="joint", scenario="class", network=network, **limits)
     state = [event for event in run(config) if isinstance(event, CheckpointReady)][-1]
-    weights = {k.partition("/")[2]: torch.tensor(v) for k, v in state.tensors.items() if k.startswith("network/")}
-    return config, weights
+    whole = ("network/", "statistics/network/")  # parameters, and BatchNorm's buffers
+    return config, {
+        key.rpartition("/")[2]: torch.tensor(value) for key, value in state.tensors.items() if key.startswith(whole)
+    }
 
 
 def _operator(at: Place, masked: bool, dtype: torch.dtype | None) -> Any:

@@ -28,6 +28,7 @@ import torch
 
 from benchmarks.device_checks import CHECKS
 from benchmarks.device_landscape import resnet_landscape
+from benchmarks.device_protocol import protocol_steps, two_four
 from benchmarks.device_timings import TIMINGS, mnist_run
 from benchmarks.provenance import code_digest, commit
 from esacl import machine
@@ -36,7 +37,12 @@ from esacl.errors import InputError
 
 Work = Callable[[torch.device, bool], dict[str, Any]]
 # Not timed on the CPU beside: a run is known from the tables, and ResNet-18 takes hours there.
-DEVICE_ONLY: dict[str, Callable[..., dict[str, Any]]] = {"resnet-18": resnet_landscape, "mnist run": mnist_run}
+DEVICE_ONLY: dict[str, Callable[..., dict[str, Any]]] = {
+    "resnet-18": resnet_landscape,
+    "protocol steps": protocol_steps,
+    "2:4": lambda device, quick, data: two_four(device, quick),
+    "mnist run": mnist_run,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,14 +56,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     deadline = time.monotonic() + 60 * args.minutes
     with_data = {name: partial(work, data=args.data) for name, work in DEVICE_ONLY.items()}
     timings: dict[str, Work] = {**TIMINGS, **with_data}
+    if unknown := sorted({*(args.only or ())} - {*CHECKS, *timings}):
+        print(f"error: nothing is called {unknown[0]!r}; choose from {', '.join([*CHECKS, *timings])}", file=sys.stderr)
+        return 2
     report: dict[str, Any] = {"machine": _machine(device), "quick": args.quick, "checks": {}, "timings": {}}
     print(f"{report['machine']['device_name']}, torch {torch.__version__}")
     for name, check in CHECKS.items():
-        report["checks"][name] = attempt(name, check, device, args.quick, deadline)
+        if not args.only or name in args.only:
+            report["checks"][name] = attempt(name, check, device, args.quick, deadline)
     for name, work in timings.items():
-        where = [device] if device.type == "cpu" else [device, torch.device("cpu")]
-        if name in DEVICE_ONLY:
-            where = [device]
+        if args.only and name not in args.only:
+            continue
+        alone = device.type == "cpu" or args.without_cpu or name in DEVICE_ONLY
+        where = [device] if alone else [device, torch.device("cpu")]
         report["timings"][name] = {
             place.type: attempt(f"{name} on {place.type}", work, place, args.quick, deadline) for place in where
         }
@@ -104,6 +115,8 @@ def _parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("--device", default="auto", help="auto, cuda, cuda:1, mps, cpu")
     options.add_argument("--quick", action="store_true", help="small sizes: proves the code, measures nothing")
+    options.add_argument("--only", nargs="+", metavar="NAME", help="these checks and timings; default all")
+    options.add_argument("--without-cpu", action="store_true", help="do not time the CPU beside the device")
     options.add_argument("--minutes", type=float, default=9.0, help="nothing new is begun after so many")
     options.add_argument("--data", type=Path, metavar="DIR", help="where MNIST is, as for `esacl run`, and CIFAR-10")
     options.add_argument("--out", type=Path, metavar="FILE.json", default=Path("benchmarks/results/gpu.json"))

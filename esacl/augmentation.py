@@ -26,17 +26,19 @@ def crop_and_flip(
     Source: the augmentation of He et al. 2016, section 4.2.
     """
     n, c, h, w = inputs.shape
-    tops, lefts = torch.randint(0, 2 * padding + 1, (2, n, 1), generator=generator)
-    columns = torch.arange(w).expand(n, w)
+    # Drawn on the CPU; of what follows a device needs no more than these few numbers.
+    tops, lefts = torch.randint(0, 2 * padding + 1, (2, n, 1), generator=generator).to(inputs.device)
+    columns = torch.arange(w, device=inputs.device).expand(n, w)
     if flip:
-        mirrored = torch.rand((n, 1), generator=generator) < 0.5
+        mirrored = (torch.rand((n, 1), generator=generator) < 0.5).to(inputs.device)
         columns = torch.where(mirrored, columns.flip(1), columns)
     width = w + 2 * padding
+    lines = torch.arange(h, device=inputs.device)
     # One look-up of pixels by their place in the padded image, half the time of one for rows and one for columns.
-    places = ((tops + torch.arange(h))[:, :, None] * width + (lefts + columns)[:, None, :]).view(n, 1, h * w)
+    places = ((tops + lines)[:, :, None] * width + (lefts + columns)[:, None, :]).view(n, 1, h * w)
     padded = black.to(inputs)[:, None, None].expand(n, c, h + 2 * padding, width).clone()
     padded[:, :, padding:-padding, padding:-padding] = inputs
-    return padded.flatten(2).gather(2, places.to(inputs.device).expand(n, c, h * w)).view(n, c, h, w)
+    return padded.flatten(2).gather(2, places.expand(n, c, h * w)).view(n, c, h, w)
 
 
 def jittered(inputs: Tensor, black: Tensor, generator: torch.Generator) -> Tensor:

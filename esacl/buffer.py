@@ -72,13 +72,14 @@ class Buffer:
             if place < self.size:
                 places[place] = number
             self.seen += 1
-        self._take_in(Kept(inputs, targets, logits), places[:filled].to(targets.device))
+        self._take_in(Kept(inputs, targets, logits), places[:filled])
 
     def _take_in(self, offered: Kept, places: Tensor) -> None:
-        fresh = places >= 0
+        fresh, device = places >= 0, offered.targets.device
         if not bool(fresh.any()):
             return
-        new = offered.take(places[fresh])
+        new = offered.take(places[fresh].to(device))
+        fresh = fresh.to(device)
         if self._inputs is None:
             indexed = Indexed.of(new.inputs)
             self._inputs, self._others = new.inputs if indexed is None else indexed, new.others()

@@ -16,6 +16,7 @@ from torch.func import functional_call
 
 from esacl import batchnorm
 from esacl.cost import Ledger
+from esacl.graphed import Answers, Pass
 from esacl.group import Group
 from esacl.stages import Stage
 
@@ -64,16 +65,14 @@ class Teacher:
     """The network as the last task left it.
 
     Attributes:
-        network: the one that is being trained.
-        solution: names of parameters -> their values then.
+        answers: what it says (n, c) of inputs (n, ...).
         densities: kept fraction of each prunable weight, which is what asking costs.
         told: (n, c) of all of today's examples, where an answer depends on nothing else; None where each step crops
             anew or normalises by its batch.
         group: the processes that train.
     """
 
-    network: nn.Module
-    solution: Mapping[str, Tensor]
+    answers: Pass
     densities: Mapping[str, float]
     told: Tensor | None
     group: Group = field(default_factory=Group)
@@ -83,7 +82,7 @@ class Teacher:
         if self.told is not None:
             return self.told[rows]
         ledger.forward(len(inputs), self.densities, item="other")
-        return self.group.spread(partial(asked, self.network, self.solution), inputs)[: len(rows)]
+        return self.group.spread(self.answers, inputs)[: len(rows)]
 
 
 def teacher(
@@ -106,17 +105,18 @@ def teacher(
     """
     group = group or Group()
     densities = {name: float((solution[name] != 0).float().mean()) for name in names}
+    answers: Pass = partial(asked, network, solution)
     if stage.augment is not None or batchnorm.layers(network):
-        return Teacher(network, solution, densities, None, group)
+        return Teacher(Answers(answers) if type(group) is Group else answers, densities, None, group)
     if ledger is not None:
         ledger.forward(len(stage.examples), densities, item="other")
     inputs = stage.examples.inputs
     size = ASKED_AT_ONCE.get(inputs.device.type, ASKED_AT_ONCE_ELSEWHERE)
 
     def asked_of(some: Tensor) -> Tensor:
-        return torch.cat([asked(network, solution, part) for part in some.split(size)])
+        return torch.cat([answers(part) for part in some.split(size)])
 
-    return Teacher(network, solution, densities, group.spread(asked_of, inputs))
+    return Teacher(answers, densities, group.spread(asked_of, inputs), group)
 
 
 def spare(head: nn.Module, past: Sequence[Tensor]) -> None:

@@ -1,6 +1,6 @@
 """Mask: which prunable weights survive."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,8 @@ class Mask(Mapping[str, Tensor]):
     def __init__(self, entries: Mapping[str, Tensor]) -> None:
         self._entries = {name: _as_bool(name, entry) for name, entry in entries.items()}
         self._factors: dict[str, Tensor] = {}
+        self._kept: int | None = None
+        self._densities: dict[str, float] | None = None
 
     def __getitem__(self, name: str) -> Tensor:
         return self._entries[name]
@@ -33,7 +35,10 @@ class Mask(Mapping[str, Tensor]):
     @property
     def kept(self) -> int:
         """How many weights survive."""
-        return sum(int(entry.sum()) for entry in self.values())
+        if self._kept is None:
+            # Asked for in every step, and a device has to be waited for to be asked.
+            self._kept = _total(entry.sum() for entry in self.values())
+        return self._kept
 
     @property
     def total(self) -> int:
@@ -47,7 +52,10 @@ class Mask(Mapping[str, Tensor]):
 
     def layer_densities(self) -> dict[str, float]:
         """Kept fraction of each parameter."""
-        return {name: float(entry.float().mean()) for name, entry in self.items()}
+        if self._densities is None:
+            means = torch.stack([entry.float().mean() for entry in self.values()]).tolist() if len(self) else []
+            self._densities = dict(zip(self, means, strict=True))
+        return dict(self._densities)
 
     def union(self, other: "Mask") -> "Mask":
         """Kept in either."""
@@ -55,7 +63,7 @@ class Mask(Mapping[str, Tensor]):
 
     def flips(self, other: "Mask") -> int:
         """How many entries differ."""
-        return sum(int((entry ^ other[name]).sum()) for name, entry in self.items())
+        return _total((entry ^ other[name]).sum() for name, entry in self.items())
 
     @torch.no_grad()
     def apply(self, network: nn.Module) -> None:
@@ -92,6 +100,11 @@ class Mask(Mapping[str, Tensor]):
         """The mask that keeps every weight of the named parameters."""
         parameters = dict(network.named_parameters())
         return cls({name: torch.ones_like(parameters[name], dtype=torch.bool) for name in names})
+
+
+def _total(counts: Iterable[Tensor]) -> int:
+    """Their sum as a number; a device is waited for once, not for each."""
+    return sum(torch.stack(each).tolist()) if (each := list(counts)) else 0
 
 
 def kept_of(total: int, density: float) -> int:

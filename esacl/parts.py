@@ -19,6 +19,7 @@ from esacl.distillation import Teacher
 from esacl.events import CheckpointReady
 from esacl.form import Form
 from esacl.gate import Gate
+from esacl.graphed import Graphed, Pass
 from esacl.group import Group
 from esacl.mask import Mask
 from esacl.networks import Network
@@ -61,6 +62,7 @@ class Parts:
     buffer: Buffer = field(init=False)
     gate: Gate = field(init=False)
     statistics: Statistics = field(init=False)
+    forward: Pass = field(init=False)
     ranking: Ranking = field(init=False)
     optimiser: torch.optim.SGD = field(init=False)
 
@@ -69,6 +71,8 @@ class Parts:
         # behind balanced ones it does so most.
         weighed = self.config.mask_logits or self.config.balance_logits > 0
         self.offers_steps |= self.config.buffer.rehearsal == "dark" or weighed
+        # Several processes sum up inside a pass, which no recording holds.
+        self.forward = Graphed(self.network) if type(self.group) is Group else self.network
         self.parameters = dict(self.network.named_parameters())
         if self.contrast is not None:
             self.parameters |= self.contrast.parameters()

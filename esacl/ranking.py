@@ -1,6 +1,7 @@
 """Which weights would survive a cut now: the saliency of today's weights, kept up step by step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -56,7 +57,7 @@ class Ranking:
     def curvature(self) -> dict[str, Tensor]:
         """The sum h + Omega of each weight. Normalising h to mean 1 also removes the average's start-up bias."""
         count = sum(m.numel() for m in self.moments.values())
-        mean = sum(float(m.sum()) for m in self.moments.values()) / count
+        mean = sum(_numbers(m.sum() for m in self.moments.values())) / count
         h = {name: m / mean if mean > 0 else m for name, m in self.moments.items()}
         return {name: h[name] + self.importance[name] if name in self.importance else h[name] for name in h}
 
@@ -75,7 +76,7 @@ class Ranking:
             gradient={name: m.sqrt() for name, m in self.moments.items()},
             generator=seeds.torch_generator(self.config.seed, "random saliency", self.task),
         )
-        if not all(bool(torch.isfinite(s).all()) for s in found.values()):
+        if not all(_numbers(torch.isfinite(s).all() for s in found.values())):
             raise RunFailure(
                 f"the weights or their gradients are no longer finite in task {self.task}; "
                 f"try a smaller lr than {self.config.lr}"
@@ -99,6 +100,11 @@ def keep_everything(weights: Mapping[str, Tensor]) -> Mask:
 @torch.no_grad()
 def removed_share(weights: Mapping[str, Tensor], mask: Mask) -> float:
     """Share of |theta|^2 that a cut to `mask` removes."""
-    total = sum(float(w.square().sum()) for w in weights.values())
-    kept = sum(float((w * mask[name]).square().sum()) for name, w in weights.items())
+    total = sum(_numbers(w.square().sum() for w in weights.values()))
+    kept = sum(_numbers((w * mask[name]).square().sum() for name, w in weights.items()))
     return 1 - kept / total if total else 0.0
+
+
+def _numbers(scalars: Iterable[Tensor]) -> list[float]:
+    """Scalars as numbers; a device is waited for once, not for each."""
+    return cast(list[float], torch.stack(list(scalars)).tolist())

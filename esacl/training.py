@@ -218,7 +218,7 @@ class Learner(Parts):
             return self.contrast.loss(stage, batch, generator, self.mask)
         strength = self.config.anchor.distillation
         if not self.gate.asks(step):
-            outputs = self.group.spread(self.network, batch.inputs)
+            outputs = self.group.spread(self.forward, batch.inputs)
             loss = loss_of(self.config, stage, outputs, batch)
             if told is not None:
                 loss = loss + strength * distillation(outputs[: batch.fresh], told, stage.past).mean()
