@@ -59,25 +59,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := sorted({*(args.only or ())} - {*CHECKS, *timings}):
         print(f"error: nothing is called {unknown[0]!r}; choose from {', '.join([*CHECKS, *timings])}", file=sys.stderr)
         return 2
-    report: dict[str, Any] = {"machine": _machine(device), "quick": args.quick, "checks": {}, "timings": {}}
+    report: dict[str, Any] = {
+        "machine": _machine(device), "quick": args.quick, "checks": {}, "timings": {}, "failed": 0
+    }  # fmt: skip
     print(f"{report['machine']['device_name']}, torch {torch.__version__}")
     for name, check in CHECKS.items():
         if not args.only or name in args.only:
             report["checks"][name] = attempt(name, check, device, args.quick, deadline)
+            _write(report, args.out)
     for name, work in timings.items():
         if args.only and name not in args.only:
             continue
         alone = device.type == "cpu" or args.without_cpu or name in DEVICE_ONLY
-        where = [device] if alone else [device, torch.device("cpu")]
-        report["timings"][name] = {
-            place.type: attempt(f"{name} on {place.type}", work, place, args.quick, deadline) for place in where
-        }
-    outcomes = [*report["checks"].values(), *(o for places in report["timings"].values() for o in places.values())]
-    report["failed"] = sum(outcome["outcome"] == "failed" for outcome in outcomes)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        report["timings"][name] = {}
+        for place in [device] if alone else [device, torch.device("cpu")]:
+            told = f"{name} on {place.type}"
+            report["timings"][name][place.type] = attempt(told, work, place, args.quick, deadline)
+            _write(report, args.out)
     print(json.dumps(report))
     return 1 if report["failed"] else 0
+
+
+def _write(report: dict[str, Any], path: Path) -> None:
+    """Write what is known so far: a machine that is lent may be taken back before the end."""
+    outcomes = [*report["checks"].values(), *(o for places in report["timings"].values() for o in places.values())]
+    report["failed"] = sum(outcome["outcome"] == "failed" for outcome in outcomes)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def attempt(name: str, work: Work, device: torch.device, quick: bool, deadline: float) -> dict[str, Any]:

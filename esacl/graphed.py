@@ -62,6 +62,8 @@ class Graphed:
         """A recording; the ordinary pass where the device cannot make one (too little memory, say)."""
         before = [buffer.clone() for buffer in self.network.buffers()]
         recorded: Pass = self.network
+        # A recording is made beside the stream that it is replayed on, which torch would warn of in every log.
+        torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
         with contextlib.suppress(RuntimeError):
             made = torch.cuda.make_graphed_callables(_Passes(self.network), (inputs.detach().clone(),))
             recorded = cast(Pass, made)

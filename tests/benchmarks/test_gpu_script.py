@@ -74,6 +74,21 @@ def test_a_failure_is_told_and_does_not_stop_the_rest(tmp_path, monkeypatch, cap
     assert "MNIST is not here" in report["timings"]["mnist run"]["cpu"]["skipped"]
 
 
+def test_what_is_known_is_written_before_the_end(tmp_path, monkeypatch):
+    out, seen = tmp_path / "report.json", []
+    late = lambda d, q: seen.append(json.loads(out.read_text())["checks"]) or {}  # noqa: E731
+    monkeypatch.setattr(gpu, "CHECKS", {"first": lambda d, q: {"x": 1}, "second": late, "third": late})
+    monkeypatch.setattr(gpu, "TIMINGS", {})
+    gpu.main(["--device", "cpu", "--quick", "--out", str(out), "--only", "first", "second"])
+    assert [list(known) for known in seen] == [["first"]]
+    assert list(json.loads(out.read_text())["checks"]) == ["first", "second"]
+
+
+def test_an_unknown_piece_is_one_line(capsys):
+    assert gpu.main(["--device", "cpu", "--only", "slice"]) == 2
+    assert capsys.readouterr().err.startswith("error: nothing is called 'slice'; choose from events, methods,")
+
+
 def test_nothing_new_is_begun_after_the_deadline():
     assert gpu.attempt("late", lambda d, q: {}, CPU, True, time.monotonic() - 1)["outcome"] == "left out"
 
