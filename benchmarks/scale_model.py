@@ -26,6 +26,7 @@ class Times:
     """What steps, starts and exchanges take, and where that is known from.
 
     `points` maps a side of the images to ascending (images, seconds) of a step; without any `flops_per_second` decides.
+    With `by_pixels` an image of a side that was not measured counts as as many measured ones as have its pixels.
     """
 
     kind: str  # "measured" | "assumed"
@@ -35,6 +36,7 @@ class Times:
     points: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
     flops_per_second: float | None = None
     least_seconds: float = 0.0
+    by_pixels: bool = False
     run: dict[str, float] = field(default_factory=dict)
     exchange: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -46,6 +48,9 @@ class Times:
         """
         if self.flops_per_second is not None:
             return max(self.least_seconds, images * flops_per_image / self.flops_per_second)
+        if side not in self.points and self.by_pixels:
+            largest = max(self.points)
+            return self.step(images * (side / largest) ** 2, largest, flops_per_image)
         if side not in self.points:
             known = ", ".join(map(str, sorted(self.points))) or "none"
             raise InputError(f"no step was measured with images of {side} pixels a side, only {known}; measure it")

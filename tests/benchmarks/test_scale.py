@@ -74,6 +74,12 @@ def test_a_step_is_between_its_neighbours_and_never_faster_than_the_smallest():
     assert Times(**ABOUT, flops_per_second=1e9, least_seconds=0.5).step(1, 32, 1e6) == 0.5
 
 
+def test_an_image_of_an_unmeasured_side_counts_by_its_pixels_where_the_file_says_so():
+    times = Times(**ABOUT, points={32: [(32.0, 0.010), (96.0, 0.030)]}, by_pixels=True)
+    assert times.step(16, 64, 0.0) == pytest.approx(0.020)  # as 64 of 32x32
+    assert times.step(48, 64, 0.0) == pytest.approx(0.060)
+
+
 def test_exchanges_by_a_ring():
     link = {"bytes_per_second": 1e9, "latency_seconds": 1e-3}
     # k = 4: 6 rounds; 1.5 times 2e9 bytes; three small ones are 6 rounds each
