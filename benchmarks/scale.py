@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.measure is not None:
             args.measure.write_text(measured(args.device, args.images, args.sides), encoding="utf-8")
             return 0
-        text = report(read_times(args.times), args.times, read_times(args.beside) if args.beside else None)
+        told = f"--times {_shown(args.times)}" + (f" --beside {_shown(args.beside)}" if args.beside else "")
+        text = report(read_times(args.times), told, read_times(args.beside) if args.beside else None)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -117,16 +118,20 @@ def measured(device: str, images: Sequence[int], sides: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
-def report(times: Times, path: Path, beside: Times | None = None) -> str:
-    """SCALE.md; of the times `beside` only what all the work would be."""
+def _shown(path: Path) -> str:
+    """As a command in the checkout names it."""
+    there = path.absolute()
+    return str(there.relative_to(HERE.parent)) if there.is_relative_to(HERE.parent) else path.name
+
+
+def report(times: Times, told: str, beside: Times | None = None) -> str:
+    """SCALE.md; of the times `beside` only what all the work would be. `told`: the options of the command."""
     everything = configs()
     facts = {side: network_facts(side) for side in sorted({config.resolution for config in everything})}
     alone = [run_seconds(config, times, facts[config.resolution][0]) for config in everything]
-    there = path.absolute()
-    shown = there.relative_to(HERE.parent) if there.is_relative_to(HERE.parent) else path.name
     parts = [
         "# What the full protocol costs at scale",
-        f"Written by `python -m benchmarks.scale --times {shown}`, commit {commit()}; no number here was typed.",
+        f"Written by `python -m benchmarks.scale {told}`, commit {commit()}; no number here was typed.",
         f"**The step times are {times.kind}.** Hardware: {times.hardware}. Source: {times.source}. "
         f"Commit of the times: {times.commit}. Start-up, stragglers and links between GPUs are assumed "
         "(`[run]` and `[exchange]` of the same file). The schedules are simulated.",
