@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # What a run imports beside these is the record half and the app: they cannot change a number. `summary` can.
 _NOT_COMPUTE = {
     "__init__", "__main__", "analyse_command", "analysing", "arrays", "bundle", "bundles", "checkpoints",
-    "checkup", "cli", "commands", "comparing", "computing", "doctor", "durable", "follower", "formats",
+    "checkup", "cli", "commands", "comparing", "computing", "device_turns", "doctor", "durable", "follower", "formats",
     "heartbeats", "jobs", "keeping", "labels", "layout", "leader", "locks", "logs", "machine", "memory",
     "narrowest", "others", "printing", "processes", "progress", "quota", "ranks", "read_commands", "recording",
     "records", "reproducing", "resuming", "run_commands", "serving", "sources", "stopping", "store",

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from esacl import jobs, logs, stopping, turns
+from esacl import logs, stopping, turns
 from esacl.config import RunConfig
+from esacl.device_turns import device_key
 from esacl.durable import read_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Cancelled, CheckpointReady, Event, Failed, Loading, RunStarted
@@ -154,7 +155,7 @@ def _saying(stream: Iterator[Event], store: RunStore, run_id: str, start: Checkp
     with contextlib.suppress(RunUnreadable):
         before = read_json(store.folder(run_id) / "machine.json")
     started = read_events_of(store.folder(run_id) / "events.jsonl", RunStarted)
-    how = exactness(before, started[-1] if started else None, jobs.device_key(store.config(run_id).device))
+    how = exactness(before, started[-1] if started else None, device_key(store.config(run_id).device))
     place = f"epoch {start.epoch} of task {start.task}" if start.epoch else f"the end of task {start.task - 1}"
     return _told_first(stream, lambda: _say(store, run_id, f"going on after {place}: {how}"))
 

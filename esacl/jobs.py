@@ -5,27 +5,25 @@ it looks dead, and the system drops the lock whenever and however it ends.
 """
 
 import contextlib
-import os
-import platform
 import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from esacl import locks, logs, quota
+from esacl import logs, quota
 from esacl.config import RunConfig
+from esacl.device_turns import device_key
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Failed, RunFinished
-from esacl.processes import end, launch, sign_in
+from esacl.processes import end, launch
 from esacl.records import read_events
 from esacl.store import RunStore
-from esacl.tickets import ANALYSIS, RUN, Ticket, plain
+from esacl.tickets import ANALYSIS, RUN, Ticket
 
 GRACE = 15.0  # seconds from asking a job to stop to ending it, and again from that to killing it
-_POLL = 0.2  # seconds between two looks at a busy device
 MOST_DEATHS = 3  # of a job's processes at one place, before it is let be
 
 _one_at_a_time = threading.Lock()  # two clicks at once do not both take the last place of their owner
@@ -219,45 +217,6 @@ def reap(store: RunStore, grace: float = GRACE) -> None:
                 store.finish(run_id, "cancelled", "ended before it could note where it stood")
 
 
-@contextlib.contextmanager
-def device_turn(store: RunStore, run_id: str, device: str) -> Iterator[bool]:
-    """Be the one job on a device: waits for its turn in the queue. False: cancelled meanwhile.
-
-    Raises:
-        InputError: the runs folder cannot be written.
-    """
-    key, queue = device_key(device), store.workers.queue
-    lock = store.root / ".locks" / f"{plain(key)}.lock"
-    log = logs.job_log(store.folder(run_id))
-    try:
-        lock.parent.mkdir(exist_ok=True)
-        descriptor = _take(store, run_id, lock)
-        if descriptor is None:
-            sign_in(store, run_id, waiting_for=key)
-            logs.note(log, "waits", device=key, position=store.workers.position(run_id))
-            descriptor = _wait(store, run_id, lock)
-            sign_in(store, run_id)
-        if descriptor is not None:
-            queue.begin(run_id)
-            logs.note(log, "turn", device=key)
-    except OSError as error:
-        raise InputError(f"runs folder {store.root} cannot be written ({error.strerror}); mend it") from None
-    try:
-        yield descriptor is not None
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
-
-
-def device_key(device: str) -> str:
-    """One name for each device, known without torch, so that a waiting job costs no memory."""
-    if device == "auto":
-        if any(Path("/dev").glob("nvidia[0-9]*")):
-            return "cuda:0"
-        return "mps" if (platform.system(), platform.machine()) == ("Darwin", "arm64") else "cpu"
-    return "cuda:0" if device == "cuda" else device
-
-
 def _owe(store: RunStore, run_id: str, command: list[str], priority: int, data: Path | None, owner: str = "") -> None:
     """Write down that a job is owed, then start it."""
     device = device_key(store.config(run_id).device)
@@ -284,19 +243,3 @@ def _unwritten(store: RunStore, error: OSError) -> str:
 def _spawn(store: RunStore, run_id: str, command: list[str], data: Path | None) -> None:
     with store.workers.hold(run_id):
         _children.append(launch(store, run_id, ["esacl", *command], data))
-
-
-def _take(store: RunStore, run_id: str, lock: Path) -> int | None:
-    """The lock of the device, where it is free and nobody has waited longer for it."""
-    # Every job that waits asks five times a second: the device first, which is the cheaper question, and mostly busy.
-    return None if locks.is_held(lock) or not store.workers.is_next(run_id) else locks.take(lock)
-
-
-def _wait(store: RunStore, run_id: str, lock: Path) -> int | None:
-    flag = store.folder(run_id) / "CANCEL"
-    while not flag.exists():
-        descriptor = _take(store, run_id, lock)
-        if descriptor is not None:
-            return descriptor
-        time.sleep(_POLL)
-    return None

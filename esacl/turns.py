@@ -6,7 +6,8 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from esacl import jobs, logs, processes, stopping
+from esacl import logs, processes, stopping
+from esacl.device_turns import device_turn
 from esacl.errors import InputError
 from esacl.events import ArrayRecorded, Cancelled, CurvatureMeasured, Event, Failed
 from esacl.recording import explain
@@ -24,7 +25,7 @@ def in_turn(store: RunStore, run_id: str, work: Callable[[], int]) -> int:
     """
     processes.give_way()
     try:
-        with jobs.device_turn(store, run_id, store.config(run_id).device) as mine:
+        with device_turn(store, run_id, store.config(run_id).device) as mine:
             if mine:
                 return work()
     except InputError as error:

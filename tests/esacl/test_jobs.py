@@ -10,7 +10,7 @@ import psutil
 import pytest
 from small_stream import CONFIG, SmallStream
 
-from esacl import computing, jobs, locks, processes, stopping, turns
+from esacl import computing, device_turns, jobs, locks, processes, stopping, turns
 from esacl.config import RunConfig
 from esacl.durable import replace_json
 from esacl.errors import InputError
@@ -264,5 +264,5 @@ def test_nothing_is_left_where_no_process_can_be_started(store, monkeypatch):
 
 @pytest.mark.parametrize(("device", "key"), [("cuda", "cuda:0"), ("cuda:1", "cuda:1"), ("cpu", "cpu"), ("mps", "mps")])
 def test_each_device_has_one_queue(device, key):
-    assert jobs.device_key(device) == key
-    assert jobs.device_key("auto") in ("cpu", "cuda:0", "mps")
+    assert device_turns.device_key(device) == key
+    assert device_turns.device_key("auto") in ("cpu", "cuda:0", "mps")

@@ -9,7 +9,7 @@ import pytest
 from small_stream import CONFIG, SmallStream
 from test_jobs import ENDLESS, TINY, busy, store, wait_for
 
-from esacl import jobs, logs
+from esacl import device_turns, jobs, logs
 from esacl.config import RunConfig
 from esacl.events import RunFinished
 from esacl.store import RunStore
@@ -93,9 +93,23 @@ def test_a_newcomer_does_not_take_a_free_device_from_who_waits(store):
     lock = store.root / "cpu.lock"
     other = RunStore(store.root)
     with other.workers.hold(first):
-        assert jobs._take(store, second, lock) is None
-    descriptor = jobs._take(store, second, lock)  # who is dead is not waited for
-    os.close(descriptor)
+        assert device_turns._take(store, second, lock, "cpu") is None
+    held = device_turns._take(store, second, lock, "cpu")  # who is dead is not waited for
+    os.close(*held)
+
+
+@pytest.mark.parametrize(("device", "together"), [("cuda:0", False), ("cpu", True)])
+def test_two_runs_folders_do_not_meet_on_a_card(tmp_path, monkeypatch, device, together):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "runtime"))
+    stores = [RunStore(tmp_path / name) for name in "ab"]
+    runs = [store.create(CONFIG.model_copy(update={"device": device})) for store in stores]
+    with device_turns.device_turn(stores[0], runs[0], device) as first:
+        stores[1].cancel(runs[1])  # who would have to wait does not
+        with device_turns.device_turn(stores[1], runs[1], device) as second:
+            assert (first, second) == (True, together)
+    stores[1].reopen(runs[1])
+    with device_turns.device_turn(stores[1], runs[1], device) as second:
+        assert second
 
 
 # Picking up

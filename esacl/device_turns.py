@@ -1,0 +1,103 @@
+"""One job a device at a time, by a lock that the system drops when its holder dies.
+
+A runs folder has a queue and a lock for each device. An accelerator has one more lock, for all runs folders of a user
+on a machine: jobs of two folders that meet on one card would take each other's memory. Processors are shared.
+"""
+
+import contextlib
+import os
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
+
+from esacl import locks, logs
+from esacl.errors import InputError
+from esacl.processes import sign_in
+from esacl.store import RunStore
+from esacl.tickets import plain
+
+_POLL = 0.2  # seconds between two looks at a busy device
+
+Held = tuple[int, ...]  # descriptors of the locks that make a turn
+
+
+@contextlib.contextmanager
+def device_turn(store: RunStore, run_id: str, device: str) -> Iterator[bool]:
+    """Be the one job on a device: waits for its turn in the queue. False: cancelled meanwhile.
+
+    Raises:
+        InputError: the runs folder cannot be written.
+    """
+    key, queue = device_key(device), store.workers.queue
+    lock = store.root / ".locks" / f"{plain(key)}.lock"
+    log = logs.job_log(store.folder(run_id))
+    try:
+        lock.parent.mkdir(exist_ok=True)
+        held = _take(store, run_id, lock, key)
+        if held is None:
+            sign_in(store, run_id, waiting_for=key)
+            logs.note(log, "waits", device=key, position=store.workers.position(run_id))
+            held = _wait(store, run_id, lock, key)
+            sign_in(store, run_id)
+        if held is not None:
+            queue.begin(run_id)
+            logs.note(log, "turn", device=key)
+    except OSError as error:
+        raise InputError(f"runs folder {store.root} cannot be written ({error.strerror}); mend it") from None
+    try:
+        yield held is not None
+    finally:
+        for descriptor in held or ():
+            os.close(descriptor)
+
+
+def device_key(device: str) -> str:
+    """One name for each device, known without torch, so that a waiting job costs no memory."""
+    if device == "auto":
+        if any(Path("/dev").glob("nvidia[0-9]*")):
+            return "cuda:0"
+        return "mps" if (platform.system(), platform.machine()) == ("Darwin", "arm64") else "cpu"
+    return "cuda:0" if device == "cuda" else device
+
+
+def _take(store: RunStore, run_id: str, lock: Path, key: str) -> Held | None:
+    """The locks of the device, where it is free and nobody has waited longer for it."""
+    # Every job that waits asks five times a second: the device first, which is the cheaper question, and mostly busy.
+    if locks.is_held(lock) or not store.workers.is_next(run_id):
+        return None
+    mine = locks.take(lock)
+    if mine is None:
+        return None
+    of_all = _lock_of_all_folders(key)
+    if of_all is None:
+        return (mine,)
+    everywhere = locks.take(of_all)
+    if everywhere is None:
+        os.close(mine)
+        return None
+    return (mine, everywhere)
+
+
+def _lock_of_all_folders(key: str) -> Path | None:
+    """The lock that all runs folders of this user share; None for the CPU, and where no such lock can be."""
+    if key == "cpu":
+        return None
+    with contextlib.suppress(OSError):
+        folder = platformdirs.user_runtime_path("esacl", appauthor=False)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK):
+            return folder / f"{plain(key)}.lock"
+    return None
+
+
+def _wait(store: RunStore, run_id: str, lock: Path, key: str) -> Held | None:
+    flag = store.folder(run_id) / "CANCEL"
+    while not flag.exists():
+        held = _take(store, run_id, lock, key)
+        if held is not None:
+            return held
+        time.sleep(_POLL)
+    return None
