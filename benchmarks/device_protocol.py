@@ -10,8 +10,8 @@ from torch import Tensor
 from benchmarks.device_checks import OFF, Seen
 from benchmarks.device_timings import seconds_of, step_seconds
 from esacl.config import RunConfig
-from esacl.cost import peak_bytes
 from esacl.errors import DataMissing
+from esacl.footprint import peak_bytes
 from esacl.pipeline import run
 from esacl.pruning import keep_top
 

@@ -21,10 +21,10 @@ from benchmarks.device_checks import OFF, Seen
 from benchmarks.once import measure
 from esacl import networks
 from esacl.config import NETWORK_NAMES, RunConfig
-from esacl.cost import peak_bytes
 from esacl.curvature import hessian, top_eigenpairs
 from esacl.datasets import mnist_folder
 from esacl.events import Event, Stepped, TaskFinished, TaskStarted
+from esacl.footprint import peak_bytes
 from esacl.landscape import random_direction, slice_2d
 from esacl.pipeline import run
 from esacl.selection import score, select

@@ -73,7 +73,7 @@ def network_facts(side: int) -> tuple[float, int, int]:
 
     from benchmarks.resnet import ResNet18
     from esacl import batchnorm
-    from esacl.cost import count_layers
+    from esacl.flops import count_layers
 
     network = ResNet18()
     layers = count_layers(network, torch.zeros(2, 3, side, side)).values()

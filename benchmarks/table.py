@@ -47,7 +47,8 @@ COLUMNS = (
 )
 NOTE = """Mean ± sd over the seeds; each row under the same seeds, runs interleaved, one thread a run. Accuracies on \
 the {evaluation} data. Smallest sparsity: of all tasks and seeds, over the prunable weights. FLOPs: counted, training \
-only; the published rule bills a fresh example three forward passes and a replayed one one. Kept: bytes of weights, \
+only; the published rule bills a fresh example three forward passes and a replayed one one, and nothing for Fisher \
+information, a teacher's answers or sharpness-aware steps. Kept: bytes of weights, \
 masks, anchors and buffer between tasks. Seconds: wall time of a run without imports and data, {workers} at a time. A \
 dash is undefined."""
 

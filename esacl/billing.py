@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from esacl.cost import Ledger, activation_bytes
+from esacl.cost import Ledger
 from esacl.events import CostCounted
+from esacl.footprint import activation_bytes
 from esacl.indexed import indexed_bytes
 from esacl.mask import Mask
 from esacl.stages import Stage

@@ -14,7 +14,9 @@ from esacl import probe, seeds
 from esacl.buffer import Buffer
 from esacl.config import RunConfig
 from esacl.contrastive import DISTILLATION, asymmetric_contrast, nearest_class, relation_distillation
-from esacl.cost import LayerFlops, Ledger, activation_bytes
+from esacl.cost import Ledger
+from esacl.flops import LayerFlops
+from esacl.footprint import activation_bytes
 from esacl.group import Group
 from esacl.mask import Mask
 from esacl.networks import Network

@@ -11,7 +11,7 @@ import torch
 from esacl import analysis, networks
 from esacl.billing import cost_so_far
 from esacl.config import RunConfig
-from esacl.cost import Ledger, count_layers, count_product
+from esacl.cost import Ledger
 from esacl.criterion import Criterion, criterion
 from esacl.devices import device_name
 from esacl.errors import InputError, RunFailure, is_out_of_memory
@@ -26,6 +26,7 @@ from esacl.events import (
     TaskFinished,
     TaskStarted,
 )
+from esacl.flops import count_layers, count_product
 from esacl.group import Group
 from esacl.machine import keep_freed_memory
 from esacl.mask import Mask

@@ -21,10 +21,11 @@ from esacl.analysis.sparsity import sparsity
 from esacl.analysis.spectrum import spectrum
 from esacl.batchnorm import Statistics
 from esacl.config import RunConfig
-from esacl.cost import Ledger, count_layers, count_product
+from esacl.cost import Ledger
 from esacl.devices import resolve_device
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Event
+from esacl.flops import count_layers, count_product
 from esacl.look import Look
 from esacl.mask import Mask
 from esacl.pruning import saliency

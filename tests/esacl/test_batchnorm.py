@@ -15,10 +15,11 @@ from esacl.anchors import fisher_diagonal
 from esacl.batchnorm import Statistics, by_batch, refresh
 from esacl.checkpoints import Place, newest, write_checkpoint
 from esacl.config import RunConfig, config_with
-from esacl.cost import Ledger, count_layers
+from esacl.cost import Ledger
 from esacl.curvature import hessian, top_eigenpairs, trace
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import ArrayRecorded, CheckpointReady, CostCounted, Evaluated, Pruned, StatisticsRefreshed
+from esacl.flops import count_layers
 from esacl.look import Look
 from esacl.methods import METHODS
 from esacl.pipeline import _evaluate

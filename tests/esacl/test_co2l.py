@@ -10,10 +10,11 @@ from tiny_runs import events_of, of_kind, tiny
 
 from esacl import probe
 from esacl.config import RunConfig
-from esacl.cost import LayerFlops, Ledger
+from esacl.cost import Ledger
 from esacl.criterion import criterion
 from esacl.errors import InputError
 from esacl.events import CheckpointReady, CostCounted, Evaluated, Pruned, TaskFinished
+from esacl.flops import LayerFlops
 from esacl.seeds import torch_generator
 
 CO2L = {"method": "sparcl", "sparcl.base": "co2l"}

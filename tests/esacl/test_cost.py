@@ -10,8 +10,10 @@ from torch import nn
 
 from esacl import summary
 from esacl.config import RunConfig
-from esacl.cost import ITEMS, LayerFlops, Ledger, activation_bytes, count_layers, count_product, peak_bytes
+from esacl.cost import ITEMS, Ledger
 from esacl.events import CostCounted
+from esacl.flops import LayerFlops, count_layers, count_product
+from esacl.footprint import activation_bytes, peak_bytes
 from esacl.networks import NETWORKS, build, resnet18
 from esacl.tasks import TaskStream
 

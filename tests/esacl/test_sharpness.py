@@ -10,10 +10,10 @@ from tiny_runs import events_of, of_kind, tiny
 
 from esacl import batchnorm, sharpness
 from esacl.config import RunConfig
-from esacl.cost import count_layers
 from esacl.curvature import pyhessian_eigenvalues
 from esacl.errors import InputError
 from esacl.events import CheckpointReady, CurvatureMeasured, Pruned
+from esacl.flops import count_layers
 from esacl.sharpness import SHARE, some, uphill
 
 

@@ -12,9 +12,10 @@ from tiny_runs import array, events_of, label, of_kind, tiny
 from esacl import networks, seeds
 from esacl.augmentation import crop_and_flip
 from esacl.buffer import Buffer
-from esacl.cost import Ledger, count_layers
+from esacl.cost import Ledger
 from esacl.errors import RunFailure
 from esacl.events import CheckpointReady, Evaluated, Pruned, Stepped, TaskFinished
+from esacl.flops import count_layers
 from esacl.methods import METHODS
 from esacl.replay import Batch
 from esacl.schedule import Schedule
