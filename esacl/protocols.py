@@ -36,11 +36,13 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 _SMALL_KEYS = ("tasks", "epochs", "batch_size", "network", "train_limit", "resolution")
-# Of the small CNN, by every method but `esacl`, whose own rate holds everywhere: what each chose among four on the
-# validation data of split CIFAR-10 (`benchmarks/tune-cifar10.toml`).
+# Of the small CNN, by every method but `esacl`, whose own rate holds everywhere: what each chose on the validation data
+# of split CIFAR-10 among five or eight (`benchmarks/tune-cifar10.toml`); SparCL over DER++.
 SMALL_CNN_RATE = 0.02
-SMALL_CNN_RATES = {"finetune": 0.005, "derpp": 0.01, "sparcl": 0.08}
-CO2L_RATE = 0.01
+SMALL_CNN_RATES = {
+    "finetune": 0.0025, "ewc": 0.03, "packnet": 0.03, "joint": 0.015, "derpp": 0.007, "sparcl": 0.04,
+}  # fmt: skip
+CO2L_RATE = 0.005
 
 DER: dict[str, dict[str, Any]] = {
     "split-mnist": {"tasks": 5, "epochs": 1, "batch_size": 10, "network": "mlp"},
