@@ -26,24 +26,16 @@ def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_j
     Raises:
         InputError: a setting that no view can change, a task without weights, bad input, or a run being worked on.
     """
-    config, suffix = viewed(store.config(run_id), view)
-    task = view.task if view.task is not None else _last_task(store, run_id)
-    name = f"weights-t{task}"
-    if name not in store.array_names(run_id):
-        learned = _learned_tasks(store, run_id)
-        raise InputError(
-            f"task {task} of run {run_id} has no weights kept; choose from the tasks that were learned: "
-            + (", ".join(map(str, learned)) or "none yet")
-        )
 
     def look() -> int:
         turns.sign_in(store, run_id)
-        stream = _analysis(view, config, task, _weights(store, run_id, task), _weights(store, run_id, task + 1), data)
-        stream = beside(stream, store.array_names(run_id), suffix)
         with stopping.on_request(store, run_id):
+            # What a job refuses is its result, for whoever follows it; a command says it and leaves no trace.
+            stream = _prepared(store, run_id, view, data)
             events = store.record_analysis(run_id, stream if job else accepted(stream))
-            last, seen = turns.follow(events if as_json else with_stages(events))
+            last, seen = turns.follow(events if as_json else with_stages(events), store.folder(run_id))
         turns.let_go(store, run_id, last)
+        task = view.task if view.task is not None else _last_task(store, run_id)
         names = [event.name for event in seen if isinstance(event, ArrayRecorded)]
         curvature = [fields(event) for event in seen if isinstance(event, CurvatureMeasured)]
         if as_json:
@@ -55,9 +47,33 @@ def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_j
 
     if job:
         return turns.in_turn(store, run_id, look)
+    _chosen(store, run_id, view)  # what is refused by hand leaves what a job is owed for
     with store.workers.hold(run_id):
         turns.take_over(store, run_id)
         return look()
+
+
+def _prepared(store: RunStore, run_id: str, view: View, data: Path | None) -> Iterator[Event]:
+    config, suffix, task = _chosen(store, run_id, view)
+    stream = _analysis(view, config, task, _weights(store, run_id, task), _weights(store, run_id, task + 1), data)
+    yield from beside(stream, store.array_names(run_id), suffix)
+
+
+def _chosen(store: RunStore, run_id: str, view: View) -> tuple[RunConfig, str, int]:
+    """The config, what the arrays' names end with, and the task.
+
+    Raises:
+        InputError: a setting that no view can change, or a task without weights.
+    """
+    config, suffix = viewed(store.config(run_id), view)
+    task = view.task if view.task is not None else _last_task(store, run_id)
+    if f"weights-t{task}" not in store.array_names(run_id):
+        learned = _learned_tasks(store, run_id)
+        raise InputError(
+            f"task {task} of run {run_id} has no weights kept; choose from the tasks that were learned: "
+            + (", ".join(map(str, learned)) or "none yet")
+        )
+    return config, suffix, task
 
 
 def _analysis(

@@ -39,8 +39,8 @@ def read_arrays(path: Path, most: int = MOST_BYTES) -> dict[str, np.ndarray]:
         RunUnreadable: missing, truncated, not an array file, pickled objects, or larger than is sensible.
     """
     cure = "delete the run, or record it again"
-    if path.is_symlink() or not path.is_file():
-        raise RunUnreadable(f"{path} is missing; {cure}")
+    if path.is_symlink() or path.parent.is_symlink() or not path.is_file():
+        raise RunUnreadable(f"{path} is missing, or a link; {cure}")
     try:
         _check_directory(path)
         with zipfile.ZipFile(path) as archive:

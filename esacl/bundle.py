@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from esacl import logs
-from esacl.durable import read_json
+from esacl.durable import open_regular, read_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.labels import label_of
 from esacl.store import RunStore
@@ -39,6 +39,8 @@ def write_bundle(store: RunStore, found: dict[str, Any], path: Path) -> tuple[st
     Raises:
         InputError: the file cannot be written.
     """
+    if path.is_dir() or not path.name:
+        raise InputError(f"{path} is a folder; name a file, {path / 'fault.zip'} say")
     members = dict(_members(store, found))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.zip")
     try:
@@ -82,13 +84,18 @@ def _state(store: RunStore, run_id: str) -> dict[str, Any]:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    return {str(p.relative_to(folder)): p.lstat().st_size for p in sorted(folder.rglob("*")) if not p.is_dir()}
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):  # a run at work renames and deletes
+            if not path.is_dir():
+                found[str(path.relative_to(folder))] = path.lstat().st_size
+    return found
 
 
 def _end_of(path: Path) -> str:
     """The last whole lines of a file."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - MOST_BYTES))
             data = file.read(MOST_BYTES)

@@ -50,6 +50,8 @@ def export_run(store: RunStore, run_id: str, target: Path, *, checkpoints: bool 
     Raises:
         InputError: no such run, it is being worked on, it is too large, or the file cannot be written.
     """
+    if target.is_dir() or not target.name:
+        raise InputError(f"{target} is a folder; name a file, {target / f'{run_id}.zip'} say")
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with temporary.open("xb") as file:

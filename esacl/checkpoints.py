@@ -12,12 +12,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from esacl import strict_json
-from esacl.durable import replace_file
+from esacl.durable import open_regular, own_folder, replace_file
 from esacl.errors import RunUnreadable
 from esacl.events import CheckpointReady
 
 KEPT = 2
 MOST_BYTES = 8 * 2**30
+HOLLOW, HOLES = 64 * 2**20, 64  # a larger file that takes up less than this part of its size holds nothing but holes
 _NAME = re.compile(r"(\d{3})-(\d{5})\.safetensors")
 
 
@@ -43,7 +44,7 @@ def write_checkpoint(folder: Path, state: CheckpointReady, place: Place) -> None
         "counters": dict(state.counters),
     }
     tensors = {name: np.ascontiguousarray(value) for name, value in state.tensors.items()}
-    folder.mkdir(exist_ok=True)
+    own_folder(folder)
     replace_file(_path(folder, state), save(tensors, metadata={"esacl": json.dumps(meta)}))
     _drop_oldest(folder)
 
@@ -94,6 +95,24 @@ def readable(folder: Path) -> dict[Path, RunUnreadable | None]:
     return found
 
 
+def put_aside(folder: Path) -> list[str]:
+    """Give every checkpoint that cannot be gone on from another name; the names that they had.
+
+    Raises:
+        OSError: one cannot be renamed.
+        RunUnreadable: the folder is a link.
+    """
+    damaged = [path for path, why in readable(folder).items() if why is not None]
+    for path in damaged:
+        path.replace(aside_of(path))
+    return [path.name for path in damaged]
+
+
+def aside_of(path: Path) -> Path:
+    """What a damaged checkpoint is called from then on."""
+    return path.with_name(f"{path.name}.damaged")
+
+
 def verify(folder: Path) -> None:
     """Read every checkpoint.
 
@@ -118,9 +137,12 @@ def _read(path: Path) -> tuple[CheckpointReady, Place]:
     cure = "delete it; resume then goes on from an earlier checkpoint, or from the beginning"
     if path.is_symlink() or not path.is_file() or path.stat().st_size > MOST_BYTES:
         raise RunUnreadable(f"{path} is missing, a link, or too large; {cure}")
+    size, taken = path.stat().st_size, path.stat().st_blocks * 512
+    if size > HOLLOW and taken * HOLES < size:
+        raise RunUnreadable(f"{path} claims {size} bytes and takes up {taken}; {cure}")
     try:
         # safetensors holds every shape against the file's size, and its numbers are not packed: no file asks for more
-        # memory than it has bytes.
+        # memory than it has bytes, and of holes there are not many (a file system that packs saves less than that).
         with safe_open(path, framework="np") as file:
             meta = strict_json.decode((file.metadata() or {})["esacl"])
             state, place = _told(meta)
@@ -144,7 +166,7 @@ def _told(meta: dict[str, Any]) -> tuple[CheckpointReady, Place]:
 def _check_stands(path: Path, place: Place, cure: str) -> None:
     """Whether the events that the checkpoint comes after are there: going on without them would lose them unseen."""
     events, lines, left, last = path.parent.parent / "events.jsonl", 0, place.offset, b"\n"
-    with contextlib.suppress(OSError), events.open("rb") as file:
+    with contextlib.suppress(OSError), open_regular(events) as file:
         while left and (block := file.read(min(left, 2**20))):
             lines, left, last = lines + block.count(b"\n"), left - len(block), block[-1:]
     if left or lines != place.lines or last != b"\n":
@@ -165,6 +187,8 @@ def _path(folder: Path, state: CheckpointReady) -> Path:
 
 
 def _newest_first(folder: Path) -> list[Path]:
+    if folder.is_symlink():
+        raise RunUnreadable(f"{folder} is a link, and what it leads to is none of the run's; delete the link")
     if not folder.is_dir():
         return []
     return sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name)), reverse=True)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from esacl.arrays import read_arrays
-from esacl.checkpoints import newest, readable
-from esacl.durable import leftovers, read_json, replace_json
+from esacl.checkpoints import aside_of, newest, readable
+from esacl.durable import leftovers, open_regular, read_json, replace_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import ArrayRecorded, Cancelled, Event, Failed, RunFinished
 from esacl.records import read_config_file, read_events
@@ -75,7 +75,10 @@ def _settled(finding: Finding, *, repair: bool) -> dict[str, Any]:
 def _of_folder(store: RunStore) -> Iterator[Finding]:
     entries = sorted(store.root.iterdir()) if store.root.is_dir() else []
     for path in entries:
-        old = time.time() - path.lstat().st_mtime > _STALE
+        try:
+            old = time.time() - path.lstat().st_mtime > _STALE
+        except FileNotFoundError:  # it was in the making, and is made by now
+            continue
         if _IN_THE_MAKING.fullmatch(path.name) and path.is_dir() and not path.is_symlink() and old:
             yield Finding("", f"{path.name} was left behind", "delete it", partial(shutil.rmtree, path))
     for ticket in store.workers.queue.tickets():
@@ -102,8 +105,8 @@ def _of_run(store: RunStore, run_id: str) -> Iterator[Finding]:
 
 def _torn(run_id: str, path: Path) -> Iterator[Finding]:
     with contextlib.suppress(OSError):
-        size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - 2**21))
             tail = file.read()
         torn = len(tail) - (tail.rfind(b"\n") + 1)
@@ -144,7 +147,7 @@ def _of_checkpoints(run_id: str, folder: Path) -> Iterator[Finding]:
     bad = {path: why for path, why in readable(place).items() if why is not None}
     for path, why in bad.items():
         what, _ = _split(why)
-        aside = path.with_name(f"{path.name}.damaged")
+        aside = aside_of(path)
         yield Finding(run_id, what, f"put it aside as {aside.name}", partial(_aside, path, aside))
     with contextlib.suppress(RunUnreadable):
         if bad and newest(place) is None:

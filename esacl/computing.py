@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from esacl import logs, stopping, turns
+from esacl.checkpoints import put_aside
 from esacl.config import RunConfig
 from esacl.device_turns import device_key
 from esacl.durable import read_json
@@ -68,13 +69,26 @@ def resume(store: RunStore, run_id: str, data: Path | None, *, as_json: bool, jo
         return turns.DONE
 
     def go_on() -> int:
-        return _run(store, run_id, store.checkpoint(run_id), data, as_json=as_json, untouched=not job)
+        start = _start_of_job(store, run_id) if job else store.checkpoint(run_id)
+        return _run(store, run_id, start, data, as_json=as_json, untouched=not job)
 
     if job:
         return turns.in_turn(store, run_id, turns.ending(store, run_id, go_on))
     with store.workers.hold(run_id):
         turns.take_over(store, run_id)
         return go_on()
+
+
+def _start_of_job(store: RunStore, run_id: str) -> CheckpointReady | None:
+    """The newest state; where none can be read they are put aside: nobody is there to delete them, as one is told."""
+    try:
+        return store.checkpoint(run_id)
+    except RunUnreadable as error:
+        aside = put_aside(store.folder(run_id) / "checkpoints")
+        what = f"no checkpoint can be read ({error}); {', '.join(aside)} put aside, begun anew"
+        print(what, file=sys.stderr)
+        logs.note(logs.job_log(store.folder(run_id)), "begins anew", detail=what)
+        return None
 
 
 def print_result(store: RunStore, run_id: str, *, as_json: bool) -> None:
@@ -106,7 +120,7 @@ def _run(
             stream = accepted(stream) if untouched else stream
             stream = stream if start is None else _saying(stream, store, run_id, start)
             events = store.record(stream, run_id, start=start, measure=memory.measure)
-            last, _ = turns.follow(events if as_json else with_bar(events, config))
+            last, _ = turns.follow(events if as_json else with_bar(events, config), store.folder(run_id))
         if isinstance(last, Cancelled | Failed) and not (store.folder(run_id) / "done.json").exists():
             why = last.error if isinstance(last, Failed) else "stopped before it had begun"
             with contextlib.suppress(OSError):  # the recorder was not there yet, or had no room

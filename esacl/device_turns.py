@@ -5,13 +5,13 @@ on a machine: jobs of two folders that meet on one card would take each other's 
 """
 
 import contextlib
+import errno
 import os
 import platform
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-
-import platformdirs
 
 from esacl import locks, logs
 from esacl.errors import InputError
@@ -20,6 +20,8 @@ from esacl.store import RunStore
 from esacl.tickets import plain
 
 _POLL = 0.2  # seconds between two looks at a busy device
+
+SHARED = Path("/tmp")  # noqa: S108 (a folder of one's own in it, held against whose it is)
 
 Held = tuple[int, ...]  # descriptors of the locks that make a turn
 
@@ -64,33 +66,52 @@ def device_key(device: str) -> str:
 
 
 def _take(store: RunStore, run_id: str, lock: Path, key: str) -> Held | None:
-    """The locks of the device, where it is free and nobody has waited longer for it."""
+    """The locks of the device, where it is free and nobody has waited longer for it.
+
+    Raises:
+        OSError: the lock's file in the runs folder cannot be made.
+    """
     # Every job that waits asks five times a second: the device first, which is the cheaper question, and mostly busy.
     if locks.is_held(lock) or not store.workers.is_next(run_id):
         return None
     mine = locks.take(lock)
     if mine is None:
         return None
-    of_all = _lock_of_all_folders(key)
-    if of_all is None:
+    try:
+        everywhere = locks.take(_lock_of_all_folders(key)) if key != "cpu" else None
+    except OSError as error:  # the folder's own lock has to do
+        logs.note(logs.job_log(store.folder(run_id)), "no lock of all runs folders", device=key, detail=str(error))
         return (mine,)
-    everywhere = locks.take(of_all)
+    if key == "cpu":
+        return (mine,)
     if everywhere is None:
         os.close(mine)
         return None
     return (mine, everywhere)
 
 
-def _lock_of_all_folders(key: str) -> Path | None:
-    """The lock that all runs folders of this user share; None for the CPU, and where no such lock can be."""
-    if key == "cpu":
-        return None
-    with contextlib.suppress(OSError):
-        folder = platformdirs.user_runtime_path("esacl", appauthor=False)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK):
-            return folder / f"{plain(key)}.lock"
-    return None
+def _lock_of_all_folders(key: str) -> Path:
+    """The lock that all runs folders of this user share. Its place hangs on nothing that differs between two shells.
+
+    Raises:
+        OSError: somebody else has made the folder, or it cannot be made.
+    """
+    folder = SHARED / f"esacl-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise PermissionError(errno.EPERM, "it is somebody else's", str(folder))
+    return folder / f"{plain(_card(key))}.lock"
+
+
+def _card(key: str) -> str:
+    """The card itself, where each process numbers those that it is shown from 0."""
+    shown = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    number = key.removeprefix("cuda:")
+    if key.startswith("cuda:") and number.isdecimal() and int(number) < len(shown):
+        return f"cuda:{shown[int(number)]}"
+    return key
 
 
 def _wait(store: RunStore, run_id: str, lock: Path, key: str) -> Held | None:

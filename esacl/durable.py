@@ -1,11 +1,13 @@
 """Files that survive a kill: replaced whole or not at all, and read with a limit."""
 
 import contextlib
+import errno
 import json
 import os
+import stat
 import threading
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from esacl import strict_json
 from esacl.errors import RunUnreadable
@@ -50,6 +52,53 @@ def _sync_folder(folder: Path) -> None:
 def replace_json(path: Path, content: Any) -> None:
     """`replace_file` with the JSON of `content`; NaN is refused."""
     replace_file(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """A regular file, open for reading. A pipe of its name would otherwise be waited for, for ever.
+
+    Raises:
+        OSError: not there, not readable, a link, or no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    return os.fdopen(checked_regular(descriptor, path), "rb")
+
+
+def read_regular(path: Path) -> bytes:
+    """The bytes of a regular file, none where there is no file.
+
+    Raises:
+        OSError: it cannot be read, or is something else.
+    """
+    try:
+        with open_regular(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def checked_regular(descriptor: int, path: Path) -> int:
+    """The descriptor, where it is a regular file's; else it is closed.
+
+    Raises:
+        OSError: it is something else.
+    """
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return descriptor
+
+
+def own_folder(path: Path) -> Path:
+    """A folder inside of a run's, there from now on, to write into and delete from.
+
+    Raises:
+        OSError: it is a link, which leads to somebody else's files, or cannot be made.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, f"{path.name} is a link", str(path))
+    path.mkdir(exist_ok=True)
+    return path
 
 
 def read_bounded(path: Path, most: int) -> bytes:

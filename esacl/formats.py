@@ -30,6 +30,9 @@ def settings_of(content: dict[str, Any], path: Path) -> dict[str, Any]:
         raise RunUnreadable(
             f"{path} has format {number} and this version reads up to {FORMAT}; update EsaCL to read it"
         )
+    if lacking := sorted({"benchmark", "method"} - settings.keys()):
+        # Whoever wrote a run's config wrote all of it; defaults would make another run of it.
+        raise RunUnreadable(f"{path} names no {lacking[0]}; restore it or delete the run")
     for step in range(number, FORMAT):
         settings = _NEXT[step](settings)
     return settings

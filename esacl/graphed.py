@@ -22,6 +22,8 @@ PATIENCE = 12
 """Passes of one shape before they are recorded: a task's last batch, or a run of a few steps, is not worth it."""
 MOST = 4
 """Recordings at a time; each holds the activations of a batch."""
+ROOM = 0.25
+"""Of the card's memory is free before a recording, which keeps its own: a run that fits is not to fail for speed."""
 
 WARM_UPS = 3
 """Passes before a recording, in which libraries choose their kernels and take their memory."""
@@ -60,8 +62,10 @@ class Graphed:
 
     def _record(self, inputs: Tensor) -> Pass:
         """A recording; the ordinary pass where the device cannot make one (too little memory, say)."""
-        before = [buffer.clone() for buffer in self.network.buffers()]
         recorded: Pass = self.network
+        if not _has_room(inputs.device):
+            return recorded
+        before = [buffer.clone() for buffer in self.network.buffers()]
         # A recording is made beside the stream that it is replayed on, which torch would warn of in every log.
         torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
         with contextlib.suppress(RuntimeError):
@@ -104,6 +108,8 @@ class Answers:
         return answers
 
     def _record(self, inputs: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor] | None:
+        if not _has_room(inputs.device):
+            return None
         with contextlib.suppress(RuntimeError):
             asked, graph = inputs.clone(), torch.cuda.CUDAGraph()
             aside = torch.cuda.Stream(inputs.device)
@@ -116,6 +122,11 @@ class Answers:
                 answers = self.function(asked)
             return graph, asked, answers
         return None
+
+
+def _has_room(device: torch.device) -> bool:
+    free, total = torch.cuda.mem_get_info(device)
+    return free >= ROOM * total
 
 
 class _Passes(nn.Module):

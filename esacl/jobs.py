@@ -9,13 +9,15 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from esacl import logs, quota
 from esacl.config import RunConfig
 from esacl.device_turns import device_key
+from esacl.durable import replace_file
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Failed, RunFinished
 from esacl.processes import end, launch
@@ -62,15 +64,24 @@ def resume(store: RunStore, run_id: str, data: Path | None = None, *, owner: str
         InputError: it is finished or being worked on, no process can be started, or the owner has as much as the
             server allows.
     """
-    status = store.status(run_id)
-    if status.live or status.state == "finished":
-        raise InputError(f"run {run_id} is {status.state}; only a stopped run can be resumed")
+    done = store.folder(run_id) / "done.json"
+    _check_stopped(store, run_id)
     with _one_at_a_time:
         quota.check(store, owner)  # before the run is held: one that is counts as at work, and this one may be owed
         with store.workers.hold(run_id):
-            store.reopen(run_id)
-            (store.folder(run_id) / "done.json").unlink(missing_ok=True)
-            _owe(store, run_id, ["resume", run_id], RUN, data, owner)
+            before = done.read_bytes() if done.is_file() else None
+
+            def reopen() -> None:
+                store.reopen(run_id)
+                done.unlink(missing_ok=True)
+
+            try:
+                _owe(store, run_id, ["resume", run_id], RUN, data, owner, first=reopen)
+            except InputError:
+                with contextlib.suppress(OSError):  # how it ended is not forgotten because it could not go on
+                    if before is not None and not done.exists():
+                        replace_file(done, before)
+                raise
 
 
 def analyse(
@@ -103,8 +114,14 @@ def analyse(
     with _one_at_a_time:
         quota.check(store, owner)
         with store.workers.hold(run_id):
-            store.reopen(run_id)
-            _owe(store, run_id, ["analyse", run_id, kind, *flags], ANALYSIS, data, owner)
+            owed = store.workers.queue.of(run_id)
+            if owed is not None and owed.priority == RUN:
+                # A run has one ticket: with this one what it is owed would be forgotten.
+                raise InputError(f"run {run_id} has not come to its end; resume or cancel it, then analyse it")
+            _owe(
+                store, run_id, ["analyse", run_id, kind, *flags], ANALYSIS, data, owner,
+                first=partial(store.reopen, run_id),
+            )  # fmt: skip
 
 
 def recover(store: RunStore) -> list[str]:
@@ -217,14 +234,31 @@ def reap(store: RunStore, grace: float = GRACE) -> None:
                 store.finish(run_id, "cancelled", "ended before it could note where it stood")
 
 
-def _owe(store: RunStore, run_id: str, command: list[str], priority: int, data: Path | None, owner: str = "") -> None:
-    """Write down that a job is owed, then start it."""
+def _check_stopped(store: RunStore, run_id: str) -> None:
+    status = store.status(run_id)
+    if status.live or status.state == "finished":
+        raise InputError(f"run {run_id} is {status.state}; only a stopped run can be resumed")
+
+
+def _owe(
+    store: RunStore,
+    run_id: str,
+    command: list[str],
+    priority: int,
+    data: Path | None,
+    owner: str = "",
+    *,
+    first: Callable[[], None] = lambda: None,
+) -> None:
+    """Write down that a job is owed, do what has to be done `first`, then start it."""
     device = device_key(store.config(run_id).device)
     content = {"command": command, "data": str(data.absolute()) if data else None, "owner": owner}
     with store.workers.hold(run_id):
         try:
             store.workers.queue.draw(run_id, device, priority, content)
+            first()
         except OSError as error:
+            store.workers.queue.tear_up(run_id)
             raise InputError(_unwritten(store, error)) from None
         try:
             _spawn(store, run_id, command, data)

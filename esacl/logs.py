@@ -36,15 +36,20 @@ def note(path: Path, what: str, **facts: Any) -> None:
     line = json.dumps({"time": stamp, "what": what, "pid": os.getpid(), **short}, default=str) + "\n"
     with contextlib.suppress(OSError):
         path.parent.mkdir(exist_ok=True)
-        _rotate(path)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        rotate(path)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
         try:
             os.write(descriptor, line.encode())
         finally:
             os.close(descriptor)
 
 
-def _rotate(path: Path) -> None:
+def rotate(path: Path) -> None:
+    """Put a log that has grown large aside, behind which older ones move up.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
     if not path.exists() or path.stat().st_size < MOST_BYTES:
         return
     for number in range(KEPT, 0, -1):

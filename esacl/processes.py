@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from esacl import logs
 from esacl.durable import replace_json
 from esacl.errors import InputError
 from esacl.store import RunStore
@@ -47,6 +48,7 @@ def launch(
     descriptor = store.workers.lend(run_id)
     arguments = [sys.executable, "-m", *words, *more, "--held-lock", str(descriptor)]
     try:
+        logs.rotate(folder / "log.txt")
         with (folder / "log.txt").open("ab") as log:
             return subprocess.Popen(
                 arguments,

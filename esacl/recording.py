@@ -13,7 +13,15 @@ from typing import Any
 from esacl import machine
 from esacl.arrays import write_arrays
 from esacl.checkpoints import Place, drop_later, place_of, write_checkpoint
-from esacl.durable import leftovers, read_json, replace_file, replace_json
+from esacl.durable import (
+    checked_regular,
+    leftovers,
+    own_folder,
+    read_json,
+    read_regular,
+    replace_file,
+    replace_json,
+)
 from esacl.errors import InputError, RunFailure, RunUnreadable, is_out_of_memory
 from esacl.events import (
     ArrayRecorded,
@@ -38,7 +46,8 @@ class Lines:
     """An append-only file of event lines, one `os.write` each, opened at its first `place`."""
 
     def __init__(self, path: Path, place: Place) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+        self._descriptor = checked_regular(os.open(path, flags, 0o644), path)
         self.place = place
         os.ftruncate(self._descriptor, place.offset)
 
@@ -87,10 +96,17 @@ class Recorder:
         for path in leftovers(folder):
             path.unlink(missing_ok=True)
         self._reserve = folder / RESERVE
-        self._reserve.write_bytes(b"\0" * RESERVE_BYTES)
-        replace_json(folder / "machine.json", machine.facts_after(_machine(folder) if start is not None else {}))
-        (folder / "done.json").unlink(missing_ok=True)
-        self._seconds_before, self._training_seconds = self._cut_measured(place)
+        try:
+            self._reserve.write_bytes(b"\0" * RESERVE_BYTES)
+            replace_json(folder / "machine.json", machine.facts_after(_machine(folder) if start is not None else {}))
+            (folder / "done.json").unlink(missing_ok=True)
+            self._seconds_before, self._training_seconds = self._cut_measured(place)
+        except OSError as error:  # there is no room even to begin, but for this
+            with contextlib.suppress(OSError):
+                self._reserve.unlink(missing_ok=True)
+                self._lines.append(Failed(error=explain(error, folder)))
+            self._lines.close()
+            raise
         self._begun = self._measured_at = time.monotonic()
 
     def follow(self, stream: Iterable[Event]) -> Iterator[Event]:
@@ -112,7 +128,7 @@ class Recorder:
             yield failed
         except Exception as error:
             yield self._end(Failed(error=explain(error, self.folder)), "failed")
-            if not _is_foreseen(error):
+            if not is_foreseen(error):
                 raise
         finally:
             _close(stream)
@@ -210,7 +226,7 @@ def _keep_aside(folder: Path) -> None:
     """What a run without a checkpoint told until now, before it begins anew: nothing that was kept is lost."""
     path = folder / "events.jsonl"
     nothing_yet = tuple(start_of(kind) for kind in (Loading, Failed, Cancelled))
-    lines = path.read_bytes().splitlines() if path.exists() else []
+    lines = read_regular(path).splitlines()
     if any(not line.startswith(nothing_yet) for line in lines):
         for name in ("events", "measured"):
             with contextlib.suppress(FileNotFoundError):
@@ -225,7 +241,7 @@ def keep_analysis(folder: Path, stream: Iterable[Event]) -> Iterator[Event]:
         Exception: whatever unforeseen the stream raises, after it is kept as `Failed`.
     """
     path = folder / "analyses.jsonl"
-    before = path.read_bytes() if path.exists() else b""
+    before = read_regular(path)
     lines = Lines(path, Place(before.rfind(b"\n") + 1, before.count(b"\n")))
     end: Event = Cancelled()
     try:
@@ -241,7 +257,7 @@ def keep_analysis(folder: Path, stream: Iterable[Event]) -> Iterator[Event]:
             end = RunFinished()
     except Exception as error:
         end = Failed(error=str(error) if isinstance(error, InputError) else explain(error, folder))
-        if not _is_foreseen(error):
+        if not is_foreseen(error):
             raise
     finally:
         _close(stream)
@@ -259,8 +275,7 @@ def keep_arrays(folder: Path, event: ArrayRecorded) -> None:
         InputError: the name cannot be a file's name.
         OSError: the file cannot be written.
     """
-    (folder / "arrays").mkdir(exist_ok=True)
-    write_arrays(folder / "arrays" / f"{array_name(event.name)}.npz", event.arrays)
+    write_arrays(own_folder(folder / "arrays") / f"{array_name(event.name)}.npz", event.arrays)
 
 
 def array_name(name: str) -> str:
@@ -301,5 +316,6 @@ def _close(stream: Iterable[Event]) -> None:
         stream.close()
 
 
-def _is_foreseen(error: Exception) -> bool:
+def is_foreseen(error: Exception) -> bool:
+    """Whether one line says all of it: a run that cannot go on, a disk, a memory."""
     return isinstance(error, (RunFailure, OSError)) or is_out_of_memory(error)

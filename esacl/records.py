@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from esacl.config import RunConfig
-from esacl.durable import read_bounded, read_json
+from esacl.durable import open_regular, read_bounded, read_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Event, from_line
 from esacl.formats import settings_of
@@ -69,7 +69,7 @@ class Tail:
             RunUnreadable: a line that is no event, named by its number.
         """
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 if self._was_cut(file.fileno()):
                     self.events, self._offset, self._last = [], 0, b""
                     self.restarts += 1

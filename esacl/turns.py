@@ -10,7 +10,7 @@ from esacl import logs, processes, stopping
 from esacl.device_turns import device_turn
 from esacl.errors import InputError
 from esacl.events import ArrayRecorded, Cancelled, CurvatureMeasured, Event, Failed
-from esacl.recording import explain
+from esacl.recording import explain, is_foreseen
 from esacl.store import RunStore
 
 DONE, FAILED, CANCELLED = 0, 1, 130
@@ -86,8 +86,8 @@ def let_go(store: RunStore, run_id: str, last: Event | None) -> None:
     store.workers.release(run_id)
 
 
-def follow(events: Iterable[Event]) -> tuple[Event | None, list[Event]]:
-    """The last event, and the results of an analysis among all of them."""
+def follow(events: Iterable[Event], folder: Path) -> tuple[Event | None, list[Event]]:
+    """The last event of a run in `folder`, and the results of an analysis among all of them."""
     last: Event | None = None
     results: list[Event] = []
     try:
@@ -99,9 +99,10 @@ def follow(events: Iterable[Event]) -> tuple[Event | None, list[Event]]:
         last = Cancelled()
     except InputError:
         raise
-    except Exception as error:  # the store has kept it; whoever mends it needs to see where
-        traceback.print_exc()
-        last = Failed(error=explain(error, Path("run")))
+    except Exception as error:
+        if not is_foreseen(error):  # the store has kept it; whoever mends it needs to see where
+            traceback.print_exc()
+        last = Failed(error=explain(error, folder))
     if isinstance(last, Failed):
         print(f"error: {last.error}", file=sys.stderr)
     return last, results

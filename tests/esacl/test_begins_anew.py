@@ -1,8 +1,8 @@
 """A run that has to begin anew, or cannot even begin: nothing that was kept is lost, and its folder says why."""
 
 import errno
+import json
 import shutil
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -65,17 +65,23 @@ def test_a_disk_that_is_full_before_anything_begins_is_told(store, monkeypatch):
     assert computing.resume(store, run_id, None, as_json=True, job=True) == turns.FAILED
     status = store.status(run_id)
     assert status.state == "failed"
-    assert "disk" in status.detail or "space" in status.detail
+    assert "No space left on device" in status.detail
+    assert f"`esacl resume {run_id}`" in status.detail
+    assert store.read(run_id).events[-1].error == status.detail
+    assert not (store.folder(run_id) / RESERVE).exists()
 
 
-def test_why_no_checkpoint_can_be_read_is_told_in_the_folder(store, monkeypatch):
+def test_a_job_without_a_readable_checkpoint_puts_them_aside_and_begins_anew(store, monkeypatch):
     run_id = stopped(store)
-    for path in (store.folder(run_id) / "checkpoints").iterdir():
+    places = sorted((store.folder(run_id) / "checkpoints").iterdir())
+    for path in places:
         path.write_bytes(b"no checkpoint")
     (store.folder(run_id) / "done.json").unlink()
-    with pytest.raises(InputError, match="damaged"):
-        computing.resume(store, run_id, None, as_json=True, job=True)
-    status = store.status(run_id)
-    assert status.state == "failed"
-    assert "delete it" in status.detail
-    assert len(list(islice(store.read(run_id).events, 3))) == 3
+    monkeypatch.setattr(computing, "_events", small_worker.events)
+    with pytest.raises(InputError, match="damaged"):  # a person is told, and can delete it
+        computing.resume(store, run_id, None, as_json=True, job=False)
+    assert computing.resume(store, run_id, None, as_json=True, job=True) == turns.DONE
+    assert store.status(run_id).state == "finished"
+    assert {f"{path.name}.damaged" for path in places} <= {path.name for path in places[0].parent.iterdir()}
+    told = [json.loads(line) for line in (store.folder(run_id) / "log.jsonl").read_text().splitlines()]
+    assert any(line["what"] == "begins anew" and places[0].name in line["detail"] for line in told)

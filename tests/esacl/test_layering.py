@@ -50,7 +50,7 @@ RECORD = {
     "esacl.printing": (),
     "esacl.comparing": (),
     "esacl.jobs": (),
-    "esacl.device_turns": ("platformdirs",),
+    "esacl.device_turns": (),
     "esacl.processes": ("psutil",),
     "esacl.quota": (),
     "esacl.sweep": (),
