@@ -206,7 +206,8 @@ def _import(key: str, count: int) -> None:
     session.remember("uploads", count + 1)  # an empty control for the next one
     store, owner = reading.own_runs(), session.user()
     quota.check(store, owner, job=False)
-    run_id = unpacking.import_run(store, file, name=file.name, most=MOST_UNPACKED)
+    most = quota.room(store, owner, MOST_UNPACKED)  # known before it is unpacked: a run is not taken in to be refused
+    run_id = unpacking.import_run(store, file, name=file.name, most=most)
     quota.claim(store, run_id, owner)
     quota.make_room(store, owner)
     session.share("run", run_id)

@@ -66,6 +66,16 @@ def check(store: RunStore, owner: str, *, job: bool = True) -> None:
         )
 
 
+def room(store: RunStore, owner: str, most: int) -> int:
+    """The bytes that somebody may still take in at once, `most` at the most.
+
+    Raises:
+        InputError: the limit is malformed.
+    """
+    limit = quota().bytes
+    return most if limit is None else max(0, min(most, limit - bytes_of(store, owner)))
+
+
 def make_room(store: RunStore, owner: str) -> None:
     """Delete for good what somebody had deleted first, where it and their runs take more than they may.
 

@@ -107,6 +107,17 @@ def in_the_bin(store: RunStore) -> list[str]:
     return [one.run_id for one in trash.deleted(store)]
 
 
+def test_what_may_be_taken_in_is_what_is_left(store, monkeypatch):
+    assert quota.room(store, "ann", 1000) == 1000
+    run_id = store.create(CONFIG)
+    quota.claim(store, run_id, "ann")
+    held = quota.bytes_of(store, "ann")
+    monkeypatch.setenv(quota.BYTES, str(held + 300))
+    assert [quota.room(store, owner, 1000) for owner in ("ann", "bob")] == [300, min(1000, held + 300)]
+    monkeypatch.setenv(quota.BYTES, str(held - 1))
+    assert quota.room(store, "ann", 1000) == 0
+
+
 def test_deleted_runs_go_for_good_where_their_owner_comes_to_the_limit_the_first_deleted_first(store, monkeypatch):
     first, second, theirs = run_of(store, "ada", 40), run_of(store, "ada", 40), run_of(store, "grace", 90)
     for run_id in (first, second, theirs):
