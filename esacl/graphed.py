@@ -41,6 +41,7 @@ class Graphed:
         self.network = network
         self.recorded: dict[tuple[object, ...], Pass] = {}
         self._seen: Counter[tuple[object, ...]] = Counter()
+        self._norms = batchnorm.layers(network)
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Outputs (n, c) for inputs (n, ...), with their gradients where gradients are asked for."""
@@ -56,8 +57,7 @@ class Graphed:
 
     def _key(self, inputs: Tensor) -> tuple[object, ...]:
         """All that decides which kernels run: the shape, and whose statistics BatchNorm takes and moves."""
-        norms = batchnorm.layers(self.network)
-        moving = all(layer.track_running_stats for layer in norms)
+        moving = all(layer.track_running_stats for layer in self._norms)
         return (tuple(inputs.shape), inputs.dtype, self.network.training, moving)
 
     def _record(self, inputs: Tensor) -> Pass:
