@@ -95,19 +95,6 @@ def readable(folder: Path) -> dict[Path, RunUnreadable | None]:
     return found
 
 
-def put_aside(folder: Path) -> list[str]:
-    """Give every checkpoint that cannot be gone on from another name; the names that they had.
-
-    Raises:
-        OSError: one cannot be renamed.
-        RunUnreadable: the folder is a link.
-    """
-    damaged = [path for path, why in readable(folder).items() if why is not None]
-    for path in damaged:
-        path.replace(aside_of(path))
-    return [path.name for path in damaged]
-
-
 def aside_of(path: Path) -> Path:
     """What a damaged checkpoint is called from then on."""
     return path.with_name(f"{path.name}.damaged")

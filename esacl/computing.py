@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from esacl import logs, stopping, turns
-from esacl.checkpoints import put_aside
+from esacl.checkpoints import aside_of, file_name, readable
 from esacl.config import RunConfig
 from esacl.device_turns import device_key
 from esacl.durable import read_json
-from esacl.errors import InputError, RunUnreadable
+from esacl.errors import CheckpointUnfit, InputError, RunUnreadable
 from esacl.events import Cancelled, CheckpointReady, Event, Failed, Loading, RunStarted
 from esacl.leader import Leader
 from esacl.memory import Memory
@@ -69,11 +69,20 @@ def resume(store: RunStore, run_id: str, data: Path | None, *, as_json: bool, jo
         return turns.DONE
 
     def go_on() -> int:
-        start = _start_of_job(store, run_id) if job else store.checkpoint(run_id)
-        return _run(store, run_id, start, data, as_json=as_json, untouched=not job)
+        return _run(store, run_id, store.checkpoint(run_id), data, as_json=as_json, untouched=True)
+
+    def go_on_as_job() -> int:
+        while True:
+            start = _start_of_job(store, run_id)
+            try:
+                return _run(store, run_id, start, data, as_json=as_json)
+            except CheckpointUnfit as error:
+                assert start is not None, "nothing was loaded"
+                name = file_name(start)
+                _put_aside(store, run_id, [store.folder(run_id) / "checkpoints" / name], str(error))
 
     if job:
-        return turns.in_turn(store, run_id, turns.ending(store, run_id, go_on))
+        return turns.in_turn(store, run_id, turns.ending(store, run_id, go_on_as_job))
     with store.workers.hold(run_id):
         turns.take_over(store, run_id)
         return go_on()
@@ -84,11 +93,17 @@ def _start_of_job(store: RunStore, run_id: str) -> CheckpointReady | None:
     try:
         return store.checkpoint(run_id)
     except RunUnreadable as error:
-        aside = put_aside(store.folder(run_id) / "checkpoints")
-        what = f"no checkpoint can be read ({error}); {', '.join(aside)} put aside, begun anew"
-        print(what, file=sys.stderr)
-        logs.note(logs.job_log(store.folder(run_id)), "begins anew", detail=what)
+        places = readable(store.folder(run_id) / "checkpoints")
+        _put_aside(store, run_id, [path for path, why in places.items() if why is not None], str(error))
         return None
+
+
+def _put_aside(store: RunStore, run_id: str, checkpoints: list[Path], why: str) -> None:
+    for path in checkpoints:
+        path.replace(aside_of(path))
+    names = ", ".join(path.name for path in checkpoints)
+    print(f"{names} put aside: {why}", file=sys.stderr)
+    logs.note(logs.job_log(store.folder(run_id)), "put aside", checkpoints=names, detail=why)
 
 
 def print_result(store: RunStore, run_id: str, *, as_json: bool) -> None:

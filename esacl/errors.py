@@ -13,6 +13,10 @@ class RunUnreadable(InputError):
     """A run's folder cannot be understood; names the file and the remedy."""
 
 
+class CheckpointUnfit(RunUnreadable):
+    """A checkpoint can be read and is none of this run: it does not fit what the config says."""
+
+
 class RunFailure(RuntimeError):
     """A run cannot go on (NaN loss, out of memory, disk full); carries one line for the reader."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from esacl import __version__, machine
 from esacl.checkpoints import file_name
 from esacl.config import RunConfig
-from esacl.errors import RunUnreadable
+from esacl.errors import CheckpointUnfit
 from esacl.events import CheckpointReady, Event, RunStarted
 from esacl.layout import problems
 from esacl.ranks import count_of
@@ -21,7 +21,7 @@ def fitting(events: Iterator[Event], config: RunConfig, state: CheckpointReady, 
     """The events of a run that goes on from `state`, once it is sure that the state is one of this run.
 
     Raises:
-        RunUnreadable: the checkpoint does not fit the run's config; names the file and the cure.
+        CheckpointUnfit: the checkpoint does not fit the run's config; names the file and the cure.
     """
     with loading(config, state, data):
         yield from events
@@ -32,18 +32,18 @@ def loading(config: RunConfig, state: CheckpointReady, data: Path | None) -> Ite
     """A block in which `state` is loaded: what will not be loaded is told as a damaged checkpoint.
 
     Raises:
-        RunUnreadable: the checkpoint does not fit the run's config; names the file and the cure.
+        CheckpointUnfit: the checkpoint does not fit the run's config; names the file and the cure.
     """
     problem = next(problems(config, state, data), None)
     if problem is not None:
-        raise RunUnreadable(f"checkpoints/{file_name(state)} does not fit this run: {problem}; {_CURE}")
+        raise CheckpointUnfit(f"checkpoints/{file_name(state)} does not fit this run: {problem}; {_CURE}")
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
         if not _while_loading(error):
             raise
         cause = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise RunUnreadable(f"checkpoints/{file_name(state)} does not fit this run: {cause}; {_CURE}") from None
+        raise CheckpointUnfit(f"checkpoints/{file_name(state)} does not fit this run: {cause}; {_CURE}") from None
 
 
 def exactness(before: Mapping[str, Any], started: RunStarted | None, device: str) -> str:

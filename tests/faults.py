@@ -59,8 +59,8 @@ def work(root: str, run_id: str, resumes: bool, acknowledged: str) -> None:
     noted = os.open(acknowledged, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     follow = turns.follow
 
-    def following(events: Iterable[Event]) -> Any:
-        return follow(_noting(events, noted))
+    def following(events: Iterable[Event], folder: Path) -> Any:
+        return follow(_noting(events, noted), folder)
 
     turns.follow = following
     store = RunStore(root)

@@ -10,7 +10,8 @@ import small_worker
 from small_stream import CONFIG, SmallStream
 
 from esacl import computing, turns
-from esacl.errors import InputError
+from esacl.checkpoints import file_name
+from esacl.errors import CheckpointUnfit, InputError
 from esacl.events import Loading
 from esacl.recording import RESERVE
 from esacl.store import RunStore
@@ -21,11 +22,11 @@ def store(tmp_path) -> RunStore:
     return RunStore(tmp_path / "runs")
 
 
-def stopped(store: RunStore) -> str:
-    """A run that was cancelled after its first checkpoint."""
+def stopped(store: RunStore, checkpoints: int = 1) -> str:
+    """A run that was cancelled after so many checkpoints."""
     run_id = store.create(CONFIG)
     events = store.record(SmallStream(config=CONFIG), run_id)
-    while store.checkpoint(run_id) is None:
+    while len(list((store.folder(run_id) / "checkpoints").glob("*.safetensors"))) < checkpoints:
         next(events)
     events.close()
     assert store.status(run_id).state == "cancelled"
@@ -84,4 +85,24 @@ def test_a_job_without_a_readable_checkpoint_puts_them_aside_and_begins_anew(sto
     assert store.status(run_id).state == "finished"
     assert {f"{path.name}.damaged" for path in places} <= {path.name for path in places[0].parent.iterdir()}
     told = [json.loads(line) for line in (store.folder(run_id) / "log.jsonl").read_text().splitlines()]
-    assert any(line["what"] == "begins anew" and places[0].name in line["detail"] for line in told)
+    assert any(line["what"] == "put aside" and places[0].name in line["checkpoints"] for line in told)
+
+
+def test_a_job_whose_newest_checkpoint_does_not_fit_goes_on_from_the_one_before(store, monkeypatch):
+    run_id = stopped(store, checkpoints=2)
+    newest, *older = sorted((store.folder(run_id) / "checkpoints").iterdir(), reverse=True)
+    assert older
+    asked = []
+
+    def events(config, start, *rest):
+        asked.append(start and file_name(start))
+        if asked[-1] == newest.name:
+            raise CheckpointUnfit("it holds another network; delete it")
+        yield from small_worker.events(config, start, *rest)
+
+    (store.folder(run_id) / "done.json").unlink()
+    monkeypatch.setattr(computing, "_events", events)
+    assert computing.resume(store, run_id, None, as_json=True, job=True) == turns.DONE
+    assert asked == [newest.name, older[0].name]
+    assert store.status(run_id).state == "finished"
+    assert newest.with_name(f"{newest.name}.damaged").exists()
