@@ -297,7 +297,8 @@ def explain(error: Exception, folder: Path) -> str:
         return f"out of memory; take {_smaller_batch(folder)} or a smaller curvature.examples, or another device"
     if isinstance(error, OSError):
         cause = f"the run's files cannot be written ({error.strerror or error})"
-        return f"{cause}; make room, then `esacl resume {folder.name}`"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        return f"{cause}; {'make room' if full else 'mend that'}, then `esacl resume {folder.name}`"
     text = f"internal error, {type(error).__name__}: {error}; please report it with the run's log.txt"
     return " ".join(text.split())
 

@@ -17,7 +17,7 @@ from esacl.checkpoints import newest
 from esacl.checkup import check
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import ArrayRecorded, CheckpointReady, Failed, Stepped
-from esacl.recording import keep_arrays
+from esacl.recording import explain, keep_arrays
 from esacl.records import read_config_file
 from esacl.store import RunStore
 from esacl.tickets import ANALYSIS, RUN
@@ -96,8 +96,9 @@ def test_nothing_is_written_or_deleted_behind_a_link(store, tmp_path):
         store.checkpoint(run_id)
     (tmp_path / "arrays").mkdir()
     (folder / "arrays").symlink_to(tmp_path / "arrays")
-    with pytest.raises(OSError, match="arrays is a link"):
+    with pytest.raises(OSError, match="arrays is a link") as caught:
         keep_arrays(folder, ArrayRecorded(name="a", arrays={"x": np.zeros(2)}))
+    assert f"(arrays is a link); mend that, then `esacl resume {run_id}`" in explain(caught.value, folder)
     assert list((tmp_path / "arrays").iterdir()) == []
     assert {path: path.read_bytes() for path in elsewhere.iterdir()} == before
     assert any("link" in finding["what"] for finding in check(store, repair=True))
