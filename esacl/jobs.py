@@ -253,18 +253,12 @@ def _owe(
     """Write down that a job is owed, do what has to be done `first`, then start it."""
     device = device_key(store.config(run_id).device)
     content = {"command": command, "data": str(data.absolute()) if data else None, "owner": owner}
-    with store.workers.hold(run_id):
-        try:
-            store.workers.queue.draw(run_id, device, priority, content)
+    try:
+        with store.workers.hold(run_id), store.workers.queue.drawn(run_id, device, priority, content):
             first()
-        except OSError as error:
-            store.workers.queue.tear_up(run_id)
-            raise InputError(_unwritten(store, error)) from None
-        try:
             _spawn(store, run_id, command, data)
-        except InputError:
-            store.workers.queue.tear_up(run_id)
-            raise
+    except OSError as error:
+        raise InputError(_unwritten(store, error)) from None
     logs.note(logs.server_log(store.root), "start", run=run_id, command=command, device=device)
     with contextlib.suppress(InputError):  # what was asked is done; the next job makes room
         quota.make_room(store, owner)

@@ -7,6 +7,7 @@ stays written down. Whose turn it is depends on the names alone: analyses before
 import contextlib
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,16 +43,38 @@ class Queue:
         Raises:
             OSError: it cannot be written.
         """
+        with self.drawn(run_id, device, priority, content) as ticket:
+            return ticket
+
+    @contextlib.contextmanager
+    def drawn(self, run_id: str, device: str, priority: int, content: dict[str, Any]) -> Iterator[Ticket]:
+        """As `draw`; but if the body of the `with` raises, the run has again what it had before, an older one or none.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         self.folder.mkdir(exist_ok=True)
         before = self.tickets()
         # A clock that was set back must not put the newcomer first.
         number = max([time.time_ns(), *(ticket.number + 1 for ticket in before)])
         ticket = self._at(run_id, plain(device), priority, number, working=False)
         replace_json(ticket.path, content)
-        for old in before:
-            if old.run_id == run_id:
-                old.path.unlink(missing_ok=True)
-        return ticket
+        # Put aside by its name alone: what has room for nothing more can still be named back.
+        aside = {old.path: old.path.with_suffix(".before") for old in before if old.run_id == run_id}
+        for path, away in aside.items():
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(away)
+        try:
+            yield ticket
+        except BaseException:
+            self.tear_up(run_id)
+            for path, away in aside.items():
+                with contextlib.suppress(OSError):
+                    away.rename(path)
+            raise
+        for away in aside.values():
+            with contextlib.suppress(OSError):
+                away.unlink(missing_ok=True)
 
     def tickets(self) -> list[Ticket]:
         """All of them, as they are served."""

@@ -193,7 +193,8 @@ def test_a_job_that_the_system_stops_stays_owed_and_one_that_is_cancelled_does_n
         jobs.cancel(store, run_id)
     os.kill(process.pid, signal.SIGTERM)
     process.join(faults.PATIENCE)
-    assert process.exitcode == 130
+    # One that was cancelled may be on its way out when the signal comes, and listens to none any more.
+    assert process.exitcode in ((130, -signal.SIGTERM) if cancelled else (130,))
     assert store.read(run_id).events[-1] == Cancelled()
     assert store.status(run_id).state == "cancelled"
     ticket = store.workers.queue.of(run_id)

@@ -11,6 +11,7 @@ from test_jobs import ENDLESS, TINY, busy, store, wait_for
 
 from esacl import device_turns, jobs, logs
 from esacl.config import RunConfig
+from esacl.errors import InputError
 from esacl.events import RunFinished
 from esacl.store import RunStore
 from esacl.tickets import ANALYSIS, RUN, Queue, plain
@@ -65,6 +66,24 @@ def test_a_run_has_one_ticket_and_none_when_it_is_torn_up(queue):
     queue.tear_up("a")
     assert order(queue) == ["b"]
     assert queue.of("a") is None
+
+
+@pytest.mark.parametrize("had", [True, False])
+def test_a_ticket_that_came_to_nothing_leaves_the_one_before(queue, had):
+    draw(queue, ("b", RUN), *[("a", RUN)] * had)
+    if had:
+        queue.begin("a")
+        queue.put_back(queue.of("a"), {"command": ["resume", "a"]})
+    before = {path.name: path.read_bytes() for path in queue.folder.iterdir()}
+
+    def come_to_nothing():
+        with queue.drawn("a", "cpu", ANALYSIS, {"command": ["analyse"]}):
+            assert order(queue) == ["a", "b"]
+            raise InputError("no process can be started")
+
+    with pytest.raises(InputError):
+        come_to_nothing()
+    assert {path.name: path.read_bytes() for path in queue.folder.iterdir()} == before
 
 
 @pytest.mark.parametrize("device", ["../../etc/x", "cuda:0", "", "ä" * 99, "a.1.2.waiting.x", "x\0y"])
