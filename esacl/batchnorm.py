@@ -8,7 +8,7 @@ trained and anchored, and never pruned.
 Source: Ioffe and Szegedy 2015, Batch Normalization, algorithms 1 and 2.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import cast
 
@@ -132,8 +132,8 @@ class Statistics:
 
 
 @torch.no_grad()
-def refresh(network: nn.Module, inputs: Tensor) -> None:
-    """Recompute the running statistics of the network as it stands from `inputs` (n, ...), n >= 2, in their order.
+def refresh(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Recompute the running statistics of the network as it stands from batches of inputs (n, ...), n >= 2.
 
     After a cut they still are those of the dense network. This is no retraining: there are forward passes only, no
     label is looked at, and nothing but the buffers of BatchNorm changes, by no gradient. Each layer gets the mean and
@@ -143,10 +143,9 @@ def refresh(network: nn.Module, inputs: Tensor) -> None:
     seen = {layer: _Moments() for layer in layers(network)}
     handles = [layer.register_forward_pre_hook(lambda one, args: seen[one].add(args[0])) for layer in seen]
     try:
-        # Even pieces: a short last one would be normalised by hardly anything.
-        for part in inputs.tensor_split(-(-len(inputs) // REFRESH_BATCH)):
-            with by_batch(network, len(part), moving=False):
-                network(part)
+        for batch in batches:
+            with by_batch(network, len(batch), moving=False):
+                network(batch)
     finally:
         for handle in handles:
             handle.remove()
@@ -155,6 +154,11 @@ def refresh(network: nn.Module, inputs: Tensor) -> None:
         assert layer.running_var is not None
         layer.running_mean.copy_(moments.mean)
         layer.running_var.copy_(moments.variance)
+
+
+def even(inputs: Tensor) -> tuple[Tensor, ...]:
+    """Batches for `refresh`, in even pieces: a short last one would be normalised by hardly anything."""
+    return inputs.tensor_split(-(-len(inputs) // REFRESH_BATCH))
 
 
 class _Moments:

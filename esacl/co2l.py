@@ -25,6 +25,10 @@ from esacl.stages import Stage
 
 PROJECTED = 128  # numbers of a projection, as published
 VIEWS = 2
+# Of the projections of a batch with each other: the contrast, twice as much for its gradient, the nearest neighbours;
+# and of a distilling step the relations of today, twice as much for their gradient, those of the past.
+SIMILARITIES = "projection.similarities"
+PRODUCTS, PAST_PRODUCTS = 4, 4
 _PIECE = 512  # images whose features are made at once
 
 
@@ -67,6 +71,7 @@ class Co2L:
         self._inside = {"head.weight": 0.0, **dict.fromkeys(("projection.hidden.weight", "projection.out.weight"), 1.0)}
         flops = {"hidden": 2 * width * width, "out": 2 * width * PROJECTED}
         ledger.beside({f"projection.{name}.weight": LayerFlops(n, n, n) for name, n in flops.items()})
+        ledger.beside({SIMILARITIES: LayerFlops(0, 0, 0)})
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """Those of the projection, by the names that the ledger and the optimiser's state know."""
@@ -101,6 +106,8 @@ class Co2L:
                 len(views), self.entered(past_mask.layer_densities() if past_mask else None), item="other"
             )
             loss = loss + DISTILLATION * relation_distillation(projections, past)
+            self._ledger.similarities(SIMILARITIES, PAST_PRODUCTS, len(views), PROJECTED)
+        self._ledger.similarities(SIMILARITIES, PRODUCTS, len(views), PROJECTED)
         answers = nearest_class(projections.detach(), targets, images, stage.criterion.open)
         return loss, len(views), answers[: len(batch)]
 

@@ -42,7 +42,8 @@ def fisher_information(
         open_ = stage.criterion.open[stage.examples.targets[0]]
         return network(inputs)[:, open_]
 
-    ledger.gradient(FISHER_BATCHES * min(FISHER_BATCH_SIZE, len(chosen)), densities)
+    asked = {name: float(name in names) for name, _ in network.named_parameters()}
+    ledger.gradient(FISHER_BATCHES * min(FISHER_BATCH_SIZE, len(chosen)), densities, updated=asked)
     return anchors.fisher_diagonal(
         network,
         logits,

@@ -81,6 +81,13 @@ class Ledger:
         flops = self._layers[name]
         self._charge(item, examples, {name: flops.forward + flops.weight_gradient})
 
+    def similarities(self, name: str, products: int, examples: int, length: int, *, item: str = "other") -> None:
+        """Products of the vectors of a batch with each other, (examples, length) by (length, examples).
+
+        They stand among the layers under a name that `beside` was told.
+        """
+        self._charge(item, 1, {name: 2.0 * products * examples * examples * length})
+
     def products(self, examples: int, *, item: str = "other") -> None:
         """A Hessian-vector product that training needs, over `examples`."""
         self.bill[item] += examples * self._product_flops

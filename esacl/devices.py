@@ -1,6 +1,7 @@
 """The device of a run: one name decides, on every machine."""
 
 import torch
+from torch import Tensor
 
 from esacl.errors import InputError
 
@@ -20,6 +21,11 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "mps" and not mps:
         raise InputError("device 'mps' is not on this machine; choose cpu or auto")
     return device
+
+
+def as_double(values: Tensor) -> Tensor:
+    """In float64 where they are, or on the CPU where their device has none (MPS)."""
+    return values.cpu().double() if values.device.type == "mps" else values.double()
 
 
 def device_name(device: torch.device) -> str:

@@ -1,6 +1,6 @@
 """The parts that a method is made of, what they keep between tasks, and how all of it is resumed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,13 +105,30 @@ class Parts:
         if mask is not None:
             mask.apply(self.network)
 
-    def refresh(self, stage: Stage) -> None:
-        """Recompute BatchNorm's running statistics, which a cut leaves those of the dense network; no retraining."""
-        order = torch.randperm(
-            len(stage.examples), generator=seeds.torch_generator(self.config.seed, "refresh", stage.task)
-        )  # files are often sorted by class, and a batch of one class would be normalised by that class alone
-        batchnorm.refresh(self.network, stage.examples.inputs[order.to(stage.examples.inputs.device)])
-        self.ledger.forward(len(stage.examples), self.mask.layer_densities() if self.mask else None, item="other")
+    def refresh(self, stage: Stage) -> int:
+        """Recompute BatchNorm's running statistics, which a cut leaves those of the dense network; no retraining.
+
+        From batches as steps see them: today's images and, where steps rehearse, as many of the buffer beside them.
+
+        Returns:
+            The number of images that passed.
+        """
+        inputs, generator = stage.examples.inputs, seeds.torch_generator(self.config.seed, "refresh", stage.task)
+        # Files are often sorted by class, and a batch of one class would be normalised by that class alone.
+        order = torch.randperm(len(inputs), generator=generator)
+        passed = 0
+
+        def batches() -> Iterator[Tensor]:
+            nonlocal passed
+            for rows in batchnorm.even(order.to(inputs.device)):
+                drawn = [self.buffer.draw(len(rows), generator).inputs for _ in range(self.passes - 1)]
+                batch = torch.cat([inputs[rows], *drawn])
+                passed += len(batch)
+                yield batch
+
+        batchnorm.refresh(self.network, batches())
+        self.ledger.forward(passed, self.mask.layer_densities() if self.mask else None, item="other")
+        return passed
 
     def consolidate(self, stage: Stage) -> None:
         """Anchor today's solution, and offer today's examples to the buffer."""

@@ -142,10 +142,10 @@ def _cut(learner: Learner, stage: Stage, stream: TaskStream) -> Iterator[Event]:
         **measured,
     )
     if learner.config.batchnorm.refresh:
-        learner.refresh(stage)
+        examples = learner.refresh(stage)
         yield StatisticsRefreshed(
             task=task,
-            examples=len(stage.examples),
+            examples=examples,
             accuracy_before=pruned_accuracy,
             accuracy=_accuracy(learner, stage.criterion, judged),
         )
@@ -160,7 +160,7 @@ def learner_of(
 ) -> Learner:
     """Who learns in a run, before it has learned anything; `Learner.load` goes on from a checkpoint."""
     private = networks.private_names(network, config.scenario)
-    sample = stream[0].train.inputs[:2].to(device)
+    sample = torch.zeros(2, *stream.input_shape, device=device)  # all that counts is its shape
     ledger = Ledger(count_layers(network, sample), count_product(network, sample))
     return METHODS[config.method](
         config,
@@ -185,15 +185,15 @@ def _scene(learner: Learner, stage: Stage, stream: TaskStream, mask: Mask | None
     return analysis.scene(
         learner.config,
         stage.task,
-        learner.network,
-        stage.criterion,
-        learner.ledger,
-        learner.form.saliency(),
-        learner.ranking.curvature(),
-        mask,
-        stage.examples,
-        stream,
-        learner.statistics,
+        network=learner.network,
+        criterion=stage.criterion,
+        ledger=learner.ledger,
+        saliency=learner.form.saliency(),
+        curvature=learner.ranking.curvature(),
+        mask=mask,
+        train=stage.examples,
+        stream=stream,
+        statistics=learner.statistics,
     )
 
 

@@ -1,6 +1,7 @@
 """Analyses of a run that is already kept: rebuild a task's scene from its weights, and look again."""
 
 from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from esacl.analysis.deployment import deployment
 from esacl.analysis.exact import exact
 from esacl.analysis.instances import selection
 from esacl.analysis.points import Found, ends_at, points
-from esacl.analysis.scene import Scene, scene
+from esacl.analysis.scene import Scene, pool_gradient, scene
 from esacl.analysis.slices import plane_by_name, slices
 from esacl.analysis.sparsity import sparsity
 from esacl.analysis.spectrum import spectrum
@@ -30,7 +31,7 @@ from esacl.look import Look
 from esacl.mask import Mask
 from esacl.pruning import saliency
 from esacl.seeds import torch_generator
-from esacl.stages import Stage, stage_of
+from esacl.stages import stage_of
 from esacl.tasks import task_stream
 
 KINDS = ("landscape", "spectrum", "sparsity", "selection", "deployment")
@@ -123,7 +124,7 @@ def _scene(config: RunConfig, task: int, weights: Mapping[str, np.ndarray], data
     device = resolve_device(config.device)
     torch.set_num_threads(config.threads)
     stream = task_stream(config, data)
-    network = networks.build(config, stream).to(device)
+    network = networks.placed(networks.build(config, stream), config, device)
     found = {key: torch.from_numpy(array).to(device) for key, array in weights.items()}
     _check_weights(weights, network, task)
     statistics = Statistics(network, per_task=config.batchnorm.statistics == "task")
@@ -135,44 +136,36 @@ def _scene(config: RunConfig, task: int, weights: Mapping[str, np.ndarray], data
     stage = stage_of(config, stream, task, device, joint=config.method == "joint")
     masks = _group(found, "mask", prunable)
     sample = stage.examples.inputs[:2]
-    return scene(
+    seen = scene(
         config,
         task,
-        network,
-        stage.criterion,
-        Ledger(count_layers(network, sample), count_product(network, sample)),
-        _saliency(config, network, prunable, found, stage),
-        _group(found, "curvature", prunable),
-        Mask(masks) if masks else None,
-        stage.examples,
-        stream,
-        statistics,
+        network=network,
+        criterion=stage.criterion,
+        ledger=Ledger(count_layers(network, sample), count_product(network, sample)),
+        saliency={},
+        curvature=_group(found, "curvature", prunable),
+        mask=Mask(masks) if masks else None,
+        train=stage.examples,
+        stream=stream,
+        statistics=statistics,
     )
+    return replace(seen, saliency=_saliency(seen, prunable, found))
 
 
-def _saliency(
-    config: RunConfig,
-    network: networks.Network,
-    prunable: tuple[str, ...],
-    found: dict[str, Tensor],
-    stage: Stage,
-) -> dict[str, Tensor]:
+def _saliency(scene: Scene, prunable: tuple[str, ...], found: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The saliency that ranked the run's own cut where it was recorded or follows from what was, else today's."""
+    config = scene.config
     taylor = config.pruning.saliency == "taylor"
     if (taylor or config.sdp.form == "any") and all(f"saliency/{name}" in found for name in prunable):
         return {name: found[f"saliency/{name}"] for name in prunable}
-    weights = {name: p for name, p in network.named_parameters() if name in prunable}
-    gradient = None
-    if taylor:
-        loss = stage.criterion(network(stage.examples.inputs), stage.examples.targets)
-        gradient = dict(zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True))
+    weights = {name: p for name, p in scene.network.named_parameters() if name in prunable}
     with torch.no_grad():
         return saliency(
             config.pruning.saliency,
             weights,
-            curvature=_group(found, "curvature", prunable) or None,
-            gradient=gradient,
-            generator=torch_generator(config.seed, "random saliency", stage.task),
+            curvature=scene.curvature or None,
+            gradient=pool_gradient(scene, prunable) if taylor else None,
+            generator=torch_generator(config.seed, "random saliency", scene.task),
         )
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from esacl.analysis.judged import accuracies, pool_loss
-from esacl.analysis.scene import Scene, at_cut
+from esacl.analysis.scene import Scene, at_cut, pool_gradient
 from esacl.analysis.sparsity import levels
 from esacl.events import Analysing, ArrayRecorded, Event, Pulse
 from esacl.pruning import ALLOCATIONS, SALIENCIES, saliency
@@ -54,7 +54,7 @@ def _rankings(scene: Scene, name: str) -> list[dict[str, Tensor]]:
         return [scene.saliency]
     parameters = dict(scene.network.named_parameters())
     weights: dict[str, Tensor] = {key: parameters[key] for key in scene.saliency}
-    gradient = _gradient(scene, weights) if name == "taylor" else None
+    gradient = pool_gradient(scene, weights) if name == "taylor" else None
     # Where a run kept no curvature, h + Omega counts as none: what is left is the damping.
     curvature = {key: scene.curvature.get(key, torch.zeros_like(w)) for key, w in weights.items()}
     draws = range(DRAWS if name == "random" else 1)
@@ -62,9 +62,3 @@ def _rankings(scene: Scene, name: str) -> list[dict[str, Tensor]]:
     with torch.no_grad():
         about = {"curvature": curvature, "gradient": gradient}
         return [saliency(name, weights, **about, generator=generator) for generator in generators]
-
-
-def _gradient(scene: Scene, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    loss = scene.criterion(scene.network(scene.pool.inputs), scene.pool.targets)
-    scene.ledger.analysis(gradients=len(scene.pool))
-    return dict(zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True))

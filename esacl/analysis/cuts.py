@@ -15,6 +15,7 @@ from esacl.analysis.axes import Axis, axis, plane_axes
 from esacl.analysis.driving import driven
 from esacl.analysis.points import Found
 from esacl.analysis.scene import Scene, as_numpy
+from esacl.devices import as_double
 from esacl.events import ArrayRecorded, Event
 from esacl.pruning import COUNTS, Weights, keep_top
 from esacl.units import Units, units_of
@@ -115,9 +116,10 @@ def _places(scene: Scene, levels: Sequence[float], found: Mapping[str, Found]) -
 
 
 def _off(d: Mapping[str, Tensor], at_x: float, x: Axis, at_y: float, y: Axis) -> float:
-    rest = (part.double() - at_x * x.direction[n].double() - at_y * y.direction[n].double() for n, part in d.items())
+    along = ((as_double(part), as_double(x.direction[n]), as_double(y.direction[n])) for n, part in d.items())
+    rest = (part - at_x * by_x - at_y * by_y for part, by_x, by_y in along)
     return sum(float(part.square().sum()) for part in rest) ** 0.5
 
 
 def _inner(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
-    return sum(float((a[name].double() * b[name].double()).sum()) for name in a if name in b)
+    return sum(float((as_double(a[name]) * as_double(b[name])).sum()) for name in a if name in b)

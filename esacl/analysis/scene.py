@@ -1,6 +1,6 @@
 """A scene: the network at its dense point right before the cut of a task, and everything it is looked at with."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from esacl.config import RunConfig
 from esacl.cost import Ledger
 from esacl.criterion import Criterion
 from esacl.curvature import LossRise
+from esacl.curvature.objective import Objective
 from esacl.mask import Mask
 from esacl.networks import Network, features
 from esacl.pruning import keep_top
@@ -79,6 +80,7 @@ class Scene:
 def scene(
     config: RunConfig,
     task: int,
+    *,
     network: Network,
     criterion: Criterion,
     ledger: Ledger,
@@ -134,6 +136,12 @@ def at_cut(network: nn.Module, mask: Mask) -> Iterator[None]:
         with torch.no_grad():
             for name, value in before.items():
                 weights[name].copy_(value)
+
+
+def pool_gradient(scene: Scene, names: Iterable[str]) -> dict[str, Tensor]:
+    """Of the pool's mean loss at the dense point, by the named parameters; in chunks that fit a memory."""
+    scene.ledger.analysis(gradients=len(scene.pool))
+    return Objective(scene.network, scene.criterion, scene.whole, names=names).gradient()
 
 
 def bill_rise(scene: Scene, rise: LossRise, examples: int) -> None:

@@ -83,7 +83,7 @@ def _along_eigenvectors(scene: Scene, point: Point, at: Found) -> Generator[Even
         "slice_x": np.stack(xs),
         "slice_loss": np.stack(losses),
         "slice_value": np.array(value),
-        "slice_gradient": as_numpy((at.ends.top.vectors.T @ gradient).double()),
+        "slice_gradient": as_numpy(at.ends.top.vectors.T @ gradient).astype(np.float64),
     }
 
 

@@ -88,7 +88,7 @@ def _bilinear(func: Callable[..., Tensor]) -> Callable[..., Jet]:
             for k, part in enumerate(parts[:order], start=1):
                 made[k] = made[k] + func(part, moving, None, *args, **kwargs)
         if bias is not None:
-            wide = (1, -1, *[1] * (made[0].dim() - 2))
+            wide = (-1,) if func is functional.linear else (-1, 1, 1)
             for k, part in enumerate(coefficients(bias, order)[: 2 if isinstance(bias, Jet) else 1]):
                 made[k] = made[k] + part.view(wide)
         return jet(made)
@@ -140,7 +140,9 @@ def _batch_norm(
     return jet((value, *(part * wide for part in rest)))
 
 
-def _add(x: Tensor, y: Tensor) -> Jet:
+def _add(x: Any, y: Any, **kwargs: Any) -> Jet:
+    if kwargs or not (isinstance(x, Tensor) and isinstance(y, Tensor)):
+        raise NoRule("add")
     order = _order(x, y)
     return jet(a + b for a, b in zip(coefficients(x, order), coefficients(y, order), strict=True))
 

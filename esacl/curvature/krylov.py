@@ -64,7 +64,7 @@ class Krylov:
         del product  # as large as the network
         again = basis @ rest  # twice is enough (Parlett 1998, section 6.9)
         rest = self._without_known(rest.addmv_(basis.T, again, alpha=-1))
-        column = (overlaps + again).double().cpu()
+        column = (overlaps + again).cpu().double()
         self._beta = float(rest.norm())
         if not (bool(column.isfinite().all()) and self._beta < float("inf")):
             raise RunFailure("a Hessian-vector product is not finite; the loss overflows at these weights")

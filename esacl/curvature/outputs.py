@@ -78,7 +78,7 @@ def bound_steps(
     columns: Tensor | None = None,
     chunk: int = CHUNK,
 ) -> Steps[OutputBound]:
-    """`output_bound` by steps of one chunk.
+    """`output_bound` by steps of one chunk; refuses at once what does not fit.
 
     Raises:
         InputError: a displacement that does not fit the network, a layer that depends on chance.
@@ -90,12 +90,24 @@ def bound_steps(
         check_like(name, step, fixed)
     if chunk < 1:
         raise InputError(f"chunk {chunk} is not a number of examples; choose 1 or more")
+    return _by_chunks(network, data, fixed, displacement, columns, chunk)
+
+
+def _by_chunks(
+    network: nn.Module,
+    data: tuple[Tensor, ...],
+    fixed: Mapping[str, Tensor],
+    displacement: Mapping[str, Tensor],
+    columns: Tensor | None,
+    chunk: int,
+) -> Steps[OutputBound]:
+    device = next(iter(fixed.values())).device
     inputs, labels, *rest = data
     weights = rest[0] if rest else torch.ones(len(labels))
     bound = expanded = largest = 0.0
     for start in range(0, len(labels), chunk):
         part = slice(start, start + chunk)
-        outputs = _derivatives(network, fixed, displacement, inputs[part])
+        outputs = _derivatives(network, fixed, displacement, inputs[part].to(device))
         open_ = None if columns is None else columns[part].cpu()
         rise, slack, rho = _of_examples(outputs, labels[part].cpu(), open_)
         share = weights[part].cpu().double() / len(labels)

@@ -53,7 +53,7 @@ def overlap(operator: Hessian, pairs: Eigenpairs, displacement: Mapping[str, Ten
     if not abs(curvature) < float("inf"):
         raise RunFailure("a Hessian-vector product is not finite; the loss overflows at these weights")
     squared = float(d @ d)
-    parts = (pairs.vectors.T @ d).double().cpu().square()
+    parts = (pairs.vectors.T @ d).cpu().double().square()
     rounding = 100 * torch.finfo(operator.dtype).eps * float(pairs.values.abs().max()) * squared
     return Overlap(
         norm_share=parts.cumsum(0) / (squared or float("nan")),

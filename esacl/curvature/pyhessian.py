@@ -105,7 +105,7 @@ def _judged(
 ) -> Steps[Eigenpairs]:
     values, vectors, spent = yield from _aside(objective, operator, k, tol, max_iterations, seed)
     products = torch.stack([operator @ vector for vector in vectors.T], dim=1)
-    residuals = (products - values.to(products) * vectors).norm(dim=0).double().cpu()
+    residuals = (products - values.to(products) * vectors).norm(dim=0).cpu().double()
     if not bool(residuals.isfinite().all()):
         raise RunFailure("a Hessian-vector product is not finite; the loss overflows at these weights")
     order = values.argsort(descending=True)

@@ -39,7 +39,7 @@ def xtrace_steps(operator: SymmetricOperator, m: int, seed: int) -> Steps[Tensor
         yield Step(i + 1, 2 * m)
     q, r = torch.linalg.qr(images)
     del images
-    r = r.double().cpu()
+    r = r.cpu().double()
     scale = float(r.abs().max())
     if scale == 0:  # random vectors are sent to zero only by the zero operator
         return torch.zeros(m, dtype=torch.float64)
@@ -47,8 +47,8 @@ def xtrace_steps(operator: SymmetricOperator, m: int, seed: int) -> Steps[Tensor
     # The samples are drawn a second time: to hold them would take as much memory as Q.
     samples = _samples(operator, seed)
     for i in range(m):
-        inner[:, i] = q.T @ finite_product(operator, q[:, i])
-        inside[:, i] = q.T @ next(samples)
+        inner[:, i] = (q.T @ finite_product(operator, q[:, i])).cpu()
+        inside[:, i] = (q.T @ next(samples)).cpu()
         yield Step(m + i + 1, 2 * m)
     # Of an operator of low rank R is singular: its last columns are rounding, and any direction serves for them.
     rounding = 10 * torch.finfo(operator.dtype).eps * scale

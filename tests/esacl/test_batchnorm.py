@@ -12,7 +12,7 @@ from esacl import batchnorm, landscape, networks, seeds
 from esacl.analysis import analyse
 from esacl.analysis.again import _scene
 from esacl.anchors import fisher_diagonal
-from esacl.batchnorm import Statistics, by_batch, refresh
+from esacl.batchnorm import Statistics, by_batch, even, refresh
 from esacl.checkpoints import Place, newest, write_checkpoint
 from esacl.config import RunConfig, config_with
 from esacl.cost import Ledger
@@ -77,7 +77,7 @@ def settled() -> tuple[networks.Network, torch.Tensor, torch.Tensor]:
     config = tiny(RESNET)
     stream = task_stream(config)
     network = networks.build(config, stream)
-    refresh(network, stream[0].train.inputs)
+    refresh(network, even(stream[0].train.inputs))
     return network, stream[0].train.inputs[:24], stream[0].train.targets[:24]
 
 
@@ -188,7 +188,7 @@ def test_refresh_is_the_mean_and_variance_of_the_data_and_changes_nothing_else()
     for layer in batchnorm.layers(twin):
         layer.momentum = 1.0  # torch's own: the statistics of the last batch, which is all the data
     twin(inputs.double())
-    refresh(network, inputs)
+    refresh(network, even(inputs))
     seen = network.body.stem(inputs).detach().double().transpose(0, 1).flatten(1)
     torch.testing.assert_close(network.body.norm.running_mean.double(), seen.mean(1), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(network.body.norm.running_var.double(), seen.var(1), rtol=1e-5, atol=1e-6)
@@ -204,7 +204,7 @@ def test_batches_are_pooled_with_what_lies_between_their_means(monkeypatch):
     network = nn.Sequential(nn.BatchNorm1d(1)).eval()
     monkeypatch.setattr(batchnorm, "REFRESH_BATCH", 2)
     inputs = torch.tensor([[0.0], [2.0], [10.0], [12.0], [1e4], [1e4 + 2]])
-    refresh(network, inputs)
+    refresh(network, even(inputs))
     assert float(network[0].running_mean) == pytest.approx(float(inputs.double().mean()))
     assert float(network[0].running_var) == pytest.approx(float(inputs.double().var()))
 

@@ -101,11 +101,14 @@ def test_every_forward_pass_is_on_the_bill():
     assert first.fresh_backward_flops == 2 * 16 * backward
     assert first.replay_flops == 0
     classifier = probe.EPOCHS * 16 * 2 * head
-    assert first.other_flops == 16 * sum(body) + classifier
+    similarities = 2 * 32 * 32 * 128  # of two views of 16 images; the gradient takes twice as many, neighbours as many
+    assert first.other_flops == 16 * sum(body) + classifier + 4 * similarities
     assert second.fresh_forward_flops == 2 * first.fresh_forward_flops
     assert second.replay_flops == 2 * 16 * (forward + backward)
     teacher = 2 * 32 * forward
-    assert second.other_flops - first.other_flops == teacher + 32 * sum(body) + 2 * classifier
+    assert second.other_flops - first.other_flops == (
+        teacher + 32 * sum(body) + 2 * classifier + 8 * 4 * similarities
+    )
     assert second.train_flops_dense_sgd == 2 * first.train_flops_dense_sgd
 
 

@@ -44,7 +44,10 @@ def test_weights_and_gradients_are_bit_identical_at_every_event(sparsity):
     stage = stage_of(config, stream, 0, CPU, joint=False)
     sizes = {name: p.detach().abs() for name, p in network.named_parameters() if name in names}
     mask = keep_top(sizes, sparsity) if sparsity else None
-    scene = analysis.scene(config, 0, network, stage.criterion, Ledger({}), sizes, sizes, mask, stage.examples, stream)
+    scene = analysis.scene(
+        config, 0, network=network, criterion=stage.criterion, ledger=Ledger({}), saliency=sizes, curvature=sizes,
+        mask=mask, train=stage.examples, stream=stream,
+    )  # fmt: skip
     seen = 0
     for _ in analysis.measure(scene):
         seen += 1

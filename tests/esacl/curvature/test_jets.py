@@ -48,6 +48,35 @@ def test_biases_move_too():
     agree(network, torch.randn(4, 1, 4, 4, dtype=torch.float64), only=lambda name, _: name.endswith("bias"))
 
 
+class Tokens(nn.Module):
+    """A layer of every place of a sequence, then one of all of them together."""
+
+    def __init__(self, plus):
+        super().__init__()
+        self.each, self.all, self.plus = nn.Linear(5, 6), nn.Linear(24, 3), plus
+
+    def forward(self, x):
+        return self.all(nn.functional.softplus(self.plus(self.each(x))).flatten(1))
+
+
+def test_a_linear_layer_of_a_sequence():
+    agree(Tokens(lambda x: x).double(), torch.randn(7, 4, 5, dtype=torch.float64))
+
+
+def test_a_convolution_of_a_single_image():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Softplus(), nn.Flatten(0), nn.Linear(8, 3)).double()
+    agree(network, torch.randn(1, 4, 4, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("plus", [lambda x: x + 1.0, lambda x: torch.add(x, x, alpha=2)])
+def test_a_sum_without_a_rule_goes_the_long_way(plus):
+    network, inputs = Tokens(plus).double(), torch.randn(7, 4, 5, dtype=torch.float64)
+    with pytest.raises(NoRule, match="add"):
+        both(network, inputs)
+    d = {"each.weight": 0.1 * torch.ones(6, 5, dtype=torch.float64)}
+    assert output_bound(network, (inputs, torch.arange(7) % 3), d).largest_remainder > 0
+
+
 @pytest.mark.parametrize("beta", [1.0, 3.0])
 def test_softplus_of_any_slope(beta):
     network = nn.Sequential(nn.Linear(3, 5), nn.Softplus(beta=beta), nn.Linear(5, 2)).double()
