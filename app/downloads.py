@@ -81,7 +81,8 @@ def comparison(
         head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
         lines = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
         table = "\n".join(f"<tr>{line}</tr>" for line in (head, *lines))
-        body.append(f"<h2>{html.escape(heading)}</h2>\n<div class=wide><table>\n{table}\n</table></div>{_drawn(parts)}")
+        table = f"<div class=wide><table>\n{table}\n</table></div>" if columns else ""
+        body.append(f"<h2>{html.escape(heading)}</h2>\n{table}{_drawn(parts)}")
     return _page(title, about, _DRAWN + _TABLES, "\n".join(body))
 
 

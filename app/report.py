@@ -59,7 +59,8 @@ def _section(
     found: Sequence[Group], of: Family, *, task_known: bool = False
 ) -> tuple[list[str], list[list[str]], list[dict[str, Any]]]:
     marks = published(found, task_known=task_known)
-    names, cells = comparing.cells([group.row for group in found])
+    # Known or not, the table is the same: it has a column of its own for tasks that are known.
+    names, cells = ([], []) if task_known else comparing.cells([group.row for group in found])
     frames = [comparison.tradeoff(found, axis, task_known=task_known) for axis in comparison.AXES]
     on_tasks = comparison.on_tasks(found, task_known=task_known)
     trades = [compared.tradeoff(frame, axis, marks) for frame, axis in zip(frames, comparison.AXES) if len(frame)]

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from esacl.durable import write_out
 from esacl.errors import InputError
 from esacl.store import RunStore
 
@@ -33,11 +34,8 @@ def write(
     args = parser.parse_args(arguments)
     store = RunStore(args.runs)
     try:
-        args.out.write_bytes(make(store, [store.resolve(run_id) for run_id in args.ids]))
+        write_out(args.out, make(store, [store.resolve(run_id) for run_id in args.ids]))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {args.out} cannot be written ({error.strerror}); name another file", file=sys.stderr)
         return 2
     return 0

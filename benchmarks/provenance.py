@@ -4,6 +4,7 @@ import ast
 import collections
 import datetime as dt
 import hashlib
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -114,7 +115,7 @@ def this_command(module: str, leave_out: tuple[str, ...] = ("--data", "--out")) 
             skip = True
         elif not word.startswith(tuple(f"{option}=" for option in leave_out)):
             words.append(_relative(word))
-    return " ".join(["python -m", module, *words])
+    return f"python -m {module} {shlex.join(words)}".rstrip()
 
 
 def _relative(word: str) -> str:

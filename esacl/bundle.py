@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from esacl import logs
-from esacl.durable import open_regular, read_json
+from esacl.durable import open_regular, read_json, unwritten
 from esacl.errors import InputError, RunUnreadable
 from esacl.labels import label_of
 from esacl.store import RunStore
@@ -49,7 +49,7 @@ def write_bundle(store: RunStore, found: dict[str, Any], path: Path) -> tuple[st
                 archive.writestr(name, text)
         temporary.replace(path)
     except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); name another file") from None
+        raise unwritten(path, error) from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from esacl import __version__
+from esacl.durable import unwritten
 from esacl.errors import InputError
 from esacl.store import RunStore
 
@@ -60,7 +61,7 @@ def export_run(store: RunStore, run_id: str, target: Path, *, checkpoints: bool 
             os.fsync(file.fileno())
         temporary.replace(target)
     except OSError as error:
-        raise InputError(f"{target} cannot be written ({error.strerror}); name another file") from None
+        raise unwritten(target, error) from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -78,14 +78,15 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def as_latex(rows: Sequence[Row]) -> str:
-    r"""A `tabular` for the package booktabs; benchmark and scenario stand above it where all rows agree."""
+    r"""A `tabular` for the package booktabs; what makes the problem stands above it where all rows agree on it."""
     columns = [key for key in TEX if key in rows[0] and _known(rows, key)]
-    apart = [key for key in ("benchmark", "scenario") if len({r[key] for r in rows}) > 1]
+    apart = [key for key in (*PROBLEM, "status") if len({r[key] for r in rows}) > 1]
     columns = [*apart, *columns]
-    left = [key in ("method", "settings", *apart) for key in columns]
+    left = [key in ("method", "settings") or isinstance(rows[0][key], str) for key in columns]
     head = " & ".join(TEX.get(key, key) for key in columns)
     body = "\n".join(" & ".join(_tex(r, key) for key in columns) + r" \\" for r in rows)
-    above = ", ".join(str(rows[0][key]) for key in ("benchmark", "scenario") if key not in apart)
+    units = {"tasks": " tasks", "evaluation": " data"}
+    above = ", ".join(f"{rows[0][key]}{units.get(key, '')}" for key in PROBLEM if key not in apart)
     return (
         f"% {above or 'runs compared'}; percent, differences in points; mean and sample sd over n seeds\n"
         f"\\begin{{tabular}}{{{''.join('l' if flush else 'r' for flush in left)}}}\n\\toprule\n{head} \\\\\n\\midrule\n"
@@ -102,6 +103,8 @@ def cell(r: Row, key: str) -> str:
         return f"{_plain(key, value)} ± {_plain(key, sd).lstrip('+')}"
     if key.endswith("_bytes"):
         return printing.size_and_sd(value, sd)
+    if key == "flops_over_dense_sgd":
+        return f"{_plain(key, value)} ± {_plain(key, sd)}"
     return printing.seconds_and_sd(value, sd) if key.endswith("seconds") else printing.number_and_sd(value, sd)
 
 
@@ -112,6 +115,8 @@ def _plain(key: str, value: Any) -> str:
         return printing.points(value)
     if key.endswith("_bytes"):
         return printing.size(value)
+    if key == "flops_over_dense_sgd" and value is not None:
+        return f"{value:.2f}"
     return printing.seconds(value) if key.endswith("seconds") else printing.number(value)
 
 

@@ -6,12 +6,13 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from esacl import strict_toml
 from esacl.conflicts import conflicts
 from esacl.defaults import resolved
 from esacl.errors import InputError
+from esacl.labels import checked
 from esacl.protocols import BENCHMARKS, PROTOCOL_NAMES
 from esacl.refusal import one_line
 from esacl.sections import (
@@ -88,7 +89,7 @@ class RunConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     device: str = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    name: Annotated[str, Field(max_length=200)] = ""
+    name: Annotated[str, AfterValidator(checked)] = ""
     sdp: SDP = SDP()
     pruning: Pruning = Pruning()
     ids: IDS = IDS()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from esacl import strict_json
-from esacl.errors import RunUnreadable
+from esacl.errors import InputError, RunUnreadable
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -31,6 +31,28 @@ def replace_file(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def write_out(path: Path, data: bytes) -> None:
+    """Write a file that somebody named: whole, or what was there stays. A pipe or a device is written to as it is.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+        else:
+            replace_file(path.resolve(), data)
+    except OSError as error:
+        raise unwritten(path, error) from None
+
+
+def unwritten(path: Path, error: OSError) -> InputError:
+    """Why a file that somebody named is not there, and what to do."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    remedy = "make room, or name a file elsewhere" if full else "name another file"
+    return InputError(f"{path} cannot be written ({error.strerror}); {remedy}")
 
 
 def leftovers(folder: Path) -> list[Path]:

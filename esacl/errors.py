@@ -23,7 +23,7 @@ class RunFailure(RuntimeError):
 
 _NO_MEMORY = (
     "can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED", "could not create a primitive",  # this one is oneDNN's
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from esacl.durable import replace_file
+from esacl.durable import write_out
 from esacl.errors import InputError
 from esacl.events import CheckpointReady, Evaluated
 from esacl.records import read_events_of
@@ -53,11 +53,8 @@ def export_network(final: "FinalNetwork", form: str, path: Path, *, shrink: bool
 
     beside = path.with_name(path.name + ".md")
     done = encoded(final, form, shrink=shrink)
-    try:
-        replace_file(path, done.data)
-        replace_file(beside, card(final, done, path.name).encode())
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); name another file") from None
+    write_out(path, done.data)
+    write_out(beside, card(final, done, path.name).encode())
     return done, beside
 
 

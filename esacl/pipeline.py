@@ -106,7 +106,7 @@ def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None,
         if learner.joint and task < len(stream) - 1:
             continue
         resumed = state if state and state.task == task and state.epoch else None
-        stage = stage_of(config, stream, task, device, joint=learner.joint)
+        stage = _placed(learner, stream, task, device)
         if resumed is None:
             yield _task_started(config, stream[task], stage)
         yield from learner.learn(stage, partial(_cut, learner, stage, stream), resumed)
@@ -240,6 +240,17 @@ def _outputs(learner: Learner, examples: Examples, device: torch.device) -> tupl
         # Its batches are of a size of their own, which none of the settings that training is told to lower changes.
         what = f"out of memory on {device} while {len(examples)} images are judged, where batch_size does not matter"
         raise RunFailure(f"{what}; take another device, or a smaller network or resolution") from error
+
+
+def _placed(learner: Learner, stream: TaskStream, task: int, device: torch.device) -> Stage:
+    try:
+        return stage_of(learner.config, stream, task, device, joint=learner.joint)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        images = sum(len(t.train) for t in (stream[: task + 1] if learner.joint else stream[task : task + 1]))
+        what = f"out of memory on {device} while the {images} images of task {task} are placed there"
+        raise RunFailure(f"{what}; take a smaller train_limit or resolution, or another device") from error
 
 
 def _accuracy(learner: Learner, loss: Criterion, judged: list[Examples]) -> float:

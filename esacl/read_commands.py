@@ -7,7 +7,8 @@ from typing import Any
 
 from esacl import comparing, outcomes, printing, reproducing, serving
 from esacl.commands import WHICH_RUN, Command, add_json
-from esacl.errors import InputError, RunUnreadable
+from esacl.durable import write_out
+from esacl.errors import RunUnreadable
 from esacl.events import Evaluated
 from esacl.metrics import average_accuracy
 from esacl.records import read_events_of
@@ -100,12 +101,8 @@ def _compare(args: argparse.Namespace) -> int:
     runs, groups = outcomes.rows(summaries), outcomes.groups(summaries)
     rows = runs if args.by_seed else groups
     for path, text in ((args.csv, comparing.as_csv), (args.latex, comparing.as_latex)):
-        if path is None:
-            continue
-        try:
-            path.write_text(text(rows), encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"{path} cannot be written ({error.strerror}); name another file") from None
+        if path is not None:
+            write_out(path, text(rows).encode())
     if args.html is not None:
         serving.report(store.root, ids, args.html)
     print(json.dumps({"runs": runs, "groups": groups}) if args.json else comparing.as_table(rows))

@@ -299,7 +299,8 @@ def explain(error: Exception, folder: Path) -> str:
         cause = f"the run's files cannot be written ({error.strerror or error})"
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         return f"{cause}; {'make room' if full else 'mend that'}, then `esacl resume {folder.name}`"
-    text = f"internal error, {type(error).__name__}: {error}; please report it with the run's log.txt"
+    report = "please report it with what `esacl doctor --bundle fault.zip` writes"
+    text = f"internal error, {type(error).__name__}: {error}; {report}"
     return " ".join(text.split())
 
 

@@ -155,7 +155,7 @@ def test_latex_is_booktabs_with_escaped_names():
     assert r"\cdot10^{9}" in body  # 1.26e+09
     assert r"$2.35 \pm 0.00\,\mathrm{kB}$" in body
     assert r"$(1.26 \pm 0.00)\cdot10^{9}$" in body
-    assert text.startswith("% split-digits, task;")
+    assert text.startswith("% split-digits, task, 3 tasks, test data;")
 
 
 def test_latex_of_single_runs_says_their_seeds_and_what_else_tells_them_apart():
@@ -187,6 +187,16 @@ def test_runs_of_two_benchmarks_say_which():
     other = summary("2", benchmark="permuted-mnist", scenario="domain")
     text = comparing.as_latex(outcomes.groups([summary("1"), other]))
     assert "permuted-mnist" in text.split("\\midrule")[1]
+
+
+def test_rows_of_other_data_or_that_did_not_finish_say_so():
+    runs = [summary("1"), summary("2", method="er", tasks=2, evaluation="validation"), summary("3", method="ewc")]
+    runs[2] = {**runs[2], "status": "cancelled"}
+    text = comparing.as_latex(outcomes.groups(runs))
+    assert text.startswith("% split-digits, task; ")
+    assert "\ntasks & evaluation & status & method &" in text.replace("\\toprule", "")
+    assert "2 & validation & finished & ER" in text
+    assert "3 & test & cancelled & EWC" in text
 
 
 def test_a_terminal_has_no_row_beside_one_of_other_data_or_of_another_number_of_tasks():

@@ -289,10 +289,13 @@ class OutOfMemoryError(RuntimeError):
     [
         (OutOfMemoryError("CUDA out of memory"), RunFailure, r"out of memory on cpu while 2 images are judged, where "),
         (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"), RunFailure, "take another device, or a smaller network or res"),
+        (RuntimeError("could not create a primitive"), RunFailure, "take another device"),
         (RuntimeError("shapes do not fit"), RuntimeError, "shapes do not fit"),
     ],
 )
-def test_out_of_memory_in_evaluation_does_not_advise_what_changes_nothing(tmp_path, error, raised, told):
+def test_out_of_memory_in_evaluation_or_in_placing_does_not_advise_what_changes_nothing(
+    tmp_path, monkeypatch, error, raised, told
+):
     class Refusing(torch.nn.Linear):
         def forward(self, inputs):
             raise error
@@ -301,5 +304,9 @@ def test_out_of_memory_in_evaluation_does_not_advise_what_changes_nothing(tmp_pa
     examples = Examples(torch.zeros(2, 2), torch.zeros(2).long())
     with pytest.raises(raised, match=told) as caught:
         pipeline._outputs(learner, examples, torch.device("cpu"))
+    monkeypatch.setattr(pipeline, "stage_of", lambda *_, **__: Refusing(2, 2)(examples))
+    placed = SimpleNamespace(config=tiny(), joint=False)
+    with pytest.raises(raised, match="are placed there; take a smaller train_limit" if raised is RunFailure else told):
+        pipeline._placed(placed, [SimpleNamespace(train=examples)], 0, torch.device("cpu"))
     if raised is RunFailure:
         assert explain(caught.value, tmp_path) == str(caught.value)
