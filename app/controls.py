@@ -1,7 +1,5 @@
 """The controls that say what a new run shall be, and what they stand at where nobody has touched them."""
 
-import platform
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -9,7 +7,7 @@ import streamlit as st
 from app import competing
 from app.figures import palette
 from app.language import marked, text
-from esacl import protocols
+from esacl import accelerators, protocols
 from esacl.config import (
     BENCHMARKS,
     METHOD_NAMES,
@@ -119,9 +117,7 @@ def form_at(sparsity: float) -> str:
 
 def devices() -> list[str]:
     """The devices of this machine, found without loading torch."""
-    cards = sorted(int(path.name.removeprefix("nvidia")) for path in Path("/dev").glob("nvidia[0-9]*"))
-    mac = (platform.system(), platform.machine()) == ("Darwin", "arm64")
-    return ["auto", "cpu", *(f"cuda:{i}" for i in range(len(cards))), *(["mps"] if mac else [])]
+    return ["auto", "cpu", *accelerators.names()]
 
 
 def usual_of(benchmark: str, scenario: str, method: str, protocol: str = DEFAULT.protocol) -> RunConfig:

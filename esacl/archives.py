@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from esacl import locks
 from esacl.downloads import NotDownloaded, download
 from esacl.errors import DataMissing, InputError
 
@@ -58,6 +59,22 @@ def folder_of(archive: Archive, data: Path) -> Path:
     folder = data / archive.folder
     if folder.is_dir():
         return folder
+    with _alone(data):
+        return folder if folder.is_dir() else _fetched(archive, data)
+
+
+@contextlib.contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """One process at a time: several runs that need a data set at once fetch it once."""
+    above = next(folder for folder in data.absolute().parents if folder.is_dir())
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # a file system that locks no folders: then whoever comes second finds it
+            stack.enter_context(locks.one_at_a_time_in(above))
+        yield
+
+
+def _fetched(archive: Archive, data: Path) -> Path:
+    folder = data / archive.folder
     was_there = (data / archive.name).exists()
     if was_there:
         _refuse_another(archive, data / archive.name)
@@ -112,7 +129,11 @@ def unpack(path: Path, folder: Path) -> None:
             unpacked = Path(temporary) / folder.name
             if not unpacked.is_dir():
                 raise _Refused(f"holds no folder {folder.name}")
-            unpacked.replace(folder)
+            try:
+                unpacked.replace(folder)
+            except OSError:
+                if not folder.is_dir():
+                    raise
     except _Refused as why:
         raise InputError(f"{path} {why}; {remedy}") from None
     except _DAMAGED as error:

@@ -7,13 +7,12 @@ on a machine: jobs of two folders that meet on one card would take each other's 
 import contextlib
 import errno
 import os
-import platform
 import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from esacl import locks, logs
+from esacl import accelerators, locks, logs
 from esacl.errors import InputError
 from esacl.processes import sign_in
 from esacl.store import RunStore
@@ -59,9 +58,7 @@ def device_turn(store: RunStore, run_id: str, device: str) -> Iterator[bool]:
 def device_key(device: str) -> str:
     """One name for each device, known without torch, so that a waiting job costs no memory."""
     if device == "auto":
-        if any(Path("/dev").glob("nvidia[0-9]*")):
-            return "cuda:0"
-        return "mps" if (platform.system(), platform.machine()) == ("Darwin", "arm64") else "cpu"
+        return next(iter(accelerators.names()), "cpu")
     return "cuda:0" if device == "cuda" else device
 
 
@@ -107,7 +104,7 @@ def _lock_of_all_folders(key: str) -> Path:
 
 def _card(key: str) -> str:
     """The card itself, where each process numbers those that it is shown from 0."""
-    shown = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    shown = accelerators.visible()
     number = key.removeprefix("cuda:")
     if key.startswith("cuda:") and number.isdecimal() and int(number) < len(shown):
         return f"cuda:{shown[int(number)]}"

@@ -55,6 +55,21 @@ def one_at_a_time(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def one_at_a_time_in(folder: Path) -> Iterator[None]:
+    """`one_at_a_time`, by the lock of a folder itself.
+
+    Raises:
+        OSError: there is no such folder, or its file system locks no folders.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def take_folder(path: Path) -> int | None:
     """The descriptor that holds a folder itself, so that nothing of the lock is left in or beside it; None: held.
 

@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-from esacl import comparing, outcomes, printing
+from esacl import accelerators, comparing, outcomes, printing
 from esacl.commands import Command, add_json
 from esacl.errors import InputError
 from esacl.progress import Bar
 from esacl.store import RunStore
 from esacl.summary import summarise
 from esacl.sweep import data as datasets
-from esacl.sweep import gpus
 from esacl.sweep.book import Book, opened
 from esacl.sweep.driver import Engine, EngineGone, drive
+from esacl.sweep.gpus import workers_for
 from esacl.sweep.on_dask import OnDask, connected
 from esacl.sweep.processes import Processes
 from esacl.sweep.record import Entry
@@ -80,7 +80,7 @@ def _engine(args: argparse.Namespace) -> str:
 
 def _workers(args: argparse.Namespace, plan: Sweep) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    most = args.workers or gpus.workers_for([row.config for row in plan.rows], gpus.visible(), cores)
+    most = args.workers or workers_for([row.config for row in plan.rows], accelerators.visible(), cores)
     return min(int(most), len(plan.rows))
 
 
@@ -91,12 +91,12 @@ def _engine_of(engine: str, args: argparse.Namespace, plan: Sweep) -> Iterator[C
     workers = _workers(args, plan)
     if engine == "dask":
         with connected(args.scheduler, workers) as client:
-            found = gpus.visible() if args.scheduler is None else ()
+            found = accelerators.visible() if args.scheduler is None else ()
             yield lambda book: OnDask(book, client, args.data, found)
         return
     if problem := datasets.missing(benchmarks, args.data):
         raise InputError(problem)
-    yield lambda book: Processes(book, workers, args.data, gpus.visible())
+    yield lambda book: Processes(book, workers, args.data, accelerators.visible())
 
 
 def _follow(book: Book, engine: Engine, requests: Callable[[], int], *, quiet: bool) -> int:

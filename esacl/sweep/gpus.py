@@ -1,22 +1,11 @@
-"""Which GPUs there are, known without torch, and which of them a run gets."""
+"""Which of the GPUs a run of a sweep gets."""
 
-import os
-import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
+from esacl.accelerators import VISIBLE
 from esacl.config import RunConfig
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 _ANY_GPU = ("auto", "cuda")  # devices of a config that leave open which one
-
-
-def visible(environment: Mapping[str, str] = os.environ, devices: Path = Path("/dev")) -> tuple[str, ...]:
-    """The NVIDIA GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
-    if VISIBLE in environment:
-        return tuple(name.strip() for name in environment[VISIBLE].split(",") if name.strip() not in ("", "-1"))
-    found = (re.fullmatch(r"nvidia(\d+)", path.name) for path in devices.glob("nvidia*"))
-    return tuple(str(number) for number in sorted(int(match[1]) for match in found if match))
 
 
 def pinned(config: RunConfig, gpus: Sequence[str], place: int) -> dict[str, str]:

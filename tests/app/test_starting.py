@@ -5,7 +5,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from app import competing, controls, duplicating, starting, widgets
-from esacl import computing
+from esacl import accelerators, computing
 from esacl.cli import main
 from esacl.config import read_config
 
@@ -184,8 +184,11 @@ def test_the_command_shown_starts_the_same_run(monkeypatch):
     assert started == [read_config(None, settings)]
 
 
-def test_devices_are_found_without_torch():
+def test_devices_are_found_without_torch(monkeypatch):
     assert controls.devices()[:2] == ["auto", "cpu"]
+    monkeypatch.setattr(accelerators, "torch_is_for_cpus", lambda: False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-5f")
+    assert controls.devices()[:4] == ["auto", "cpu", "cuda:0", "cuda:1"]
 
 
 def test_what_a_method_keeps_by_itself_is_shown_and_goes_with_it(form, monkeypatch):

@@ -1,10 +1,12 @@
 """Archives: the folder appears whole or not at all; what leads elsewhere, is no file or is too large is refused."""
 
+import concurrent.futures
 import hashlib
 import io
 import os
 import stat
 import tarfile
+import time
 import zipfile
 from dataclasses import replace
 
@@ -166,6 +168,31 @@ def test_what_is_missing_is_downloaded_checked_and_unpacked_once(tmp_path):
         assert folder_of(there, data) == data / "pictures"
     assert os.listdir(data) == ["pictures"]  # the archive itself is not kept
     assert folder_of(ARCHIVE, data) == data / "pictures"
+
+
+def test_two_that_need_it_at_once_fetch_it_once(tmp_path, monkeypatch):
+    path = tar_of(tmp_path / ARCHIVE.name, FILES)
+    (tmp_path / "data").mkdir()
+    fetched = []
+
+    def slowly(mirrors, name, known_hash, data):
+        fetched.append(name)
+        time.sleep(0.2)
+        return path
+
+    monkeypatch.setattr(archives, "download", slowly)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: folder_of(ARCHIVE, tmp_path / "data"), range(4)))
+    assert found == [tmp_path / "data" / "pictures"] * 4
+    assert fetched == [ARCHIVE.name]
+    assert os.listdir(tmp_path / "data") == ["pictures"]
+
+
+def test_a_folder_that_somebody_else_put_there_meanwhile_will_do(tmp_path):
+    path = tar_of(tmp_path / ARCHIVE.name, FILES)
+    unpack(path, tmp_path / "pictures")
+    unpack(path, tmp_path / "pictures")
+    assert (tmp_path / "pictures" / "one").read_bytes() == b"1"
 
 
 def test_a_download_with_the_wrong_hash_is_neither_unpacked_nor_kept(tmp_path):

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RECORD = {
     "esacl": (),
     "esacl.errors": (),
+    "esacl.accelerators": (),
     "esacl.normalisation": (),
     "esacl.config": ("pydantic",),
     "esacl.conflicts": (),

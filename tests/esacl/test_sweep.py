@@ -11,6 +11,7 @@ from small_worker import DEADLY, NAN, REFUSED
 from sweeping import COMMON, Command, called, in_second_task, seeds, seeds_of, spec, starts, wait_for
 from tiny_runs import TINY, events_of, tiny
 
+from esacl import accelerators, device_turns
 from esacl.config import RunConfig
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import CheckpointReady, Pulse, to_line
@@ -292,19 +293,26 @@ def test_the_folder_of_sweeps_is_no_run(tmp_path):
 # GPUs
 
 
-def test_gpus_are_counted_without_torch(tmp_path):
+def test_gpus_are_counted_without_torch(tmp_path, monkeypatch):
+    monkeypatch.setattr(accelerators, "torch_is_for_cpus", lambda: False)
     for name in ("nvidia10", "nvidia0", "nvidia2", "nvidiactl", "nvidia-uvm"):
         (tmp_path / name).touch()
-    assert gpus.visible({}, tmp_path) == ("0", "2", "10")
-    assert gpus.visible({"CUDA_VISIBLE_DEVICES": "3, GPU-5f"}, tmp_path) == ("3", "GPU-5f")
-    assert gpus.visible({"CUDA_VISIBLE_DEVICES": ""}, tmp_path) == ()
-    assert gpus.visible({"CUDA_VISIBLE_DEVICES": "-1"}, tmp_path) == ()
+    assert accelerators.visible({}, tmp_path) == ("0", "2", "10")
+    assert accelerators.visible({"CUDA_VISIBLE_DEVICES": "3, GPU-5f"}, tmp_path) == ("3", "GPU-5f")
+    assert accelerators.visible({"CUDA_VISIBLE_DEVICES": ""}, tmp_path) == ()
+    assert accelerators.visible({"CUDA_VISIBLE_DEVICES": "-1"}, tmp_path) == ()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-5f")
+    assert accelerators.names()[:2] == ("cuda:0", "cuda:1")
+    assert device_turns.device_key("auto") == "cuda:0"
+    monkeypatch.setattr(accelerators, "torch_is_for_cpus", lambda: True)
+    assert not any(name.startswith("cuda") for name in accelerators.names())
 
 
 def test_workers_take_the_gpus_in_turns_where_the_config_leaves_it_open():
     four = ("4", "5", "6", "7")
     auto, second = RunConfig(), RunConfig(device="cuda:1")
-    assert [gpus.pinned(auto, four, place) for place in (0, 3, 5)] == [{gpus.VISIBLE: name} for name in ("4", "7", "5")]
+    given = [gpus.pinned(auto, four, place) for place in (0, 3, 5)]
+    assert given == [{accelerators.VISIBLE: name} for name in ("4", "7", "5")]
     assert gpus.pinned(auto, ("0",), 3) == gpus.pinned(auto, (), 0) == gpus.pinned(second, four, 0) == {}
     assert gpus.workers_for([auto, second], four, 16) == 4
     assert gpus.workers_for([second], four, 16) == 16
@@ -313,7 +321,7 @@ def test_workers_take_the_gpus_in_turns_where_the_config_leaves_it_open():
 
 
 def test_the_process_of_a_run_sees_its_gpu_alone(tmp_path):
-    seen = "from esacl.sweep import gpus; gpus.visible = lambda: ('8', '9'); "
+    seen = "from esacl import accelerators; accelerators.visible = lambda: ('8', '9'); "
     (tmp_path / "seeing_worker.py").write_text(
         "import os, sys, small_worker\nfrom esacl import computing\nfrom esacl.sweep import worker\n"
         "print('sees', os.environ.get('CUDA_VISIBLE_DEVICES'))\n"
