@@ -8,7 +8,7 @@ import streamlit as st
 from app import results, session, widgets
 from app.language import text
 from app.reading import Entry
-from esacl.config import RunConfig
+from esacl.config import RunConfig, dotted
 from esacl.reproducing import settings
 
 # Of what the form has no control for: settings and sections that mean the same to every method.
@@ -70,16 +70,8 @@ def compared(config: RunConfig | None) -> None:
 
 def differences(before: RunConfig, after: RunConfig) -> list[str]:
     """What of `after` is not as `before` has it: "seed 0 → 1"."""
-    old, new = leaves(before), leaves(after)
+    old, new = dotted(before.to_dict()), dotted(after.to_dict())
     return [f"{key} {_shown(old[key])} → {_shown(new[key])}" for key in old if old[key] != new[key]]
-
-
-def leaves(config: RunConfig) -> dict[str, Any]:
-    """Every setting under its dotted name."""
-    found: dict[str, Any] = {}
-    for key, value in config.to_dict().items():
-        found |= {f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {key: value}
-    return found
 
 
 def _listed(settings: dict[str, Any]) -> str:

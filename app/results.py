@@ -60,7 +60,7 @@ def transfer(rows: Sequence[Sequence[float | None]], config: RunConfig) -> dict[
 
 
 def comparable(entry: Entry, found: Sequence[Entry]) -> list[Entry]:
-    """Finished runs of the same benchmark, scenario and number of tasks: the same method first, newest first."""
+    """Other finished runs of the same benchmark, scenario, number of tasks and data, in the order of `found`."""
     config = entry.config
     if config is None:
         return []

@@ -26,9 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from esacl.config import RunConfig, read_config
+from esacl.config import RunConfig, dotted, read_config
 from esacl.errors import InputError
-from esacl.sweep.spec import flat
 
 Settings = dict[str, Any]
 
@@ -100,7 +99,7 @@ def read_spec(path: Path, chosen: Mapping[str, Settings] | None = None) -> Spec:
     table = read_toml(path)
     if odd := sorted(table.keys() - _TOP):
         raise InputError(f"{path}: unknown key {odd[0]!r}; choose from {', '.join(sorted(_TOP))}")
-    common = flat(table.get("common", {}))
+    common = dotted(table.get("common", {}))
     if chosen is None:
         chosen = _chosen(path, table) if any("tuned" in row for row in table.get("row", [])) else {}
     rows = tuple(itertools.chain.from_iterable(_rows(path, row, common, chosen) for row in table.get("row", [])))
@@ -146,7 +145,7 @@ def _chosen(path: Path, table: dict[str, Any]) -> dict[str, Settings]:
     for where in (path.parent / name for name in ([named] if isinstance(named, str) else named)):
         if not where.exists():
             raise InputError(f"{where} is not there; make it with `python -m benchmarks.tune`")
-        chosen = {name: flat(settings) for name, settings in read_toml(where).items()}
+        chosen = {name: dotted(settings) for name, settings in read_toml(where).items()}
         if twice := sorted(found.keys() & chosen.keys()):
             raise InputError(f"{path}: {twice[0]!r} was tuned in two of the files that `tuned` names; rename one")
         found |= chosen
@@ -156,7 +155,7 @@ def _chosen(path: Path, table: dict[str, Any]) -> dict[str, Settings]:
 def _rows(path: Path, row: dict[str, Any], common: Settings, chosen: Mapping[str, Settings]) -> Iterator[Row]:
     if "name" not in row:
         raise InputError(f"{path}: a [[row]] has no name")
-    settings = common | flat({key: value for key, value in row.items() if key not in _OF_A_ROW})
+    settings = common | dotted({key: value for key, value in row.items() if key not in _OF_A_ROW})
     if "tuned" in row:
         if row["tuned"] not in chosen:
             raise InputError(f"{path}: nothing was tuned under {row['tuned']!r}; there is {', '.join(chosen)}")
@@ -169,7 +168,7 @@ def _rows(path: Path, row: dict[str, Any], common: Settings, chosen: Mapping[str
 
 
 def _combinations(lists: dict[str, Any]) -> Iterator[Settings]:
-    found = flat(lists)
+    found = dotted(lists)
     for values in itertools.product(*(value if isinstance(value, list) else [value] for value in found.values())):
         yield dict(zip(found, values))
 

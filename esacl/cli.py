@@ -85,11 +85,11 @@ def _add_app(command: Command) -> None:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from esacl import bundle, doctor
+    from esacl import doctor, fault_report
 
     found = doctor.examine(args.runs, args.data, repair=args.repair)
     if args.bundle is not None:
-        bundle.write_bundle(RunStore(args.runs), found, args.bundle)
+        fault_report.write(RunStore(args.runs), found, args.bundle)
     print(json.dumps(found) if args.json else doctor.as_text(found))
     return 0
 

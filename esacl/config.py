@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -149,6 +150,14 @@ class RunConfig(Section):
     def from_dict(cls, fields: dict[str, Any]) -> "RunConfig":
         """The config of nested fields, as `to_dict` and TOML write them."""
         return cls(**fields)
+
+
+def dotted(fields: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names, as `--set` takes them: {"sdp": {"every": 5}} -> {"sdp.every": 5}."""
+    found: dict[str, Any] = {}
+    for key, value in fields.items():
+        found |= dotted(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
+    return found
 
 
 def read_config(path: Path | None, settings: dict[str, Any]) -> RunConfig:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from esacl import metrics
+from esacl.config import dotted
 
 Row = dict[str, Any]
 
@@ -111,7 +112,7 @@ def _told_apart(configs: Sequence[Row]) -> list[str]:
     What is to be equal in a fair comparison is said of whatever method has it otherwise than most; and how weights are
     chosen where a method does it in two ways, at whatever sparsities, for a curve over sparsity is to be of one way.
     """
-    flat = [_flat(config) for config in configs]
+    flat = [dotted(config) for config in configs]
     alike, rivals = _by(flat, SETTINGS), _by(flat, PROBLEM)
     every = [key for key in dict.fromkeys(key for one in flat for key in one) if key not in _NO_MATTER]
     differ = {kind: {key for key in every if _differ(some, key)} for kind, some in alike.items()}
@@ -153,13 +154,6 @@ def _usual(configs: Sequence[Row], key: str) -> list[Any]:
 
 def _differ(configs: Sequence[Row], key: str) -> bool:
     return len({str(config.get(key)) for config in configs}) > 1
-
-
-def _flat(config: Row, before: str = "") -> Row:
-    found: Row = {}
-    for key, value in config.items():
-        found |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
-    return found
 
 
 def _sharpness(summary: Row, point: str) -> list[float]:

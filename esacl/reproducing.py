@@ -3,10 +3,10 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from esacl.config import RunConfig, read_config
+from esacl.config import RunConfig, dotted, read_config
 from esacl.errors import InputError
 
 # What has an option of its own; everything else is reached by --set.
@@ -31,8 +31,8 @@ def as_toml(config: RunConfig) -> str:
 
 def settings(config: RunConfig) -> dict[str, Any]:
     """The dotted settings that `read_config` needs to make this config, and no more than differ from the defaults."""
-    wanted = dict(_leaves(config.to_dict()))
-    defaults = dict(_leaves(read_config(None, {}).to_dict()))
+    wanted = dotted(config.to_dict())
+    defaults = dotted(read_config(None, {}).to_dict())
     given: dict[str, Any] = {}
     missing = {key: wanted[key] for key in _FIRST if wanted[key] != defaults[key]}
     while True:  # what is given moves what follows from it: a buffer, say, how it is rehearsed
@@ -69,17 +69,9 @@ def command(given: Mapping[str, Any]) -> str:
 def _resolved(given: Mapping[str, Any]) -> dict[str, Any]:
     """Every setting that follows from these; none where they make no config without others beside them."""
     try:
-        return dict(_leaves(read_config(None, dict(given)).to_dict()))
+        return dotted(read_config(None, dict(given)).to_dict())
     except InputError:
         return {}
-
-
-def _leaves(fields: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in fields.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", value
 
 
 def _shown(value: Any) -> str:

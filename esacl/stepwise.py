@@ -3,11 +3,12 @@
 A generator can be left between two steps, so whoever drives it can show how far it is, and can stop it.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
 Result = TypeVar("Result")
+Out = TypeVar("Out")
 
 
 @dataclass(frozen=True)
@@ -29,3 +30,14 @@ def finish(steps: Steps[Result]) -> Result:
         except StopIteration as end:
             result: Result = end.value
             return result
+
+
+def mapped(steps: Steps[Result], each: Callable[[Step], Iterable[Out]]) -> Generator[Out, None, Result]:
+    """The same computation with other things to yield: what `each` makes of each step, none or several."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        yield from each(step)

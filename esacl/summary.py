@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def summarise(record: RunRecord) -> dict[str, Any]:
-    """The result of a run as one JSON object, with the names that the README documents.
+    """The result of a run as one JSON object: what `--json` prints.
 
     `accuracy_matrix` has a row for each learned task (after learning task i) and a column for each task of
     the run; accuracies are fractions. The averages are None until all tasks are learned; `so_far` has them

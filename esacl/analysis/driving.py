@@ -1,10 +1,10 @@
 """Stepwise computations as events: so that a consumer sees how far they are and can stop them within a second."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 from esacl.events import Analysing, Event, Pulse
-from esacl.stepwise import Steps
+from esacl.stepwise import Step, Steps, mapped
 
 Result = TypeVar("Result")
 
@@ -13,13 +13,7 @@ PIECES = 10  # lines that one part of a stage leaves at most
 
 def driven(steps: Steps[Result]) -> Generator[Event, None, Result]:
     """Drive to the end; a `Pulse` after each step."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        yield Pulse()
+    return (yield from mapped(steps, lambda _: (Pulse(),)))
 
 
 def told(steps: Steps[Result], task: int, stage: str, part: int = 0, parts: int = 1) -> Generator[Event, None, Result]:
@@ -30,15 +24,14 @@ def told(steps: Steps[Result], task: int, stage: str, part: int = 0, parts: int 
     """
     yield Analysing(task=task, stage=stage, done=part * PIECES, total=parts * PIECES)
     last = 0
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
+
+    def events(step: Step) -> Iterator[Event]:
+        nonlocal last
         piece = min(PIECES - 1, PIECES * step.done // max(1, step.total))
         if piece <= last:
             yield Pulse()
         for passed in range(last + 1, piece + 1):
             yield Analysing(task=task, stage=stage, done=part * PIECES + passed, total=parts * PIECES)
         last = max(last, piece)
+
+    return (yield from mapped(steps, events))

@@ -17,7 +17,7 @@ from esacl.curvature.objective import Loss, Objective
 from esacl.curvature.operator import Hessian
 from esacl.errors import InputError
 from esacl.seeds import torch_generator
-from esacl.stepwise import Step, Steps, finish
+from esacl.stepwise import Step, Steps, finish, mapped
 
 GROUPS = 10
 
@@ -118,7 +118,7 @@ def interval_steps(
     whole = Objective(network, loss, data)  # a snapshot: the network may move on between two steps
     whole.refuse_chance()
     order = torch.randperm(m, generator=torch_generator(seed, "jackknife"))
-    without = [torch.cat([part for j, part in enumerate(order.chunk(groups)) if j != i]) for i in range(groups)]
+    without = [torch.cat([part for j, part in enumerate(order.tensor_split(groups)) if j != i]) for i in range(groups)]
     first = [top_steps(Hessian(whole, mask), k, tol=tol, seed=seed)]  # refuses what does not fit
 
     def runs() -> Iterator[tuple[float, Steps[Eigenpairs]]]:  # one at a time, for each has a graph of its own
@@ -162,10 +162,4 @@ def _jackknife(
 
 
 def _part(run: Steps[Eigenpairs], number: int, of: int) -> Steps[Eigenpairs]:
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:
-            result: Eigenpairs = end.value
-            return result
-        yield Step(number, of)
+    return mapped(run, lambda _: (Step(number, of),))

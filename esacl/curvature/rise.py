@@ -1,4 +1,4 @@
-"""How much the loss rises along a displacement d (what pruning adds to the weights), four ways.
+"""How much the loss rises along a displacement d (what pruning adds to the weights), five ways.
 
     L(theta + d) - L(theta) = g'd + d'Hd / 2 + O(|d|^3) <= g'd + sup lambda_max(H on the segment) |d|^2 / 2
 
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from esacl.curvature.lanczos import Eigenpairs, top_steps
+from esacl.curvature.lanczos import top_steps
 from esacl.curvature.objective import Data, Loss, Objective
 from esacl.curvature.operator import Hessian
 from esacl.errors import InputError, RunFailure
-from esacl.stepwise import Step, Steps, finish
+from esacl.stepwise import Step, Steps, finish, mapped
 
 # Gauss-Legendre on [0, 1] with 4 nodes: exact where the gradient along d is a polynomial of degree 7.
 _NODES = ((0.0694318442029737, 0.1739274225687269), (0.3300094782075719, 0.3260725774312731))
@@ -163,13 +163,8 @@ class _Top:
 
 def _top(operator: Hessian, seed: int, spent: int, total: int) -> Steps[_Top]:
     found = top_steps(operator, 1, tol=1e-4, seed=seed, max_products=_PRODUCTS_A_NODE)
-    while True:
-        try:
-            step = next(found)
-        except StopIteration as end:
-            pairs: Eigenpairs = end.value
-            return _Top(float(pairs.values[0]), float(pairs.residuals[0]), pairs.converged)
-        yield Step(spent + step.done, total)
+    pairs = yield from mapped(found, lambda step: (Step(spent + step.done, total),))
+    return _Top(float(pairs.values[0]), float(pairs.residuals[0]), pairs.converged)
 
 
 def _dot(a: Tensor, b: Tensor) -> float:

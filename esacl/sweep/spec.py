@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from esacl import strict_toml
-from esacl.config import RunConfig, read_config
+from esacl.config import RunConfig, dotted, read_config
 from esacl.errors import InputError
 
 MOST_RUNS = 2_000
@@ -74,7 +74,7 @@ def read_spec(path: Path) -> Sweep:
 def _sweep(path: Path, table: dict[str, Any]) -> Sweep:
     if odd := sorted(table.keys() - set(_TOP)):
         raise InputError(f"{path}: unknown key {odd[0]!r}; choose from {', '.join(_TOP)}")
-    common = flat(_table(path, table, "common"))
+    common = dotted(_table(path, table, "common"))
     if lists := [key for key, value in common.items() if isinstance(value, list)]:
         raise InputError(f"{path}: common.{lists[0]} is a list; put it in [grid] to have a run of each")
     grids = _grids(path, table)
@@ -124,7 +124,7 @@ def _grids(path: Path, table: dict[str, Any]) -> list[tuple[str, dict[str, list[
         raise InputError(f"{path} has neither a [grid] nor a [[run]]; a [grid] with method = [...] is a beginning")
     found = []
     for place, settings in places:
-        grid = {key: value if isinstance(value, list) else [value] for key, value in flat(settings).items()}
+        grid = {key: value if isinstance(value, list) else [value] for key, value in dotted(settings).items()}
         if empty := [key for key, values in grid.items() if not values]:
             raise InputError(f"{path}, {place}: {empty[0]} has no values; give it one, or leave it out")
         found.append((place, grid))
@@ -166,11 +166,3 @@ def _once_each(rows: list[Row]) -> tuple[tuple[Row, ...], tuple[tuple[str, str],
     first: dict[str, Row] = {}
     folded = [(row.label, first[row.key].label) for row in rows if first.setdefault(row.key, row) is not row]
     return tuple(first.values()), tuple(folded)
-
-
-def flat(table: dict[str, Any], before: str = "") -> Settings:
-    """Nested tables as dotted keys, the way settings are given."""
-    found: Settings = {}
-    for key, value in table.items():
-        found |= flat(value, f"{before}{key}.") if isinstance(value, dict) else {before + key: value}
-    return found

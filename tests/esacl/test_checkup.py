@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from small_stream import CONFIG, SmallStream
 
-from esacl import cli, logs
+from esacl import cli, fault_report, logs
 from esacl.arrays import write_arrays
-from esacl.bundle import write_bundle
 from esacl.checkup import check
 from esacl.config import RunConfig, read_config
 from esacl.errors import InputError, RunUnreadable
@@ -191,17 +190,17 @@ def test_the_report_has_what_explains_a_fault_and_no_data(store, tmp_path, capsy
 
 def test_a_report_that_cannot_be_written_is_one_line(store, tmp_path):
     with pytest.raises(InputError, match="cannot be written"):
-        write_bundle(store, {}, tmp_path / "none" / "report.zip")
+        fault_report.write(store, {}, tmp_path / "none" / "report.zip")
 
 
 def test_a_report_for_which_there_is_no_room_leaves_nothing(store, tmp_path, monkeypatch):
     def full(*_args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("esacl.bundle.zipfile.ZipFile.writestr", full)
+    monkeypatch.setattr("esacl.fault_report.zipfile.ZipFile.writestr", full)
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match="No space left on device"):
-        write_bundle(store, {}, tmp_path / "out" / "report.zip")
+        fault_report.write(store, {}, tmp_path / "out" / "report.zip")
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -88,7 +88,7 @@ COMMANDS = {
     "esacl.serving": (),
     "esacl.doctor": ("torch",),  # inside a function
     "esacl.checkup": (),
-    "esacl.bundle": (),
+    "esacl.fault_report": (),
     "esacl.sweep.command": (),
     "esacl.sweep.driver": (),
     "esacl.sweep.carry": (),

@@ -75,16 +75,17 @@ def test_the_command_says_what_differs_and_no_more():
 
 @given(some.text(max_size=40).filter(lambda name: "\0" not in name))
 def test_any_name_survives_the_shell_and_the_file(name):
-    config = RunConfig(name=name)
     try:
-        as_toml(config).encode()
-    except UnicodeEncodeError:
+        config = RunConfig(name=name)
+    except InputError as error:
+        assert "control characters" in str(error)
         return
-    assert typed(as_command(config)).name == name
-    assert tomllib.loads(as_toml(config))["name"] == name
+    assert config.name == " ".join(name.split())
+    assert typed(as_command(config)).name == config.name
+    assert tomllib.loads(as_toml(config))["name"] == config.name
 
 
-@pytest.mark.parametrize("name", ["$(touch x)", "`id`", "'; rm -rf x", "--json", '"', "\n[sdp]\nevery = 2", "é\x7f"])
+@pytest.mark.parametrize("name", ["$(touch x)", "`id`", "'; rm -rf x", "--json", '"', "\n[sdp]\nevery = 2", "é\u200b"])
 def test_a_hostile_name_is_a_name_and_nothing_else(name):
     config = RunConfig(name=name)
     assert typed(as_command(config)) == config

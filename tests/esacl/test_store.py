@@ -671,9 +671,9 @@ def test_evaluations_are_kept_in_full(store):
 
 
 def test_the_head_of_the_store_names_every_file_of_a_run():
-    from esacl import bundle, store
+    from esacl import fault_report, store
     from esacl.recording import RESERVE
 
     named = set(re.findall(r"[\w-]+\.\w+|CANCEL", store.__doc__))
-    assert {*bundle._OF_RUN, *bundle._LOGS, LABEL, "CANCEL"} <= named
+    assert {*fault_report._OF_RUN, *fault_report._LOGS, LABEL, "CANCEL"} <= named
     assert RESERVE.startswith(".")  # what begins with a point is nobody's to read

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from small_stream import CONFIG, SmallStream
 
-from esacl import analysing, cli, jobs, logs
-from esacl.bundle import write_bundle
+from esacl import analysing, cli, fault_report, jobs, logs
 from esacl.bundles import export_run
 from esacl.checkpoints import newest
 from esacl.checkup import check
@@ -65,7 +64,7 @@ def test_a_pipe_is_waited_for_by_nobody(store, tmp_path, name):
     folder = store.folder(run_id)
     pipe(folder / name)
     check(store, repair=False)
-    write_bundle(store, {}, tmp_path / "fault.zip")
+    fault_report.write(store, {}, tmp_path / "fault.zip")
     logs.note(logs.job_log(folder), "said")
     store.status(run_id)
     for look in (lambda: store.read(run_id), lambda: store.checkpoint(run_id), lambda: store.tail(run_id).poll()):
@@ -176,7 +175,7 @@ def test_a_run_that_cannot_go_on_still_says_how_it_ended(store, monkeypatch):
 def test_a_folder_is_no_file_to_write(store, target):
     run_id = stopped(store)
     with pytest.raises(InputError, match="is a folder; name a file"):
-        write_bundle(store, {}, Path(target))
+        fault_report.write(store, {}, Path(target))
     with pytest.raises(InputError, match="is a folder; name a file"):
         export_run(store, run_id, Path(target))
 

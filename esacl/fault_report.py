@@ -33,7 +33,7 @@ _LOGS = ("log.jsonl", "log.txt")
 _NAMED = "(named)"
 
 
-def write_bundle(store: RunStore, found: dict[str, Any], path: Path) -> tuple[str, ...]:
+def write(store: RunStore, found: dict[str, Any], path: Path) -> tuple[str, ...]:
     """Write the zip and return the names of what is in it. `found` is what the doctor says.
 
     Raises:
