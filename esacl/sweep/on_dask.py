@@ -4,6 +4,7 @@ Which worker computes what is decided here, one run a worker, so that a worker t
 Dask has no authentication without TLS: who reaches the scheduler can run any code on the workers.
 """
 
+import asyncio
 import contextlib
 import io
 import itertools
@@ -27,7 +28,7 @@ PATIENCE = 30.0  # seconds without any worker before that is an error
 _ANSWER = 10.0  # seconds that a scheduler has to answer
 _LOOK = 1.0  # seconds between two questions to it
 MOST_DEATHS = 10  # of workers under one run: machines come and go, and a run that kills ten is to blame
-_ADDRESS = re.compile(r"(tcp|tls|ws|wss|ucx)://[^\s/]+:\d{1,5}")
+_ADDRESS = re.compile(r"(tcp|tls|ws|wss)://[^\s/]+:\d{1,5}")
 
 
 @contextlib.contextmanager
@@ -54,6 +55,7 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Any]:
             stack.enter_context(cluster)
             scheduler = cluster.scheduler_address
         try:
+            _refuse_others(scheduler)
             client = Client(scheduler, timeout=_ANSWER, set_as_default=False)
         except Exception as error:  # of whatever kind: sockets, handshakes, versions
             cause = " ".join(str(error).split())[:120] or type(error).__name__
@@ -61,6 +63,27 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Any]:
             raise InputError(f"no Dask scheduler answers at {scheduler} ({cause}); {remedy}") from None
         stack.callback(_closed, client)
         yield client
+
+
+def _refuse_others(address: str) -> None:
+    """Ask who answers there. A client waits for ever for the first word of what is no scheduler, a web server say.
+
+    Raises:
+        Exception: whatever it is that keeps it from answering as a scheduler.
+    """
+    from distributed import Security
+    from distributed.core import rpc
+
+    async def ask() -> dict[str, Any]:
+        async with rpc(address, connection_args=Security().get_connection_args("client")) as there:
+            return dict(await there.identity())
+
+    try:
+        found = asyncio.run(asyncio.wait_for(ask(), _ANSWER))
+    except TimeoutError:
+        raise TimeoutError(f"no answer within {_ANSWER:g} s") from None
+    if found.get("type") != "Scheduler":
+        raise TypeError(f"what answers is a {found.get('type')}")
 
 
 def _silence() -> None:

@@ -57,9 +57,9 @@ def compute(token: str, fields: dict[str, Any], data: str | None, environment: d
         if status.state != "cancelled" or (folder / STOP).exists():
             break  # else it ended with another worker of this machine
     state = status.state if status.state in ("finished", "cancelled") else "failed"
-    packed = None if state == "cancelled" else _packed(store, run_id)
     if state == "finished":
-        shutil.rmtree(folder / run_id / "checkpoints", ignore_errors=True)
+        _keep_the_last(folder / run_id / "checkpoints")
+    packed = None if state == "cancelled" else _packed(store, run_id, checkpoints=state == "finished")
     return {"state": state, "detail": status.detail, "run": run_id, "bundle": packed}
 
 
@@ -100,7 +100,13 @@ def _cancel(store: RunStore, run_id: str) -> None:
     jobs.reap(store)
 
 
-def _packed(store: RunStore, run_id: str) -> bytes:
+def _keep_the_last(checkpoints: Path) -> None:
+    """Of a finished run that of its end, from which its network is exported; there is nothing to go on with."""
+    for path in sorted(checkpoints.glob("*.safetensors"))[:-1]:
+        path.unlink(missing_ok=True)
+
+
+def _packed(store: RunStore, run_id: str, *, checkpoints: bool) -> bytes:
     file = io.BytesIO()
-    bundles.write_bundle(store, run_id, file)
+    bundles.write_bundle(store, run_id, file, checkpoints=checkpoints)
     return file.getvalue()

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import shlex
 import tomllib
+import unicodedata
 from collections.abc import Iterator
 
 import pytest
@@ -77,8 +78,8 @@ def test_the_command_says_what_differs_and_no_more():
 def test_any_name_survives_the_shell_and_the_file(name):
     try:
         config = RunConfig(name=name)
-    except InputError as error:
-        assert "control characters" in str(error)
+    except InputError:
+        assert any(unicodedata.category(character) in ("Cc", "Cs") for character in name)
         return
     assert config.name == " ".join(name.split())
     assert typed(as_command(config)).name == config.name

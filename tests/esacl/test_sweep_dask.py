@@ -53,6 +53,8 @@ def test_a_worker_that_is_killed_costs_nothing_and_no_run_is_there_twice(tmp_pat
     assert not cluster.store_of("b", token).root.exists()  # kept where it belongs, forgotten there
     runs = command.store.ids()
     assert all(command.store.array_names(one) == ("weights-t0", "weights-t1") for one in runs)
+    ends = [sorted(path.name for path in command.store.folder(one).glob("checkpoints/*")) for one in runs]
+    assert all(len(names) == 1 for names in ends)  # that of the end came along: what was learned can be exported
     assert called(tmp_path, tmp_path / "some.toml")[0] == 0  # the other engine finds everything done
     assert command.store.ids() == runs
 
@@ -142,6 +144,16 @@ def test_a_scheduler_that_is_not_there_is_refused_and_nothing_is_made(tmp_path):
     assert err.endswith("start one with `dask scheduler`, or leave --scheduler out\n")
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_what_is_no_scheduler_is_not_waited_for(tmp_path):
+    """It takes the connection and says nothing of its own, as a web server does."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"tcp://127.0.0.1:{other.getsockname()[1]}"
+        code, out, err = Command(tmp_path, spec(tmp_path, seeds(1)), "--scheduler", address, first=HASTY).end()
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: no Dask scheduler answers at {address} (no answer within ")
+    assert len(err.splitlines()) == 1
 
 
 @pytest.mark.slow
