@@ -146,7 +146,7 @@ def _cut(usual: RunConfig) -> tuple[float, str]:
         format_func=lambda name: text(ALLOCATIONS[name]),
         help=text(
             "All but the last two take weights one by one, and leave matrices of the same size with zeros in them. 2:4 "
-            "is the pattern that GPUs multiply faster, at 50% and no other share. Whole units leave a smaller dense "
+            "is the pattern of sparse tensor cores, at 50% and no other share. Whole units leave a smaller dense "
             "network: `esacl export RUN FILE --format onnx --shrink`."
         ),
         persist_state="session",

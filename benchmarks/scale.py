@@ -217,6 +217,7 @@ def _together(everything: list[RunConfig], times: Times, facts: dict[int, tuple[
         for config in everything:
             flops, size, norms = facts[config.resolution]
             step = times.step(images_of(config) / together, config.resolution, flops)
+            step = max(step, times.together.get("least_seconds", 0.0)) if together > 1 else step
             # Outputs, and of each BatchNorm layer the moments forth and their gradients back.
             sent = exchange_seconds(together, size, 1 + 2 * norms, link) if together > 1 else 0.0
             seconds.append(times.run.get("start_seconds", 0.0) + steps_of(config) * (step + sent))
@@ -235,7 +236,8 @@ def _together(everything: list[RunConfig], times: Times, facts: dict[int, tuple[
         "## Several GPUs a run",
         "`torchrun -m esacl run` on k GPUs: a step has 1/k of the images on each, then the gradients "
         f"({size:,} bytes) are added up by a ring: 2 (k - 1) latency + 2 (k - 1) / k bytes / bandwidth, and so is "
-        "what BatchNorm and the outputs exchange, which costs latency alone. Nothing overlaps. Computing and exchange "
+        "what BatchNorm and the outputs exchange, which costs latency alone. Passes are not recorded there: a step "
+        f"takes at least {1e3 * times.together.get('least_seconds', 0.0):.1f} ms. Nothing overlaps. Computing and exchange "
         "are of a step of the longest run; evaluations, shared too, are left out; longest first.",
         table(columns, rows),
         "Where all runs are there at once, one GPU a run does the same work without exchanges: several shorten the "

@@ -27,6 +27,7 @@ class Times:
 
     `points` maps a side of the images to ascending (images, seconds) of a step; without any `flops_per_second` decides.
     With `by_pixels` an image of a side that was not measured counts as as many measured ones as have its pixels.
+    `together["least_seconds"]`: of a step at least, where several GPUs share a run, whose passes are not recorded.
     """
 
     kind: str  # "measured" | "assumed"
@@ -37,6 +38,7 @@ class Times:
     flops_per_second: float | None = None
     least_seconds: float = 0.0
     by_pixels: bool = False
+    together: dict[str, float] = field(default_factory=dict)
     run: dict[str, float] = field(default_factory=dict)
     exchange: dict[str, dict[str, float]] = field(default_factory=dict)
 
