@@ -237,8 +237,8 @@ def _together(everything: list[RunConfig], times: Times, facts: dict[int, tuple[
         "`torchrun -m esacl run` on k GPUs: a step has 1/k of the images on each, then the gradients "
         f"({size:,} bytes) are added up by a ring: 2 (k - 1) latency + 2 (k - 1) / k bytes / bandwidth, and so is "
         "what BatchNorm and the outputs exchange, which costs latency alone. Passes are not recorded there: a step "
-        f"takes at least {1e3 * times.together.get('least_seconds', 0.0):.1f} ms. Nothing overlaps. Computing and exchange "
-        "are of a step of the longest run; evaluations, shared too, are left out; longest first.",
+        f"takes at least {1e3 * times.together.get('least_seconds', 0.0):.1f} ms. Nothing overlaps. Computing and "
+        "exchange are of a step of the longest run; evaluations, shared too, are left out; longest first.",
         table(columns, rows),
         "Where all runs are there at once, one GPU a run does the same work without exchanges: several shorten the "
         "wait for one result, and the tail of a schedule whose bound is its longest run.",
