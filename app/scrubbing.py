@@ -16,6 +16,7 @@ from app.language import marked, text
 from app.reading import Entry
 from app.wording import number, percent, points
 
+MOST = 99.99  # percent, of an exact cut
 _SLICE = ("dense", "pruning")  # where, and along which axis, the slice of the cut lies
 MOVE = marked(
     "Move the handle, or let it play: every figure shows what **one cut at that level, and no training after it,** "
@@ -168,14 +169,19 @@ def exactly(entry: Entry, task: int, found: Recorded, target: float) -> None:
             max_value=99.99,
             value=round(100 * level, 2),
             step=0.1,
-            format="%.2f",
+            format="%g",
             key=f"exact-{level}",  # it follows the handle
             width=170,
+        known = 0 <= asked <= MOST
             disabled=not able,
         )
         if able:
             options = {"task": task, "exact": round(asked / 100, 5)}
-            analysing.button(entry, text("Evaluate exactly here"), "sparsity", options, key="measure-exact")
+            label = text("Evaluate exactly here")
+            analysing.button(entry, label, "sparsity", options, key="measure-exact", disabled=not known)
+    if not known:  # bounds of the field itself would leave the button at work, on another number
+        no = text("%(value)s %% cannot be removed; choose a number from 0 to %(most)s.", value=f"{asked:g}", most=MOST)
+        widgets.say("error", no)
     if not able:
         what = text("Another cut cannot be evaluated")
         analysing.offer(entry, what, "sparsity", {"task": task}, key="measure-no-exact", boxed=False)
