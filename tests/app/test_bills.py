@@ -46,6 +46,8 @@ def test_rivals_are_computed_from_what_the_run_counted(cost, events):
     # 3 tasks of 250 images for 3 epochs; each Fisher takes 12 batches of 32
     assert found["EWC"].value == pytest.approx(dense + 3 * 12 * 32 * dense / (3 * 250 * 3))
     assert [bar.computed for bar in found.values()] == [False, True, True, True]
+    for bars in (bills.rivals(cost, events, "ewc"), bills.kept(cost, events, "ewc")):
+        assert [bar.look for bar in bars if not bar.computed] == ["ewc"]
 
 
 def test_a_run_under_way_is_set_beside_the_tasks_that_were_counted(events):
