@@ -170,10 +170,10 @@ def _curvature(document: Document, run: _Run) -> None:
     if found.empty:
         return
     document.heading(text("How sharp is the loss?"))
-    tasks, title = run.record.config.tasks, text("before and after the cut")
+    tasks, title = run.record.config.tasks, curvature.when(run.record.config.sparsity)
     shown = [curvature.tops(found, tasks, title, measure=measure) for measure in curvature.MEASURES]
     document.figures(downloads.part(*shown))
-    document.figures(downloads.part(curvature.legend([found]), curvature.spectrum(found, run.last)))
+    document.figures(downloads.part(curvature.spectrum(found, run.last)))
     document.paragraph(
         text(
             "The largest eigenvalue of the Hessian of the mean loss. λₘₐₓ changes when a network is merely rescaled, "
@@ -184,6 +184,7 @@ def _curvature(document: Document, run: _Run) -> None:
 
 
 def _landscape(document: Document, run: _Run) -> None:
+    document.figures(downloads.part(curvature.legend([found])))
     arrays = run.arrays(f"landscape-t{run.last}")
     if not arrays:
         return

@@ -45,7 +45,7 @@ if len(sharp):
     st.header(text("Sharpness, task after task"))
     left, right = st.columns([3, 2], gap="large")
     with left:
-        title = text("at the cut of each task") if config.sparsity > 0 else text("after each task")
+        title = curvature.when(config.sparsity)
         drawing = reading.once(lambda: curvature.tops(sharp, config.tasks, title), "tops-of", [entry])
         widgets.draw(drawing, key="sharpness")
     with right:

@@ -182,4 +182,11 @@ def test_the_figures_that_are_taken_along_have_the_key_to_their_marks(ours, app,
     made = []
     monkeypatch.setattr(downloads, "row", lambda name, files, *, key: made.append(files["html"]().decode()))
     app("curvature", run=ours)
-    assert [text.count("Circle: dense; Square: pruned; Diamond: pruned, survivors only") for text in made] == [1]
+    assert [text.count("Circle: dense; Diamond: pruned; Square: pruned, survivors only") for text in made] == [1]
+
+
+@pytest.mark.parametrize(("kind", "cut"), [("esacl", True), ("dense", False)])
+def test_a_run_that_cuts_nothing_has_no_word_on_its_cut(app, kind, cut):
+    at = app("curvature", run=kind)
+    assert ("Where the cut goes" in [header.value for header in at.header]) == cut
+    assert ("Survivors only" in " ".join(element.value for element in at.markdown)) == cut
