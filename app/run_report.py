@@ -176,8 +176,9 @@ def _curvature(document: Document, run: _Run) -> None:
     document.figures(downloads.part(curvature.spectrum(found, run.last)))
     document.paragraph(
         text(
-            "The largest eigenvalue of the Hessian of the mean loss. λₘₐₓ changes when a network is merely rescaled, "
-            "λₘₐₓ · |θ|² changes much less, so both stand here. Restricting to the survivors can only lower it."
+            "The largest eigenvalue of the Hessian of the mean loss. λₘₐₓ changes when a network is merely rescaled. "
+            "λₘₐₓ · |θ|² undoes one factor for all weights; factors that differ from layer to layer it does not undo. "
+            "Restricting to the survivors can only lower λₘₐₓ."
         )
     )
     _grid(document, curvature_frames.measurements(found), text("Every measurement"))
