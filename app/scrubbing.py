@@ -46,7 +46,7 @@ PICTURES = marked(
     "**The weights as a picture**: a cell a weight, blue above and orange below zero, the stronger the larger; what "
     "the level takes is pale. Point at a cell to read it. Size is not all: where the ranking is of second order, a "
     "large weight may go where the loss is flat, and a small one stay where it is sharp, so pale ones lie among strong "
-    "cells and in the **histogram** filled and hatched parts mix. **The slice** is a plane through weight space "
+    "cells and in the **histogram** filled and pale parts mix. **The slice** is a plane through weight space "
     "along this run's own cut; **the ways** lead straight to every level's cut. **Saliencies** rank the weights "
     "differently: by damped second order $\\tfrac12(h+1+\\Omega)\\theta^2$, size $|\\theta|$, first order "
     "$|g\\theta|$, or by chance. **Allocations** share the budget out: *global* ranks all weights together, *uniform* "
@@ -165,16 +165,14 @@ def exactly(entry: Entry, task: int, found: Recorded, target: float) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         asked = st.number_input(
             text("Weights removed, %"),
-            min_value=0.0,
-            max_value=99.99,
             value=round(100 * level, 2),
             step=0.1,
             format="%g",
             key=f"exact-{level}",  # it follows the handle
             width=170,
-        known = 0 <= asked <= MOST
             disabled=not able,
         )
+        known = 0 <= asked <= MOST
         if able:
             options = {"task": task, "exact": round(asked / 100, 5)}
             label = text("Evaluate exactly here")

@@ -27,8 +27,9 @@ with left:
     )
     st.caption(
         text(
-            "In brackets: of dense SGD's. Hatched: computed by the same counter from the images this run saw, not run. "
-            "EWC is dense SGD and the gradients of its Fisher information; replay is each step at twice the batch."
+            "In brackets: of dense SGD's. Pale, with an outline: computed by the same counter from the images this run "
+            "saw, not run. EWC is dense SGD and the gradients of its Fisher information; replay is each step at twice "
+            "the batch."
         )
     )
 with right:

@@ -70,9 +70,9 @@ def test_bars_say_shares_and_what_was_not_run(cost, events):
     rivals = bills.rivals(cost, events)
     drawing = costs.bars(rivals, "FLOPs", "FLOPs", number, against=rivals[1].value, against_name="dense SGD")
     json.dumps(drawing, allow_nan=False)
-    hatched = [mark for mark in drawing["marks"] if "hatched" in mark["at"].get("class", "")]
-    assert len(hatched) == 3
-    assert all(mark["tip"].endswith("computed, not run") for mark in hatched)
+    pale = [mark for mark in drawing["marks"] if "pale" in mark["at"].get("class", "")]
+    assert len(pale) == 3
+    assert all(mark["tip"].endswith("computed, not run") for mark in pale)
     assert "replay 1.86·10⁹ (200 %)" in drawing["alt"]
     assert "share of dense SGD" in drawing["alt"]
     assert costs.bars([], "kept", "bytes", size)["alt"]
