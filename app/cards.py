@@ -141,8 +141,8 @@ def _selection(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card
     said = text("%(chosen)d of %(images)d images were chosen, framed here.", **counts)
     if "estimate_names" in arrays:
         estimates = frames.estimates(arrays).set_index("name")["lambda_max"]
-        draws = ways.each_draw(arrays).get("IDS", ())  # of which the first is framed; the estimate is their mean
-        if len(draws) and "whole pool" in estimates.index:
+        draws = ways.each_draw(arrays).get("IDS")  # of which the first is framed; the estimate is their mean
+        if draws is not None and len(draws) and "whole pool" in estimates.index:
             said = text(
                 "%(chosen)d of %(images)d images were chosen, framed here. They put λₘₐₓ at %(few)s; the whole pool "
                 "puts it at %(whole)s.",

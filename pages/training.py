@@ -12,7 +12,7 @@ config = record.config
 widgets.facts(entry, record)
 task = pickers.task_picker(record, about=text("While learning task"))
 arrays = reading.arrays(entry, f"sparsity-t{task}")
-layers = tuple(frames.layer_densities(arrays)) if arrays else ()
+layers = tuple(map(str, frames.layer_densities(arrays))) if arrays else ()
 found = reading.once(
     lambda: inside.inside(record.events, task, inside.at_cut(arrays, config.sparsity), layers), "inside", [entry], task
 )
