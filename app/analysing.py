@@ -51,13 +51,25 @@ def offer(
         st.caption(widgets.plain(said), width="content")
 
 
-def button(entry: Entry, label: str, kind: str, options: Mapping[str, Any], *, key: str, quiet: bool = False) -> None:
+def button(
+    entry: Entry,
+    label: str,
+    kind: str,
+    options: Mapping[str, Any],
+    *,
+    key: str,
+    quiet: bool = False,
+    disabled: bool = False,
+) -> None:
     """Starts an analysis; held back while another one works on the run."""
     at_work = busy(entry)
     about = text("Another analysis works on this run; its progress is above.") if at_work else None
-    given = (entry, kind, options)
     look: Literal["primary", "secondary"] = "secondary" if quiet else "primary"
-    st.button(label, key=key, type=look, on_click=_start, args=given, disabled=at_work, help=about)
+    held = disabled or at_work
+    # No callback: on a click straight from a field it would get the options of before, as the page last drew them.
+    if st.button(label, key=key, type=look, disabled=held, help=about) and not held:
+        _start(entry, kind, options)
+        st.rerun()
 
 
 def possible(entry: Entry, task: int) -> bool:

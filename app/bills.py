@@ -71,13 +71,13 @@ def layers(cost: Mapping[str, Any]) -> list[Bar]:
     return bars
 
 
-def rivals(cost: Mapping[str, Any], events: Sequence[Event]) -> list[Bar]:
-    """This run's FLOPs beside those of dense SGD, EWC and replay over the same steps.
+def rivals(cost: Mapping[str, Any], events: Sequence[Event], look: str = Bar.look) -> list[Bar]:
+    """This run's FLOPs, in its method's `look`, beside those of dense SGD, EWC and replay over the same steps.
 
     EWC: dense SGD, and after each task the gradients of its Fisher information, over as many images as EWC takes here.
     Replay: every step at twice the batch. Both need nothing but the images that dense SGD saw, which are recorded.
     """
-    bars = [Bar(text("this run"), float(cost["train_flops"]), text("Counted."))]
+    bars = [Bar(text("this run"), float(cost["train_flops"]), text("Counted."), look=look)]
     dense, started = cost["train_flops_dense_sgd"], [event for event in events if isinstance(event, TaskStarted)]
     seen = sum(event.train_examples * event.epochs for event in started[: _tasks_counted(events)])
     if not dense or not seen:
@@ -97,8 +97,11 @@ def _tasks_counted(events: Sequence[Event]) -> int:
     return sum(type(event).__name__ == "CostCounted" for event in events)
 
 
-def kept(cost: Mapping[str, Any], events: Sequence[Event]) -> list[Bar]:
-    """What stays in memory between tasks, beside dense SGD, replay with this run's memory, and dense EWC."""
+def kept(cost: Mapping[str, Any], events: Sequence[Event], look: str = Bar.look) -> list[Bar]:
+    """What stays in memory between tasks, in the method's `look`.
+
+    Beside it dense SGD, replay with this run's memory, and dense EWC.
+    """
     held = cost["state_bytes"]
     started = next((event for event in events if isinstance(event, RunStarted)), None)
     if started is None or None in [held[kind] for kind in KEPT]:
@@ -106,7 +109,7 @@ def kept(cost: Mapping[str, Any], events: Sequence[Event]) -> list[Bar]:
     dense = 4.0 * started.parameters
     told = " + ".join(text(PLACES[kind]) for kind in KEPT if held[kind])
     told = text("%(what)s.", what=f"{told[:1].upper()}{told[1:]}")
-    bars = [Bar(text("this run"), float(sum(held[kind] for kind in KEPT)), told)]
+    bars = [Bar(text("this run"), float(sum(held[kind] for kind in KEPT)), told, look=look)]
     told = text("%(weights)s weights of 4 bytes.", weights=f"{started.parameters:,}")
     bars.append(Bar(text("dense SGD"), dense, told, computed=True))
     if held["buffer"]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app import bills, comparison, frames, measured, reading, results, session
+from app import bills, comparison, frames, measured, reading, results, session, ways
 from app.drawing import Drawing
-from app.figures import accuracy, compared, costs, curvature, planes, selection, sparsity
+from app.figures import accuracy, compared, costs, curvature, palette, planes, selection, sparsity
 from app.language import text
 from app.reading import Entry
 from app.wording import number, percent, points
@@ -27,6 +27,7 @@ class Card:
     title: str
     text: str
     drawing: Drawing | None = None
+    legend: Drawing | None = None  # of its marks, above it
 
 
 def your_own() -> Card:
@@ -92,7 +93,15 @@ def _sparsity(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card 
         )
     chance = [float(c) for c in arrays.get("chance", ())]
     drawing = sparsity.accuracy(
-        seen, index, record.config.sparsity, chance, beside=other, width=WIDTH, height=HEIGHT, small=True
+        seen,
+        index,
+        record.config.sparsity,
+        chance,
+        tasks=record.config.tasks,
+        beside=other,
+        width=WIDTH,
+        height=HEIGHT,
+        small=True,
     )
     return Card("sparsity", text("How much can go?"), said, drawing)
 
@@ -101,13 +110,14 @@ def _curvature(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card
     frame = measured.curvature_of(entry)
     if frame.empty:
         return None
-    drawing = curvature.tops(frame, record.config.tasks, text("before and after the cut"), width=WIDTH, height=HEIGHT)
+    tasks, when = record.config.tasks, curvature.when(record.config.sparsity)
+    drawing = curvature.tops(frame, tasks, when, width=WIDTH, height=HEIGHT)
     last = frame[(frame["task"] == frame["task"].max()) & (frame["engine"] == "lanczos")].set_index("where")[
         "lambda_max"
     ]
     found = ", ".join(f"{curvature.where_written(where)} {number(float(value))}" for where, value in last.items())
     said = text("Largest Hessian eigenvalue, last task: %(found)s.", found=found)
-    return Card("curvature", text("How sharp is the loss?"), said, drawing)
+    return Card("curvature", text("How sharp is the loss?"), said, drawing, curvature.legend([frame], WIDTH))
 
 
 def _landscape(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | None:
@@ -131,11 +141,12 @@ def _selection(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card
     said = text("%(chosen)d of %(images)d images were chosen, framed here.", **counts)
     if "estimate_names" in arrays:
         estimates = frames.estimates(arrays).set_index("name")["lambda_max"]
-        if {"IDS", "whole pool"} <= set(estimates.index):
+        draws = ways.each_draw(arrays).get("IDS")  # of which the first is framed; the estimate is their mean
+        if draws is not None and len(draws) and "whole pool" in estimates.index:
             said = text(
                 "%(chosen)d of %(images)d images were chosen, framed here. They put λₘₐₓ at %(few)s; the whole pool "
                 "puts it at %(whole)s.",
-                few=number(float(estimates["IDS"])),
+                few=number(float(draws[0])),
                 whole=number(float(estimates["whole pool"])),
                 **counts,
             )
@@ -147,7 +158,7 @@ def _cost(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card | No
     dense = cost["train_flops_dense_sgd"]
     if not cost["train_flops"] or not dense:
         return None
-    rivals = bills.rivals(cost, record.events)
+    rivals = bills.rivals(cost, record.events, palette.look(record.config.method))
     drawing = costs.bars(
         rivals, text("FLOPs of training"), "FLOPs", number, against=dense, against_name=text("dense SGD"), small=True
     )

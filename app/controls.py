@@ -3,6 +3,7 @@
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from app import competing
 from app.figures import palette
@@ -22,6 +23,7 @@ from esacl.defaults import STRUCTURED, TWO_OF_FOUR, form_of
 from esacl.errors import InputError
 
 DEFAULT = read_config(None, {})
+_EXACT = 2**53  # from here on the browser rounds whole numbers
 USUAL = ""  # the form of SDP that follows from the sparsity
 ALLOCATIONS = {
     "global": marked("the least salient of all weights"),
@@ -91,8 +93,8 @@ def choices() -> dict[str, Any]:
     )
     left, middle, right = st.columns(3)
     budget = f"{benchmark}-{protocol}"
-    epochs = left.number_input(text("Epochs"), value=usual.epochs, key=f"new-epochs-{budget}", **keep)
-    seed = middle.number_input(text("Seed"), value=0, key="new-seed", **keep)
+    epochs = _whole(left, text("Epochs"), usual.epochs, f"new-epochs-{budget}")
+    seed = _whole(middle, text("Seed"), 0, "new-seed")
     device = right.selectbox(text("Device"), devices(), key="new-device", **keep)
     chosen = {
         "benchmark": benchmark,
@@ -108,6 +110,18 @@ def choices() -> dict[str, Any]:
         "device": device,
     }
     return chosen | _more(usual, benchmark, method, device, form_at(sparsity / 100))
+
+
+def _whole(place: DeltaGenerator, label: str, value: int | None, key: str, **look: Any) -> int | float | None:
+    """What was typed where a whole number is wanted, as it was typed: the config says what is wrong with it.
+
+    A field for whole numbers would keep to itself what it cannot hold, cut off a fraction, and tell neither.
+    """
+    begins = None if value is None else float(value)
+    typed = place.number_input(label, value=begins, step=1.0, format="%g", key=key, persist_state="session", **look)
+    if typed is None or not float(typed).is_integer() or abs(typed) >= _EXACT:
+        return typed
+    return int(typed)
 
 
 def form_at(sparsity: float) -> str:
@@ -192,7 +206,7 @@ def _more(usual: RunConfig, benchmark: str, method: str, device: str, form: str)
     with st.expander(text("More settings")):
         left, right = st.columns(2)
         budget = f"{benchmark}-{usual.protocol}"
-        tasks = left.number_input(text("Tasks"), value=usual.tasks, key=f"new-tasks-{budget}", **keep)
+        tasks = _whole(left, text("Tasks"), usual.tasks, f"new-tasks-{budget}")
         network = right.selectbox(text("Network"), ("auto", *NETWORK_NAMES), key="new-network", **keep)
         chosen = usual.network if network == "auto" else network
         if chosen != "mlp" and device in ("auto", "cpu"):
@@ -201,21 +215,11 @@ def _more(usual: RunConfig, benchmark: str, method: str, device: str, form: str)
                 if chosen == "small-cnn"
                 else text("Measuring the landscape of %(network)s takes hours a run on a CPU.", network=chosen)
             )
-        limit = left.number_input(
-            text("Training images a task, at most"),
-            value=None,
-            step=1,
-            key="new-limit",
-            placeholder=str(usual.train_limit or text("all")),
-            **keep,
-        )
-        buffer = right.number_input(
-            text("Rehearsal memory, images"),
-            value=usual.buffer.size,
-            key=f"new-buffer-{usual.buffer.size}",
-            disabled=method == "joint",
-            **keep,
-        )
+        most = str(usual.train_limit or text("all"))
+        limit = _whole(left, text("Training images a task, at most"), None, "new-limit", placeholder=most)
+        size = usual.buffer.size
+        joint = method == "joint"
+        buffer = _whole(right, text("Rehearsal memory, images"), size, f"new-buffer-{size}", disabled=joint)
         form_name = left.selectbox(
             text("Form of SDP"),
             (USUAL, *SDP_FORM_NAMES),
@@ -235,7 +239,7 @@ def _more(usual: RunConfig, benchmark: str, method: str, device: str, form: str)
         "tasks": tasks,
         "network": network,
         "train_limit": limit,
-        "buffer.size": buffer if method != "joint" and buffer != usual.buffer.size else None,
+        "buffer.size": buffer if not joint and buffer != size else None,
         "sdp.form": form_name or None if method == "esacl" else None,
         "name": name.strip() or None,
     }

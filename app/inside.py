@@ -51,6 +51,11 @@ class Inside:
         return bool(self.looks["changed"].notna().any())
 
     @property
+    def masked(self) -> bool:
+        """Whether a mask takes weights away, at a look or in the cut."""
+        return self.pruned is not None or bool((self.looks["density"] < 1).any())
+
+    @property
     def names(self) -> list[str]:
         """Each look as the slider calls it."""
         return [
@@ -59,13 +64,16 @@ class Inside:
         ]
 
 
-def inside(events: Sequence[Event], task: int, at_cut: Mapping[str, float] | None = None) -> Inside | None:
+def inside(
+    events: Sequence[Event], task: int, at_cut: Mapping[str, float] | None = None, layers: Sequence[str] = ()
+) -> Inside | None:
     """What a run told of a task; None where it told nothing of its steps.
 
     Args:
         events: of the run.
         task: 0-based.
         at_cut: each layer's density in the mask of the cut, in the run's order.
+        layers: their names, in that order; where none are given, those of `at_cut`.
     """
     prunable = next((event.prunable for event in events if isinstance(event, RunStarted)), 0)
     steps = [event for event in events if isinstance(event, Stepped) and event.task == task]
@@ -80,7 +88,7 @@ def inside(events: Sequence[Event], task: int, at_cut: Mapping[str, float] | Non
     looks["changed"] = _changed(steps, prunable)[shown]
     return Inside(
         looks=looks,
-        layers=_layers(steps_shown, tuple(at_cut or ())),
+        layers=_layers(steps_shown, layers or tuple(at_cut or ())),
         steps=steps[-1].steps,
         prunable=prunable,
         cut=next((row for row, i in enumerate(shown) if cut is not None and i >= cut), None),

@@ -53,8 +53,8 @@ def why_biased() -> None:
         text(
             "**Hard examples are biased.** The highest scores without weights are no sample of this loss: they are "
             "the images that bend it most, so they tell of a loss that is sharper than it is. **Weighted sampling** "
-            "asks often where much is to be learned, and its weights undo that. **Random** images are right on "
-            "average and far off in a single draw."
+            "asks often where much is to be learned, and its weights undo that. **Random** images weigh every image "
+            "alike, but a single draw can be far off, and for λₘₐₓ so is the mean over draws."
         )
     )
     st.caption(

@@ -101,7 +101,7 @@ def _body(entry: Entry, record: RunRecord, mark: Stamp) -> None:
 
 def _figures(record: RunRecord, rows: Matrix) -> tuple[tuple[Drawing | None, Drawing | None], Drawing]:
     config, total = record.config, _total_steps(record)
-    loss = frames.thinned(frames.losses(record.events))
+    loss = frames.losses(record.events)
     of_training = (
         training.loss(loss, config.tasks, total_steps=total) if len(loss) else None,
         training.doomed(loss, config.tasks, total_steps=total),

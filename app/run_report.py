@@ -14,7 +14,19 @@ import pandas as pd
 
 from app import bills, curvature_frames, downloads, frames, language, results, ways, widgets, writing
 from app.document import Document
-from app.figures import accuracy, costs, curvature, maps, planes, selection, slices, sparsity, training, weight_values
+from app.figures import (
+    accuracy,
+    costs,
+    curvature,
+    maps,
+    palette,
+    planes,
+    selection,
+    slices,
+    sparsity,
+    training,
+    weight_values,
+)
 from app.headings import heading
 from app.language import text
 from app.reading import Entry
@@ -122,7 +134,7 @@ def _forgetting(document: Document, run: _Run) -> None:
 
 
 def _training(document: Document, run: _Run) -> None:
-    loss, tasks = frames.thinned(frames.losses(run.record.events)), run.record.config.tasks
+    loss, tasks = frames.losses(run.record.events), run.record.config.tasks
     if loss.empty:
         return
     document.heading(text("How it learned"))
@@ -148,7 +160,7 @@ def _sparsity(document: Document, run: _Run) -> None:
         "local": True,
     }
     shown = (
-        sparsity.accuracy(seen, index, target, chance),
+        sparsity.accuracy(seen, index, target, chance, tasks=config.tasks),
         sparsity.rise(curve, index, target),
         sparsity.how_far(curve, index),
         sparsity.layers(densities, index),
@@ -170,14 +182,16 @@ def _curvature(document: Document, run: _Run) -> None:
     if found.empty:
         return
     document.heading(text("How sharp is the loss?"))
-    tasks, title = run.record.config.tasks, text("before and after the cut")
+    tasks, title = run.record.config.tasks, curvature.when(run.record.config.sparsity)
     shown = [curvature.tops(found, tasks, title, measure=measure) for measure in curvature.MEASURES]
+    document.figures(downloads.part(curvature.legend([found])))
     document.figures(downloads.part(*shown))
-    document.figures(downloads.part(curvature.legend([found]), curvature.spectrum(found, run.last)))
+    document.figures(downloads.part(curvature.spectrum(found, run.last)))
     document.paragraph(
         text(
-            "The largest eigenvalue of the Hessian of the mean loss. λₘₐₓ changes when a network is merely rescaled, "
-            "λₘₐₓ · |θ|² changes much less, so both stand here. Restricting to the survivors can only lower it."
+            "The largest eigenvalue of the Hessian of the mean loss. λₘₐₓ changes when a network is merely rescaled. "
+            "λₘₐₓ · |θ|² undoes one factor for all weights; factors that differ from layer to layer it does not undo. "
+            "Restricting to the survivors can only lower λₘₐₓ."
         )
     )
     _grid(document, curvature_frames.measurements(found), text("Every measurement"))
@@ -231,10 +245,11 @@ def _cost(document: Document, run: _Run) -> None:
     document.heading(text("What did it cost?"))
     events, total = run.record.events, cost["train_flops"]
     dense = cost["train_flops_dense_sgd"]
-    rivals = bills.rivals(cost, events)
+    look = palette.look(run.record.config.method)
+    rivals = bills.rivals(cost, events, look)
     title, of = text("FLOPs of training"), text("dense SGD")
     bars = [costs.bars(rivals, title, "FLOPs", number, against=dense, against_name=of)]
-    kept = bills.kept(cost, events)
+    kept = bills.kept(cost, events, look)
     if kept:
         title, against = text("kept between tasks"), kept[-1].value
         bars.append(costs.bars(kept, title, text("bytes"), size, against=against, against_name="EWC"))
@@ -245,8 +260,8 @@ def _cost(document: Document, run: _Run) -> None:
     document.paragraph(
         text(
             "FLOPs are counted, with every extra billed, and scaled by the density of each layer: hardware that "
-            "multiplies by stored zeros saves nothing. Hatched: computed from the images this run saw, not run. Time "
-            "and memory are measured."
+            "multiplies by stored zeros saves nothing. Pale, with an outline: computed from the images this run saw, "
+            "not run. Time and memory are measured."
         )
     )
 

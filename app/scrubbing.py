@@ -16,6 +16,7 @@ from app.language import marked, text
 from app.reading import Entry
 from app.wording import number, percent, points
 
+MOST = 99.99  # percent, of an exact cut
 _SLICE = ("dense", "pruning")  # where, and along which axis, the slice of the cut lies
 MOVE = marked(
     "Move the handle, or let it play: every figure shows what **one cut at that level, and no training after it,** "
@@ -45,7 +46,7 @@ PICTURES = marked(
     "**The weights as a picture**: a cell a weight, blue above and orange below zero, the stronger the larger; what "
     "the level takes is pale. Point at a cell to read it. Size is not all: where the ranking is of second order, a "
     "large weight may go where the loss is flat, and a small one stay where it is sharp, so pale ones lie among strong "
-    "cells and in the **histogram** filled and hatched parts mix. **The slice** is a plane through weight space "
+    "cells and in the **histogram** filled and pale parts mix. **The slice** is a plane through weight space "
     "along this run's own cut; **the ways** lead straight to every level's cut. **Saliencies** rank the weights "
     "differently: by damped second order $\\tfrac12(h+1+\\Omega)\\theta^2$, size $|\\theta|$, first order "
     "$|g\\theta|$, or by chance. **Allocations** share the budget out: *global* ranks all weights together, *uniform* "
@@ -164,18 +165,21 @@ def exactly(entry: Entry, task: int, found: Recorded, target: float) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         asked = st.number_input(
             text("Weights removed, %"),
-            min_value=0.0,
-            max_value=99.99,
             value=round(100 * level, 2),
             step=0.1,
-            format="%.2f",
+            format="%g",
             key=f"exact-{level}",  # it follows the handle
             width=170,
             disabled=not able,
         )
+        known = 0 <= asked <= MOST
         if able:
             options = {"task": task, "exact": round(asked / 100, 5)}
-            analysing.button(entry, text("Evaluate exactly here"), "sparsity", options, key="measure-exact")
+            label = text("Evaluate exactly here")
+            analysing.button(entry, label, "sparsity", options, key="measure-exact", disabled=not known)
+    if not known:  # bounds of the field itself would leave the button at work, on another number
+        no = text("%(value)s %% cannot be removed; choose a number from 0 to %(most)s.", value=f"{asked:g}", most=MOST)
+        widgets.say("error", no)
     if not able:
         what = text("Another cut cannot be evaluated")
         analysing.offer(entry, what, "sparsity", {"task": task}, key="measure-no-exact", boxed=False)

@@ -9,11 +9,16 @@ import streamlit as st
 from app import analysing, curvature_frames, downloads, measured, reading, spectra, widgets
 from app.drawing import Drawing
 from app.figures import curvature, overlap, spectrum
-from app.language import text
+from app.language import marked, text
 from app.reading import Entry
 from app.results import named
 from app.wording import number, percent
 
+SURVIVORS = marked(
+    "**Survivors only**: the Hessian restricted to the weights that are left, which is where training can go from "
+    "there. Restricting alone can only lower $\\lambda_{\\max}$ (Cauchy interlacing): a lower square than diamond is "
+    "no merit of a method."
+)
 PROBES = 8  # random vectors: 320 products at each point
 
 Runs = Sequence[tuple[Entry, pd.DataFrame]]  # with the curvature that each measured

@@ -18,15 +18,11 @@ def form() -> None:
     settings = duplicating.carried(chosen["method"]) | chosen
     config = _checked(settings)
     duplicating.compared(config)
-    st.button(
-        text("Start the run"),
-        key="start",
-        type="primary",
-        disabled=config is None,
-        on_click=_start,
-        args=(config,),
-        width="stretch",
-    )
+    begin = st.button(text("Start the run"), key="start", type="primary", disabled=config is None, width="stretch")
+    # No callback: on a click straight from a field it would start what the form said before.
+    if begin and config is not None:
+        _start(config)
+        st.rerun()
     widgets.trouble()
     if config is not None:
         with st.expander(text("The same on the command line")):

@@ -1,7 +1,7 @@
 import streamlit as st
 
 from app import beside, billing, bills, reading, results, session, widgets
-from app.figures import costs
+from app.figures import costs, palette
 from app.language import text
 from app.wording import number, size
 
@@ -13,7 +13,8 @@ cost = results.summary(record)["cost"]
 if cost["train_flops"] is None:
     widgets.wait(entry, text("Nothing has been counted yet"))
 
-rivals, kept = bills.rivals(cost, record.events), bills.kept(cost, record.events)
+look = palette.look(record.config.method)
+rivals, kept = bills.rivals(cost, record.events, look), bills.kept(cost, record.events, look)
 dense, ewc = cost["train_flops_dense_sgd"], kept[-1].value if kept else None
 billing.totals(cost, kept)
 
@@ -26,8 +27,9 @@ with left:
     )
     st.caption(
         text(
-            "In brackets: of dense SGD's. Hatched: computed by the same counter from the images this run saw, not run. "
-            "EWC is dense SGD and the gradients of its Fisher information; replay is each step at twice the batch."
+            "In brackets: of dense SGD's. Pale, with an outline: computed by the same counter from the images this run "
+            "saw, not run. EWC is dense SGD and the gradients of its Fisher information; replay is each step at twice "
+            "the batch."
         )
     )
 with right:

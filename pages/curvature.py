@@ -33,19 +33,15 @@ with left:
         )
     )
 with right:
-    st.markdown(
-        text(
-            "**Survivors only**: the Hessian restricted to the weights that are left, which is where training can go "
-            "from there. Restricting alone can only lower $\\lambda_{\\max}$ (Cauchy interlacing): a lower diamond "
-            "than square is no merit of a method."
-        )
-    )
+    if any("survivors" in set(part["where"]) for _, part in runs):
+        st.markdown(text(sharpness.SURVIVORS))
 
 st.header(text("The sharpest directions, and the loss along them"))
 sharpness.slices(entry, frame, task)
 
-st.header(text("Where the cut goes"))
-sharpness.directions(runs, task)
+if any(one.config is not None and one.config.sparsity > 0 for one, _ in runs):
+    st.header(text("Where the cut goes"))
+    sharpness.directions(runs, task)
 cuts = frames.pruning(record.events)
 if not cuts.empty:
     widgets.table(frames.cuts(cuts), text("The cut of each task in numbers"), key="cuts")

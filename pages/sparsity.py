@@ -48,7 +48,7 @@ def figures(index: int) -> list[Drawing | None]:
 
     def curves() -> list[Drawing | None]:
         return [
-            sparsity.accuracy(seen, index, target, chance, beside=other, exact=found.exact),
+            sparsity.accuracy(seen, index, target, chance, tasks=config.tasks, beside=other, exact=found.exact),
             sparsity.rise(curve, index, target, exact=found.exact),
         ]
 

@@ -51,5 +51,5 @@ for first in range(0, len(made), 3):
             st.page_link(
                 f"../pages/{card.page}.py", label=card.title, query_params={"run": entry.run_id, **session.look()}
             )
-            widgets.draw(card.drawing, key=f"figure-{card.page}")
+            widgets.draw(card.legend, card.drawing, key=f"figure-{card.page}")
             st.caption(widgets.plain(card.text))

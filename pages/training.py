@@ -1,6 +1,6 @@
 import streamlit as st
 
-from app import inside, measured, pickers, reading, session, widgets
+from app import frames, inside, measured, pickers, reading, session, widgets
 from app.figures import curvature
 from app.figures import inside as figures
 from app.language import text
@@ -12,8 +12,9 @@ config = record.config
 widgets.facts(entry, record)
 task = pickers.task_picker(record, about=text("While learning task"))
 arrays = reading.arrays(entry, f"sparsity-t{task}")
+layers = tuple(map(str, frames.layer_densities(arrays))) if arrays else ()
 found = reading.once(
-    lambda: inside.inside(record.events, task, inside.at_cut(arrays, config.sparsity)), "inside", [entry], task
+    lambda: inside.inside(record.events, task, inside.at_cut(arrays, config.sparsity), layers), "inside", [entry], task
 )
 if found is None:
     widgets.wait(entry, text("Task %(task)d has told nothing of its steps", task=task + 1))
@@ -45,9 +46,9 @@ if len(sharp):
     st.header(text("Sharpness, task after task"))
     left, right = st.columns([3, 2], gap="large")
     with left:
-        title = text("at the cut of each task") if config.sparsity > 0 else text("after each task")
+        title = curvature.when(config.sparsity)
         drawing = reading.once(lambda: curvature.tops(sharp, config.tasks, title), "tops-of", [entry])
-        widgets.draw(drawing, key="sharpness")
+        widgets.draw(curvature.legend([sharp]), drawing, key="sharpness")
     with right:
         if one.looks["lambda_max"].isna().all():
             st.markdown(text(inside.ONCE))

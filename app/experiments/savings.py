@@ -180,8 +180,8 @@ def _sources(sparse: Pace, dense: Pace | None, name: str) -> str:
         return said
     of = text("of the run beside it, %(name)s,", name=name) if name else text("of this run")
     return f"{said} " + text(
-        "Hatched: by the clock, over %(sparse)d steps of this run at sparse weights and %(dense)d steps %(of)s at "
-        "dense ones, evaluation and consolidation between them included; one machine, no repeats.",
+        "Pale, with an outline: by the clock, over %(sparse)d steps of this run at sparse weights and %(dense)d steps "
+        "%(of)s at dense ones, evaluation and consolidation between them included; one machine, no repeats.",
         sparse=sparse.steps,
         dense=dense.steps,
         of=of,

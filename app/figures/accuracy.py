@@ -8,6 +8,9 @@ from app.language import text
 from app.scale import Scale
 from app.wording import percent
 
+# Class of the other ink, white by day and black by night -> the shade above which it is the one that can be read.
+INKS = {"by-day": 0.825, "by-night": 0.65}
+
 
 def over_sequence(
     rows: Sequence[Sequence[float | None]],
@@ -106,7 +109,7 @@ def _cell(
         return [{"tag": "rect", "at": {**box, "class": "blank"}}]
     share = 0.06 + 0.94 * max(0.0, (value - low) / (1 - low))
     told = f"{100 * value:.{digits}f}"
-    look = "cell on-dark" if share > 0.52 else "cell"
+    look = " ".join(["cell", *(ink for ink, above in INKS.items() if share > above)])
     tip = text("after task %(after)d, on task %(task)d: %(value)s", value=percent(value, 2), **where)
     return [
         {"tag": "rect", "at": {**box, "class": "heat"}, "share": round(share, 3), "tip": tip},

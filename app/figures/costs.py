@@ -12,15 +12,15 @@ from app.wording import number, percent, size
 FLOPS = {
     "train_flops": (marked("this run's training"), "pruned"),
     "train_flops_dense_sgd": (marked("the same steps by dense SGD"), "dense"),
-    "train_flops_published_rule": (marked("as published tables count it"), "dense hatched"),
+    "train_flops_published_rule": (marked("as published tables count it"), "dense pale"),
 }
 LOOKS = {
     "weights": "pruned",
     "masks": "pruned",
     "anchors": "green",
     "buffer": "green",
-    "optimiser": "dense hatched",
-    "activations": "dense hatched",
+    "optimiser": "dense pale",
+    "activations": "dense pale",
 }
 GAP, LETTER = 14, 6.6  # pixels
 SMALL = {"width": 340, "left": 80, "right": 118}
@@ -33,7 +33,7 @@ def flops(cost: Mapping[str, Any]) -> Drawing:
 
 
 def state(cost: Mapping[str, Any]) -> Drawing:
-    """Bytes by what they are for; what is needed only while training is hatched."""
+    """Bytes by what they are for; what is needed only while training is pale."""
     kept = cost.get("state_bytes") or {}
     entries = [(text(name), LOOKS[key], kept.get(key)) for key, name in PLACES.items()]
     return _bars(entries, text("bytes"), text("bytes"), size)
@@ -49,14 +49,14 @@ def bars(
     against_name: str = "",
     small: bool = False,
 ) -> Drawing:
-    """A bar an item: what was computed and not run is hatched. `against`: each value is told as a share of it too."""
+    """A bar an item: what was computed and not run is pale. `against`: each value is told as a share of it too."""
 
     def told(value: float) -> str:
         share = f" ({percent(value / against, 0 if value >= 0.1 * against else 1)})" if against else ""
         return form(value) + share
 
     not_run = [text("computed, not run")]
-    entries = [(bar.name, "dense hatched" if bar.computed else bar.look, bar.value) for bar in found]
+    entries = [(bar.name, "dense pale" if bar.computed else bar.look, bar.value) for bar in found]
     tips = ["\n".join(["", bar.tip, *not_run * bar.computed]) if bar.tip else "" for bar in found]
     drawing = _bars(entries, title, unit, told, tips, **(SMALL if small else {"right": 150}))
     if not against:

@@ -14,8 +14,8 @@ from app.wording import number
 
 WHERE = {  # which point and which Hessian -> (as it is written, look, shape)
     "dense": (POINTS["dense"], "dense", "circle"),
-    "pruned": (POINTS["pruned"], "warm", "square"),
-    "survivors": (POINTS["survivors"], "pruned", "diamond"),
+    "pruned": (POINTS["pruned"], "pruned", "diamond"),  # as on the landscape
+    "survivors": (POINTS["survivors"], "warm", "square"),
     "end": (POINTS["end"], "pruned", "triangle"),
 }
 ROWS = {"dense": ("dense",), "pruned": ("pruned", "survivors"), "end": ("end",)}  # of `four`, and what stands in each
@@ -31,6 +31,11 @@ MEASURES = {"lambda_max": "λₘₐₓ", "relative_sharpness": "λₘₐₓ · |
 def where_written(where: str) -> str:
     """The point and the Hessian `where` stands for, as the reader knows them."""
     return text(WHERE[where][0])
+
+
+def when(sparsity: float) -> str:
+    """Where a run measures: around its cuts, or, where it cuts nothing, after each task."""
+    return text("before and after the cut") if sparsity > 0 else text("after each task")
 
 
 def row_written(point: str) -> str:
@@ -210,16 +215,16 @@ def spectrum(frame: pd.DataFrame, task: int, *, width: float = 500, height: floa
     """The top eigenvalues of one task at each point, side by side on one axis."""
     part = _at_task(frame, task)
     values = [v for row in part["eigenvalues"] for v in row] if len(part) else []
-    there = [where for where in WHERE if where != "end" or (len(part) and "end" in set(part["where"]))]
+    there = [where for where in WHERE if len(part) and where in set(part["where"])]
     panel = Panel(
         span(values, include=(0.0,)),
-        Scale(0, len(there)),
+        Scale(0, max(1, len(there))),
         text("eigenvalue"),
         text("the largest eigenvalues, task %(task)d", task=task + 1),
         alt="",
         width=width,
         height=height,
-        left=150 if len(there) == 3 else 190,
+        left=190 if "end" in there else 150,
         y_ticks=(),
     )
     for row, where in enumerate(there):

@@ -67,8 +67,8 @@ def place(
         width=width,
         height=height,
         caption=text(
-            "A slice, not the whole landscape: it holds this run's own cut. A shallower cut is a part of that one; a "
-            "deeper one leaves the plane, and its loss is not the colour below the mark."
+            "A slice, not the whole landscape: it holds this run's own cut. Every other cut leaves the plane, by the "
+            "distance given, and its loss is not the colour below the mark."
         ),
     )
     wide, high = panel.width - panel.left - panel.right, panel.height - panel.top - panel.bottom

@@ -8,6 +8,7 @@ import pandas as pd
 from app.drawing import Drawing, Panel
 from app.figures import palette
 from app.figures.sparsity import short
+from app.figures.training import CHEAP, held_at_last
 from app.inside import Inside
 from app.language import text
 from app.scale import Scale, span
@@ -41,7 +42,8 @@ def facts(one: Inside) -> list[Mapping[str, object]]:
         found.append((text("of the pull, on its ramp"), [percent(v, 0) for v in looks["ramp"]]))
     if (looks["doomed_share"] > 0).any():
         found.append((text("of |θ|² in the weights to go"), [_share(v) for v in looks["doomed_share"]]))
-    found.append((text("of the weights in the mask"), [percent(v) for v in looks["density"]]))
+    if one.masked:
+        found.append((text("of the weights in the mask"), [percent(v) for v in looks["density"]]))
     return [{"label": label, "values": values} for label, values in found]
 
 
@@ -106,20 +108,21 @@ def _changed(one: Inside, others: Others, task: int, tasks: int) -> Drawing | No
 
 
 def _pull(one: Inside) -> Drawing:
-    peak = float(one.looks["learning_rate"].max())
-    panel = _panel(
-        one, Scale(0.0, 1.16), text("ramp of the pull, and learning rate over its highest"), right=100,
-        y_format=lambda v: percent(v, 0),
-    )  # fmt: skip
+    peak, pulls = float(one.looks["learning_rate"].max()), bool((one.looks["ramp"] > 0).any())
+    rate = text("learning rate over its highest")
+    title = text("ramp of the pull, and learning rate over its highest") if pulls else rate
+    panel = _panel(one, Scale(0.0, 1.16), title, right=100, y_format=lambda v: percent(v, 0))
     ends: list[tuple[float | None, str, str, float | None]] = []
-    if (one.looks["ramp"] > 0).any():
+    if pulls:
         _curve(panel, one, "ramp", "warm", percent, text("ramp"))
         ends.append((float(one.looks["ramp"].iloc[-1]), text("ramp κ"), "warm", None))
     _curve(panel, one, "learning_rate", "green dash", number, text("learning rate"), scaled=peak or 1.0)
     ends.append((float(one.looks["learning_rate"].iloc[-1]) / (peak or 1.0), text("learning rate"), "green", None))
     panel.labels(ends)
-    panel.alt = text(
-        "Ramp of the pull and learning rate over the task; the highest rate is %(rate)s.", rate=number(peak)
+    panel.alt = (
+        text("Ramp of the pull and learning rate over the task; the highest rate is %(rate)s.", rate=number(peak))
+        if pulls
+        else text("Learning rate over the task; the highest is %(rate)s.", rate=number(peak))
     )
     return panel.drawing()
 
@@ -131,18 +134,21 @@ def _doomed(one: Inside, others: Others, task: int, tasks: int) -> Drawing | Non
         return None
     every = [shown, *(other["doomed_share"].where(other["doomed_share"] > 0) for other in others.values())]
     low = span(*(values.clip(lower=1e-6) for values in every), log=True).low
+    end = float(shown.dropna().iloc[-1])
     panel = _panel(
         one, Scale(low, 1.0, log=True), text("share of |θ|² that the cut would take (log)"), y_format=_share,
-        caption=text("What makes one cut cheap: by the time it comes, the weights it takes hold almost nothing."),
+        caption=held_at_last(_share(end), cheap=bool((looks["ramp"] > 0).any() and end < CHEAP)),
     )  # fmt: skip
     _behind(panel, one, others, "doomed_share", tasks)
     _curve(panel, one, "doomed_share", "pruned", _share, text("share"))
-    last = _share(float(shown.dropna().iloc[-1]))
+    last = _share(end)
     panel.alt = text("Share of the squared weights that a cut would take; right before the cut %(last)s.", last=last)
     return panel.drawing()
 
 
-def _density(one: Inside) -> Drawing:
+def _density(one: Inside) -> Drawing | None:
+    if not one.masked:
+        return None
     told = one.layers if one.layers is not None else _since_cut(one)
     layers = told.iloc[:, :LAYERS]
     drawn = layers.assign(**{"": one.looks["density"]})

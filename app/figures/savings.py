@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.drawing import Drawing, Panel
+from app.drawing import Drawing, Panel, wide
 from app.figures.sparsity import level_axis, level_name, squeeze
 from app.language import marked, text
 from app.remaining import Share, storage
@@ -19,30 +19,34 @@ FORMS = {  # name -> (as it is written, look, dash)
 
 
 def remaining(found: Sequence[Share], density: float, *, width: float = 520) -> Drawing:
-    """A bar a cost, as a share of the dense network's; hatched: by the clock. The dotted line is the kept fraction."""
+    """A bar a cost, as a share of the dense network's; pale: by the clock. The dotted line is the kept fraction."""
     highest = max([1.0, *(share.of_dense for share in found)]) * 1.02
     panel = Panel(
         Scale(0, highest), Scale(0, max(1, len(found))), text("share of the dense network's"), "", alt="", width=width,
         height=84 + 48 * len(found), left=12, right=70, top=26, y_ticks=(), x_ticks=_quarters(highest),
         x_format=lambda value: percent(value, 0),
     )  # fmt: skip
-    said = []
+    said, kept, whole = [], panel.at_x(density), panel.at_x(1.0)
     for row, share in enumerate(found):
         at = len(found) - row - 0.5
         top, foot, end = panel.at_y(at + 0.08), panel.at_y(at - 0.36), panel.at_x(share.of_dense)
         if top is None or foot is None or end is None:
             continue
         box = {"x": panel.left, "y": top, "width": max(0.0, end - panel.left), "height": foot - top}
-        look = "warm hatched" if share.measured else "pruned"
+        look = "warm pale" if share.measured else "pruned"
         panel.marks.append(
             {"tag": "rect", "at": {**box, "class": f"bar {look}"}, "tip": f"{share.written}: {share.told}"}
         )
         panel.text(0, at, f"{share.written}: {share.told}", "", dy=-9)
-        panel.text(share.of_dense, at - 0.14, percent(share.of_dense, 0), "tick", dx=7, dy=5)
-        said.append(f"{share.written} {percent(share.of_dense, 0)}")
-    panel.rule(x=density, look="axis dotted")
+        told = percent(share.of_dense, 0)
+        near = 0 < (whole or 0) - end < 14 + wide(told)  # the line at the whole would run through it
+        panel.text(1.0 if near else share.of_dense, at - 0.14, told, "tick", dx=7, dy=5)
+        # Beside the bars only: the words above them can be as long as the figure is wide.
+        ups = {"y1": top - 3, "y2": foot + 3}
+        for x, look in ((kept, "axis dotted"), (whole, "axis")):
+            panel.marks.append({"tag": "line", "at": {"x1": x, "x2": x, **ups, "class": look}})
+        said.append(f"{share.written} {told}")
     panel.text(density, len(found), text("weights kept: %(share)s", share=percent(density, 0)), "note", dx=4, dy=-6)
-    panel.rule(x=1.0, look="axis")
     panel.alt = text("What is left of the dense network's cost: %(said)s.", said="; ".join(said))
     return panel.drawing()
 

@@ -82,7 +82,7 @@ def scores(
     for left, right, n, kept in zip(edges[:-1], edges[1:], pool, chosen):
         told = {"low": number(left), "high": number(right), "pool": n, "taken": kept}
         tip = text("scores %(low)s to %(high)s\n%(pool)d in the pool, %(taken)d taken", **told)
-        panel.bar(left, right, float(n), "dense hatched", tip=tip)
+        panel.bar(left, right, float(n), "dense pale", tip=tip)
         panel.bar(left, right, float(kept), look, tip=tip)
     told = {"pool": len(frame), "taken": int(taken.sum())}
     panel.text(edges[0], panel.y.high, text("□ pool, %(pool)d", pool=len(frame)), "label dense", dx=6, dy=14)

@@ -47,6 +47,7 @@ def accuracy(
     target: float,
     chance: Sequence[float],
     *,
+    tasks: int | None = None,
     beside: tuple[str, str, pd.DataFrame] | None = None,
     exact: Sequence[Exact] = (),
     width: float = 520,
@@ -55,6 +56,7 @@ def accuracy(
 ) -> Drawing:
     """Accuracy on each task seen against the level; rows of `frame` are levels, columns tasks.
 
+    `tasks`: of the whole run, in whose order they have their hues; as many as were seen where none are given.
     `beside`: (written, method, the same frame of another run), drawn as its mean over tasks. `exact`: cuts that were
     evaluated exactly, as marks of their own.
     """
@@ -74,7 +76,8 @@ def accuracy(
         x_format=level_name,
         y_format=lambda v: percent(v, 0),
     )
-    xs, tasks = squeeze(levels), frame.shape[1]
+    xs, seen = squeeze(levels), frame.shape[1]
+    tasks = tasks or seen
     panel.rule(x=float(squeeze([target])[0]), look="axis dotted")
     if beside is not None:
         name, method, other = beside
@@ -91,7 +94,7 @@ def accuracy(
         panel.text(1.0, float(lowest), name, f"label {palette.look(method)}", dx=8, dy=19)
     panel.rule(x=float(xs[index]), look="cursor", frames=xs)
     ends = []
-    for task in range(tasks):
+    for task in range(seen):
         values, tone = frame.iloc[:, task].to_numpy(dtype=float), palette.hue(task, tasks)
         panel.line(xs, values, "ordered", hue=tone)
         name = text("task %(task)d", task=task + 1)
@@ -99,10 +102,10 @@ def accuracy(
         panel.follow(xs, values, "ordered", index, tips=tips, hue=tone)
         ends.append((float(values[-1]), name, "ordered", tone))
     panel.labels(ends)
-    _exact_marks(panel, exact)
+    _exact_marks(panel, exact, tasks)
     panel.alt = text(
         "Accuracy of %(tasks)d tasks over the sparsity; at %(level)s it is %(found)s.",
-        tasks=tasks, level=percent(levels[index]), found=_row(frame.iloc[index]),
+        tasks=seen, level=percent(levels[index]), found=_row(frame.iloc[index]),
     )  # fmt: skip
     return panel.drawing()
 
@@ -111,14 +114,14 @@ def _at(name: str, level: float, value: str) -> str:
     return text("%(name)s at %(level)s: %(value)s", name=name, level=percent(level), value=value)
 
 
-def _exact_marks(panel: Panel, exact: Sequence[Exact]) -> None:
+def _exact_marks(panel: Panel, exact: Sequence[Exact], tasks: int) -> None:
     for one in exact:
         for task, (value, n) in enumerate(zip(one.accuracy, one.examples)):
             tip = text(
                 "exactly at %(level)s, task %(task)d: %(value)s of %(n)d images",
                 level=percent(one.level, 2), task=task + 1, value=percent(float(value)), n=int(n),
             )  # fmt: skip
-            tone = palette.hue(task, len(one.accuracy))
+            tone = palette.hue(task, tasks)
             x = float(squeeze([one.level])[0])
             panel.point(x, float(value), "open ordered", shape="diamond", hue=tone, size=4.5, tip=tip)
 

@@ -4,10 +4,12 @@ import pandas as pd
 
 from app.drawing import Drawing, Panel
 from app.figures import palette
+from app.frames import thinned
 from app.language import text
 from app.scale import Scale, span
 from app.wording import number, percent
 
+CHEAP = 0.01  # of |theta|^2, at most, in weights that a cut takes and the loss hardly misses
 _NAMES = 17  # pixels for the names of the tasks, between title and curves
 
 
@@ -15,6 +17,7 @@ def loss(
     frame: pd.DataFrame, tasks: int, *, total_steps: float | None = None, width: float = 580, height: float = 250
 ) -> Drawing:
     """Training loss over all steps, on a log axis, tasks told apart by hue and by the lines between them."""
+    frame = thinned(frame)
     highest = total_steps or _last_step(frame)
     panel = Panel(
         Scale(0, highest),
@@ -42,6 +45,7 @@ def doomed(
     frame = frame[frame["doomed_share"] > 0]  # after a cut there is nothing left to take
     if frame.empty:
         return None
+    ends, frame = frame.groupby("task")["doomed_share"].last(), thinned(frame)
     panel = Panel(
         Scale(0, total_steps or _last_step(frame)),
         Scale(span(frame["doomed_share"].clip(lower=1e-6), log=True).low, 1.0, log=True),
@@ -53,18 +57,25 @@ def doomed(
         height=height + _NAMES,
         top=30 + _NAMES,
         y_format=lambda value: percent(value, 0 if value >= 0.01 else 2 if value >= 1e-4 else 4),
-        caption=text(
-            "What makes a one-shot cut cheap: by the time it comes, the weights it takes hold almost nothing."
-        ),
     )
     _tasks(panel, frame, "doomed_share", tasks)
-    ends = frame.groupby("task")["doomed_share"].last()
     said = ", ".join(percent(float(value), 2) for value in ends)
+    panel.caption = held_at_last(said, cheap=bool((frame["ramp"] > 0).any() and ends.max() < CHEAP))
     panel.alt = text(
         "Share of the squared weights that the cut would take, right before the cut of each task: %(found)s.",
         found=said,
     )
     return panel.drawing()
+
+
+def held_at_last(shares: str, *, cheap: bool) -> str:
+    """What the weights to be cut held by then; `cheap`: they were pulled, and it is little."""
+    if cheap:
+        return text(
+            "At the last look before a cut, the weights to go held %(found)s of |θ|²: so little makes the cut cheap.",
+            found=shares,
+        )
+    return text("At the last look before a cut, the weights to go held %(found)s of |θ|².", found=shares)
 
 
 def gate(frame: pd.DataFrame, tasks: int, *, width: float = 580, height: float = 240) -> Drawing | None:

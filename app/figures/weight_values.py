@@ -1,4 +1,4 @@
-"""The weights by value: what a cut keeps of each size (filled) and takes (hatched), on a square-root axis."""
+"""The weights by value: what a cut keeps of each size (filled) and takes (pale), on a square-root axis."""
 
 import numpy as np
 import pandas as pd
@@ -78,5 +78,5 @@ def _panel(low: float, high: float, most: float, width: float, height: float) ->
 
 def _bars(panel: Panel, left: float, right: float, every: float, kept: float, tip: str = "") -> None:
     """All weights of a bin, and over them those that stay."""
-    panel.bar(left, right, float(np.sqrt(every)), "warm hatched", tip=tip)
+    panel.bar(left, right, float(np.sqrt(every)), "warm pale", tip=tip)
     panel.bar(left, right, float(np.sqrt(kept)), "pruned", tip=tip)

@@ -25,7 +25,7 @@ LOOKS = {  # as in the figures of a real run
     "at_cut": "warm",
     "taylor": "warm",
     "path": "green",
-    "lambda_here": "purple hatched",
+    "lambda_here": "purple pale",
     "lambda_bound": "purple",
 }
 WORDS = {

@@ -46,6 +46,8 @@ def test_rivals_are_computed_from_what_the_run_counted(cost, events):
     # 3 tasks of 250 images for 3 epochs; each Fisher takes 12 batches of 32
     assert found["EWC"].value == pytest.approx(dense + 3 * 12 * 32 * dense / (3 * 250 * 3))
     assert [bar.computed for bar in found.values()] == [False, True, True, True]
+    for bars in (bills.rivals(cost, events, "ewc"), bills.kept(cost, events, "ewc")):
+        assert [bar.look for bar in bars if not bar.computed] == ["ewc"]
 
 
 def test_a_run_under_way_is_set_beside_the_tasks_that_were_counted(events):
@@ -68,9 +70,9 @@ def test_bars_say_shares_and_what_was_not_run(cost, events):
     rivals = bills.rivals(cost, events)
     drawing = costs.bars(rivals, "FLOPs", "FLOPs", number, against=rivals[1].value, against_name="dense SGD")
     json.dumps(drawing, allow_nan=False)
-    hatched = [mark for mark in drawing["marks"] if "hatched" in mark["at"].get("class", "")]
-    assert len(hatched) == 3
-    assert all(mark["tip"].endswith("computed, not run") for mark in hatched)
+    pale = [mark for mark in drawing["marks"] if "pale" in mark["at"].get("class", "")]
+    assert len(pale) == 3
+    assert all(mark["tip"].endswith("computed, not run") for mark in pale)
     assert "replay 1.86·10⁹ (200 %)" in drawing["alt"]
     assert "share of dense SGD" in drawing["alt"]
     assert costs.bars([], "kept", "bytes", size)["alt"]

@@ -8,7 +8,7 @@ import pytest
 from synthetic_run import comparison_arrays, exact_arrays
 
 from app import cuts, frames
-from app.figures import cells, choices, planes, sparsity, weight_values
+from app.figures import cells, choices, palette, planes, sparsity, weight_values
 from app.figures import cuts as moving
 from app.wording import number
 from esacl.errors import RunUnreadable
@@ -190,6 +190,10 @@ def test_an_exact_cut_is_a_mark_with_its_n(arrays):
     drawing = sparsity.accuracy(seen, 3, 0.9, [0.5] * 3, exact=(one,))
     tips = [mark["tip"] for mark in drawing["marks"] if "exactly" in mark.get("tip", "")]
     assert tips == [f"exactly at 93.00 %, task {task}: 95.0 % of 100 images" for task in (1, 2, 3)]
+    # Of a longer run, its tasks keep the hues that they have everywhere.
+    hues = [mark["hue"] for mark in sparsity.accuracy(seen, 3, 0.9, [0.5] * 3, tasks=5, exact=(one,))["marks"]
+            if "hue" in mark]  # fmt: skip
+    assert set(hues) == {round(palette.hue(task, 5), 1) for task in range(3)}
     assert cuts.exact_names(["exact-t2-93000", "exact-t1-93000", "exact-t2-90000", "exact-t21-90000"], 2) == [
         "exact-t2-90000",
         "exact-t2-93000",

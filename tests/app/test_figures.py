@@ -1,4 +1,7 @@
 import json
+import re
+import tomllib
+from pathlib import Path
 
 import numpy as np
 
@@ -7,6 +10,7 @@ from app.figures import accuracy, costs, curvature, maps, planes, selection, sli
 from app.figures.palette import hue
 from app.wording import number
 
+ROOT = Path(__file__).resolve().parents[2]
 MATRIX = [[0.9, None, None], [0.85, 0.95, None], [0.8, 0.9, 1.0]]
 
 
@@ -72,6 +76,51 @@ def test_the_matrix_says_which_way_it_is_read_and_leaves_the_unknown_blank():
     assert "85.0" in texts(drawing)
     tips = {mark.get("tip") for mark in drawing["marks"]}
     assert "after task 2, on task 1: 85.00 %" in tips
+
+
+def relative_luminance(colour):
+    """Of WCAG 2, from linear red, green and blue."""
+    return float(colour @ np.array([0.2126, 0.7152, 0.0722]))
+
+
+def linear(written):
+    parts = np.array([int(written[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+
+
+def mixed(ground, full, share):
+    """As `color-mix(in oklab, ...)`; matrices of Ottosson, "A perceptual color space for image processing", 2020."""
+    cones = np.array([[0.4122214708, 0.5363325363, 0.0514459929],
+                      [0.2119034982, 0.6806995451, 0.1073969566],
+                      [0.0883024619, 0.2817188376, 0.6299787005]])  # fmt: skip
+    lab = np.array([[0.2104542553, 0.7936177850, -0.0040720468],
+                    [1.9779984951, -2.4285922050, 0.4505937099],
+                    [0.0259040371, 0.7827717662, -0.8086757660]])  # fmt: skip
+    low, high = (lab @ np.cbrt(cones @ linear(end)) for end in (ground, full))
+    between = low + share * (high - low)
+    return np.clip(np.linalg.inv(cones) @ (np.linalg.inv(lab) @ between) ** 3, 0, 1)
+
+
+def test_every_number_of_the_matrix_can_be_read_in_both_themes():
+    style = (ROOT / "app/component/drawing.css").read_text(encoding="utf-8")
+    theme = tomllib.loads((ROOT / "app/.streamlit/config.toml").read_text(encoding="utf-8"))["theme"]
+    full = re.search(r"\.heat \{ fill: .*?light-dark\((#\w{6}), (#\w{6})\)", style).groups()
+    assert "--day: #000; --night: #fff; fill: light-dark(var(--day), var(--night))" in style
+    assert ".by-day { --day: #fff; }" in style
+    assert ".by-night { --night: #000; }" in style
+    for value in np.linspace(0, 1, 401):
+        drawing = accuracy.matrix([[float(value)]], tasks=1)
+        share = next(mark["share"] for mark in drawing["marks"] if "share" in mark)
+        look = next(mark["at"]["class"] for mark in drawing["marks"] if "cell" in mark["at"].get("class", ""))
+        for name, shade, turned in (("light", full[0], "by-day"), ("dark", full[1], "by-night")):
+            behind = relative_luminance(mixed(theme[name]["backgroundColor"], shade, share))
+            ink = float((name == "light") == (turned in look.split()))
+            contrast = (max(ink, behind) + 0.05) / (min(ink, behind) + 0.05)
+            assert contrast >= 4.5, f"{name}: {100 * value:.1f} at {contrast:.2f}"
+
+
+def test_pruned_has_one_mark_everywhere():
+    assert curvature.WHERE["pruned"][1:] == ("pruned", "diamond")
 
 
 def test_a_running_matrix_has_room_for_what_comes():

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from synthetic_run import STEPS, synthetic_config, synthetic_events
 
-from app import inside
+from app import frames, inside
 from app.figures import inside as figures
+from app.figures import training
 from esacl.events import Pruned, Stepped
 
 
@@ -83,7 +84,31 @@ def test_without_a_mask_nothing_is_said_of_it():
     one = inside.inside(events, 1)
     assert "flips" not in alts(drawn(one, events))
     labels = [fact["label"] for fact in figures.facts(one)]
-    assert labels == ["training loss", "of the weights in the mask"]
+    assert labels == ["training loss"]
+    said = alts(drawn(one, events))
+    assert "Learning rate over the task" in said
+    assert not any(word in said for word in ("Ramp", "mask"))
+
+
+@pytest.mark.parametrize(("share", "ramp", "cheap"), [(0.036, 0.5, False), (0.004, 0.5, True), (0.004, 0.0, False)])
+def test_a_cut_is_called_cheap_only_where_it_was_pulled_to_and_takes_little(events, share, ramp, cheap):
+    told = [
+        dataclasses.replace(e, doomed_share=min(e.doomed_share, share), ramp=ramp) if isinstance(e, Stepped) else e
+        for e in events
+    ]
+    made = [*drawn(inside.inside(told, 1), told), training.doomed(frames.losses(told), 3)]
+    captions = [d["caption"] for d in made if "the weights to go held" in d["caption"]]
+    assert len(captions) == 2
+    assert all(("makes the cut cheap" in caption) == cheap for caption in captions)
+    assert all(caption.count(f"{100 * share:.1f}") for caption in captions)
+
+
+def test_layers_have_their_names_where_the_level_of_the_cut_is_not_in_the_curve(events):
+    told = [dataclasses.replace(e, layer_density=(0.2, 0.1)) if isinstance(e, Stepped) else e for e in events]
+    assert list(inside.inside(told, 1, {}, ("body.0.weight", "body.2.weight")).layers) == [
+        "body.0.weight",
+        "body.2.weight",
+    ]
 
 
 def test_the_density_of_layers_is_that_of_the_cut_until_a_run_tells_it_while_it_trains(events, arrays):

@@ -123,6 +123,12 @@ def test_the_figures():
     drawing = drawn.remaining(found, 0.1)
     assert "flops 48 %; ms 119 %" in drawing["alt"]
     looks = [mark["at"]["class"] for mark in drawing["marks"] if mark["tag"] == "rect"]
-    assert looks == ["bar pruned", "bar warm hatched"]
+    assert looks == ["bar pruned", "bar warm pale"]
+    places = {mark["text"]: mark["at"]["x"] for mark in drawing["marks"] if mark["tag"] == "text"}
+    whole = next(mark["at"]["x1"] for mark in drawing["marks"] if mark["at"].get("class") == "axis" and
+                 mark["at"]["x1"] == mark["at"]["x2"] and mark["at"]["y2"] - mark["at"]["y1"] > 10)  # fmt: skip
+    assert places["48 %"] < whole < places["119 %"]
+    near = drawn.remaining([share("flops", 0.93)], 0.1)
+    assert next(mark["at"]["x"] for mark in near["marks"] if mark.get("text") == "93 %") > near["width"] - 70 - 12
     assert all(len(fact["values"]) == len(savings.LEVELS) for fact in drawn.facts(1000, savings.LEVELS))
     assert "at 90.0 %" in drawn.forms(1000, savings.LEVELS, 11)["alt"]

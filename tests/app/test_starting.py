@@ -272,7 +272,9 @@ def test_a_duplicated_run_starts_as_it_was_whatever_logits_compete(settings, cho
     [
         ("new-epochs-split-digits-small", 0, "epochs: 0"),
         ("new-epochs-split-digits-small", 10**6, "epochs: 1000000"),
+        ("new-epochs-split-digits-small", 1.5, "epochs: 1.5"),
         ("new-seed", -1, "seed: -1"),
+        ("new-seed", 99999999999999999999, "seed: 1e+20"),
         ("new-tasks-split-digits-small", 6, "tasks"),
         ("new-limit", 3, "train_limit: 3"),
         ("new-buffer-0", -5, "buffer.size: -5"),
@@ -282,6 +284,24 @@ def test_a_number_out_of_range_is_said_and_nothing_can_be_started(form, key, val
     form.number_input(key=key).set_value(value).run()
     assert said in form.error[0].value.replace("\\", "")
     assert form.button(key="start").disabled
+
+
+def test_no_field_keeps_a_number_to_itself(form):
+    """Bounds of the field's own, and those of whole numbers, leave what was there before at work, without a word."""
+    for field in form.number_input:
+        assert field.proto.data_type == field.proto.FLOAT, field.label
+        assert not field.proto.has_min
+        assert not field.proto.has_max
+
+
+def test_a_click_straight_from_a_field_starts_what_the_field_says(form, monkeypatch):
+    started = []
+    monkeypatch.setattr(starting.jobs, "start", lambda config, store, owner: started.append(config) or "a-run")
+    form.number_input(key="new-seed").set_value(7)
+    form.button(key="start").click().run()
+    form.number_input(key="new-seed").set_value(-7)
+    form.button(key="start").click().run()
+    assert [config.seed for config in started] == [7]
 
 
 def test_what_belongs_to_the_method_of_the_run_that_is_duplicated_stays_behind_with_it(monkeypatch):

@@ -26,3 +26,18 @@ def test_the_run_beside_it_is_named_in_full(visit, recorded_run):
         here.open(path, run=recorded_run)
         box = here.page.locator(".st-key-_beside [data-baseweb=select] [value], .st-key-_beside input").first
         assert box.evaluate("one => one.scrollWidth <= one.clientWidth"), path
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_button_that_cannot_be_pressed_keeps_its_words(visit, recorded_run, dark):
+    here = visit(dark=dark)
+    here.open("run", run=recorded_run)
+    start = here.page.get_by_role("button", name="Start the run")
+    expect(start).to_be_enabled()
+    epochs = here.page.get_by_role("spinbutton", name="Epochs")
+    epochs.fill("0")
+    epochs.press("Enter")
+    expect(start).to_be_disabled()
+    # Its own quiet ink: that of a button in colour is the ground of one without.
+    own, words = start.evaluate("one => [one, one.querySelector('p')].map(part => getComputedStyle(part).color)")
+    assert own == words

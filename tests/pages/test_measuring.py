@@ -182,4 +182,13 @@ def test_the_figures_that_are_taken_along_have_the_key_to_their_marks(ours, app,
     made = []
     monkeypatch.setattr(downloads, "row", lambda name, files, *, key: made.append(files["html"]().decode()))
     app("curvature", run=ours)
-    assert [text.count("Circle: dense; Square: pruned; Diamond: pruned, survivors only") for text in made] == [1]
+    assert [text.count("Circle: dense; Diamond: pruned; Square: pruned, survivors only") for text in made] == [1]
+
+
+@pytest.mark.parametrize(("settings", "cut"), [({}, True), ({"method": "finetune", "sparsity": 0.0}, False)])
+def test_a_run_that_cuts_nothing_has_no_word_on_its_cut(app, tmp_path, monkeypatch, settings, cut):
+    alone = RunStore(tmp_path / "alone")
+    monkeypatch.setenv("ESACL_RUNS", str(alone.root))
+    at = app("curvature", run=record(alone, **settings))
+    assert ("Where the cut goes" in [header.value for header in at.header]) == cut
+    assert ("Survivors only" in " ".join(element.value for element in at.markdown)) == cut

@@ -101,6 +101,21 @@ def test_one_cut_is_evaluated_exactly_where_it_is_asked_for(app, store, asked):
     assert at.dataframe[0].value["images"].tolist() == [300]
 
 
+@pytest.mark.parametrize("value", [100.0, -5.0, 1e9])
+def test_a_cut_that_cannot_be_is_one_line_and_nothing_is_evaluated_in_its_place(app, store, asked, value):
+    at = app("sparsity", run=run_of(store, "esacl"), sparsity="0.93")
+    field = at.number_input(key="exact-0.93")
+    assert not field.proto.has_min
+    assert not field.proto.has_max
+    field.set_value(value)
+    at.button(key="measure-exact").click().run()
+    assert not at.exception
+    (line,) = [error.value.replace("\\", "") for error in at.error]
+    assert line == f"{value:g} % cannot be removed; choose a number from 0 to 99.99."
+    assert at.button(key="measure-exact").disabled
+    assert not asked
+
+
 def test_cuts_of_other_levels_are_not_mixed_with_the_curve(app, store):
     ours = run_of(store, "esacl")
     arrays = store.array(ours, "cuts-t2")

@@ -41,3 +41,12 @@ def test_all_tasks_at_once_are_one_task(app):
 def test_sharpness_is_shown_where_it_was_measured(app, kind):
     headers = [header.value for header in app("training", run=kind).header]
     assert ("Sharpness, task after task" in headers) == (kind == "esacl")
+
+
+def test_the_marks_of_the_sharpness_have_their_key(app):
+    at = app("training", run="esacl")
+    protos = [element.proto for element in at.main if hasattr(element, "proto")]
+    found = [json.loads(p.json) for p in protos if getattr(p, "component_name", "") == "esacl_drawings"]
+    key, drawing = next(data["drawings"] for data in found if "scrub" not in data)
+    assert key["alt"] == "Circle: dense; Diamond: pruned; Square: pruned, survivors only"
+    assert "before and after the cut" in drawing["alt"]
