@@ -26,7 +26,8 @@ def card(final: FinalNetwork, exported: Encoded, name: str) -> str:
         f"{exported.dense_bytes / size:.1f} times smaller than the same network as dense safetensors",
         f"- sha256: `{hashlib.sha256(exported.data).hexdigest()}`",
         f"- Network: {about['network']}, {about['activation']}; "
-        f"{100 * final.sparsity:.2f}% of the prunable weights are 0",
+        f"{100 * final.sparsity:.2f}% of the prunable weights are 0"
+        f"{' before shrinking' if exported.widths else ''}",
         *_widths(exported),
         f"- Made by {about['made_by']}, run `{about['run']}`, seed {about['seed']}, settings `{about['digest'][:12]}`",
         f"- Read back: logits at most {exported.apart:.1e} from those of the run's network",
@@ -49,7 +50,7 @@ def card(final: FinalNetwork, exported: Encoded, name: str) -> str:
         f"- Inputs: float32 (n, {', '.join(map(str, about['input_shape']))}), larger images averaged to that in "
         f"blocks; pixels from 0 to 1, less {about['mean']}, over {about['std']}, by channel.",
         *_orders(about["tasks"]),
-        f"- Layers: {_layers(final.network)}.",
+        f"- Layers: {_layers(exported.written.network)}.",
         f"- Outputs: {about['outputs']} logits. {_answer(about)}",
         "- It was trained to show a method. It knows nothing but the classes above, and answers with one of them "
         "whatever it is shown.",
