@@ -90,6 +90,7 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _export_network(args: argparse.Namespace, store: RunStore, run_id: str, path: Path) -> int:
+    exporting.card_beside(path)  # before the work
     final = exporting.network_of(store, run_id, args.data, args.task)
     done, card = exporting.export_network(final, args.format, path, shrink=args.shrink)
     size, accuracy = len(done.data), sum(done.accuracies) / len(done.accuracies)

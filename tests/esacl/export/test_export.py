@@ -237,6 +237,10 @@ def test_the_commands(store, fine, tmp_path, capsys):
         (["a", "--format", "onnx", "--checkpoints"], "--checkpoints belongs to a bundle"),
         (["a", "--format", "sparse", "--task", "9"], "task 9 is not in the run; choose 0 to 2"),
         (["no/such/folder/net", "--format", "sparse"], "cannot be written (No such file or directory)"),
+        ([".", "--format", "sparse"], ". is a folder; name a file, network say"),
+        (["", "--format", "sparse"], ". is a folder; name a file, network say"),
+        (["/dev/null", "--format", "sparse"], "/dev/null is no file; name another"),
+        (["/dev/null"], "/dev/null is no file; name another"),
     ],
 )
 def test_bad_commands_are_one_line(store, fine, capsys, monkeypatch, tmp_path, words, told):
@@ -244,6 +248,14 @@ def test_bad_commands_are_one_line(store, fine, capsys, monkeypatch, tmp_path, w
     assert main(["export", fine, *words, "--runs", str(store.root)]) == 2
     assert told in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_the_card_cannot_go_no_file_is_written(store, fine, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("esacl.exporting.network_of", lambda *_: pytest.fail("it is refused before the work"))
+    (tmp_path / "net.md").mkdir()
+    assert main(["export", fine, str(tmp_path / "net"), "--format", "sparse", "--runs", str(store.root)]) == 2
+    assert f"{tmp_path / 'net.md'} is a folder; the model card would be there" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["net.md"]
 
 
 def test_a_missing_library_is_one_line(tmp_path, final, monkeypatch):
