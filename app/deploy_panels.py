@@ -8,6 +8,7 @@ from app.figures import costs
 from app.language import text
 from app.reading import Entry
 from app.wording import number, size
+from esacl.config import RunConfig
 
 
 def as_files(found: Deployment) -> None:
@@ -84,8 +85,8 @@ def inside() -> None:
     )
 
 
-def take_along(entry: Entry, found: Deployment) -> None:
-    """The commands that export the network."""
+def take_along(entry: Entry, found: Deployment, config: RunConfig, task: int) -> None:
+    """The commands that export the network; where each task has its own, that of the task that was measured."""
     if entry.recorded:
         st.caption(text("This run came with the project, without its checkpoints; a run of your own can be exported."))
     else:
@@ -95,6 +96,8 @@ def take_along(entry: Entry, found: Deployment) -> None:
                 "has to answer every evaluation example as the run's own network does."
             )
         )
-        shrink = " --shrink" if found.widths else ""
-        lines = [f"esacl export {entry.run_id} network.{form} --format {form}{shrink}" for form in deploying.FORMATS]
+        more = " --shrink" if found.widths else ""
+        if config.method == "packnet" or config.batchnorm.statistics == "task":
+            more += f" --task {task}"
+        lines = [f"esacl export {entry.run_id} network.{form} --format {form}{more}" for form in deploying.FORMATS]
         st.code("\n".join(lines), language="bash")
