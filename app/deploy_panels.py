@@ -78,9 +78,9 @@ def inside() -> None:
     """What sparsity does to the time of a run itself."""
     st.caption(
         text(
-            "Inside of a run every product is dense, zeros included: evaluation is a few percent of it, and what a "
-            "sparse kernel saves in a training step is small beside what a smaller dense layer would. FLOPs on the "
-            "Cost page count what a kernel that skips zeros would do."
+            "Inside of a run the training steps are dense, zeros included: what a sparse kernel saves in one is small "
+            "beside what a smaller dense layer would. Where only right and wrong are counted, sparse MLPs on a CPU "
+            "answer by what is left of them. FLOPs on the Cost page count what a kernel that skips zeros would do."
         )
     )
 
