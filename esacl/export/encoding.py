@@ -45,6 +45,12 @@ class Encoded:
     apart: float
     widths: dict[str, tuple[int, int]] | None = None
 
+    @property
+    def compared(self) -> str:
+        """How many times smaller or larger the file is than the dense one."""
+        share = len(self.data) / self.dense_bytes
+        return f"{share:.1f} times larger" if share > 1 else f"{1 / share:.1f} times smaller"
+
 
 def encoded(final: FinalNetwork, form: str, *, shrink: bool = False) -> Encoded:
     """The file of `final`, held against it; with `shrink` that of the smaller network with the same outputs.

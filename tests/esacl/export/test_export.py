@@ -18,8 +18,8 @@ from esacl.cli import main
 from esacl.config import RunConfig
 from esacl.errors import InputError
 from esacl.export import card as cards
-from esacl.export import encoding, load_sparse
-from esacl.export.encoding import FORMATS
+from esacl.export import encoding
+from esacl.export.encoding import FORMATS, Encoded
 from esacl.export.final import _about
 from esacl.exporting import export_network, network_of
 from esacl.store import RunStore
@@ -73,8 +73,9 @@ def final(store, fine):
 
 
 def elsewhere(folder: Path, script: str, path: Path, final) -> list[int]:
-    """How many of each task a process without torch and without this package gets right."""
-    (folder / "loader.py").write_text(Path(load_sparse.__file__).read_text())
+    """How many of each task a process gets right that has the file, its card, and neither torch nor this package."""
+    card = path.with_name(path.name + ".md").read_text()
+    (folder / "loader.py").write_text(card.partition("```python\n")[2].partition("```")[0])
     judged = list(final.judged())
     np.savez(folder / "data.npz", **{f"x{k}": e.inputs.numpy() for k, e, _ in judged},
              **{f"y{k}": e.targets.numpy() for k, e, _ in judged})  # fmt: skip
@@ -226,6 +227,13 @@ def test_the_commands(store, fine, tmp_path, capsys):
     assert main(["export", fine, str(tmp_path / "net.safetensors"), "--format", "safetensors",
                  "--runs", str(store.root)]) == 0  # fmt: skip
     assert "1.0 times smaller than dense safetensors" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("size", "told"), [(50, "2.0 times smaller"), (100, "1.0 times smaller"), (110, "1.1 times larger")]
+)
+def test_a_file_that_is_larger_is_not_called_smaller(final, size, told):
+    assert Encoded("onnx", final, bytes(size), 100, (), 0.0).compared == told
 
 
 @pytest.mark.parametrize(
