@@ -8,6 +8,7 @@ from app.figures import costs
 from app.language import text
 from app.reading import Entry
 from app.wording import number, size
+from esacl.config import RunConfig
 
 
 def as_files(found: Deployment) -> None:
@@ -77,15 +78,15 @@ def inside() -> None:
     """What sparsity does to the time of a run itself."""
     st.caption(
         text(
-            "Inside of a run every product is dense, zeros included: evaluation is a few percent of it, and what a "
-            "sparse kernel saves in a training step is small beside what a smaller dense layer would. FLOPs on the "
-            "Cost page count what a kernel that skips zeros would do."
+            "Inside of a run the training steps are dense, zeros included: what a sparse kernel saves in one is small "
+            "beside what a smaller dense layer would. Where only right and wrong are counted, sparse MLPs on a CPU "
+            "answer by what is left of them. FLOPs on the Cost page count what a kernel that skips zeros would do."
         )
     )
 
 
-def take_along(entry: Entry, found: Deployment) -> None:
-    """The commands that export the network."""
+def take_along(entry: Entry, found: Deployment, config: RunConfig, task: int) -> None:
+    """The commands that export the network; where each task has its own, that of the task that was measured."""
     if entry.recorded:
         st.caption(text("This run came with the project, without its checkpoints; a run of your own can be exported."))
     else:
@@ -95,6 +96,8 @@ def take_along(entry: Entry, found: Deployment) -> None:
                 "has to answer every evaluation example as the run's own network does."
             )
         )
-        shrink = " --shrink" if found.widths else ""
-        lines = [f"esacl export {entry.run_id} network.{form} --format {form}{shrink}" for form in deploying.FORMATS]
+        more = " --shrink" if found.widths else ""
+        if config.method == "packnet" or config.batchnorm.statistics == "task":
+            more += f" --task {task}"
+        lines = [f"esacl export {entry.run_id} network.{form} --format {form}{more}" for form in deploying.FORMATS]
         st.code("\n".join(lines), language="bash")

@@ -15,13 +15,14 @@ ENGINES = {  # as the analysis names them -> as the reader reads them
     "torch, sparse": marked("PyTorch, sparse layers"),
     "torch, shrunk": marked("PyTorch, idle units left out"),
     "ONNX Runtime, dense": marked("ONNX Runtime, dense"),
+    "ONNX Runtime, shrunk": marked("ONNX Runtime, idle units left out"),
 }
 FORMATS = {
     "safetensors": marked("safetensors, dense"),
     "sparse": marked("compact sparse file"),
     "onnx": marked("ONNX, dense"),
 }
-DENSE, SPARSE, SHRUNK = "torch, dense", "torch, sparse", "torch, shrunk"
+DENSE, SPARSE, SHRUNK, SHRUNK_BY_ONNX = "torch, dense", "torch, sparse", "torch, shrunk", "ONNX Runtime, shrunk"
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,8 @@ def milliseconds(seconds: float) -> str:
 
 def verdict(found: Deployment, batch: int) -> str:
     """What the times at one batch size say, in a sentence."""
-    pruned = [engine for engine in (SPARSE, SHRUNK) if engine in found.seconds]
-    if not found.sparse_layers and SHRUNK not in pruned:
+    pruned = [engine for engine in (SPARSE, SHRUNK, SHRUNK_BY_ONNX) if engine in found.seconds]
+    if not found.sparse_layers and pruned == [SPARSE]:
         return text(
             "No layer is sparse enough to be multiplied by what is left of it: sparsity saves bytes here, no time."
         )
@@ -125,6 +126,12 @@ def verdict(found: Deployment, batch: int) -> str:
         return text(
             "Batch %(batch)s: leaving idle units out pays, %(factor)s times as fast as %(best)s, the best of the whole "
             "network.",
+            **about,
+        )
+    if ours == SHRUNK_BY_ONNX:
+        return text(
+            "Batch %(batch)s: leaving idle units out pays by ONNX Runtime, %(factor)s times as fast as %(best)s, the "
+            "best of the whole network.",
             **about,
         )
     return text("Batch %(batch)s: sparsity pays, %(factor)s times as fast as %(best)s, the best dense one.", **about)

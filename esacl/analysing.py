@@ -11,7 +11,7 @@ from esacl import stopping, turns
 from esacl.config import RunConfig
 from esacl.errors import InputError
 from esacl.events import ArrayRecorded, CurvatureMeasured, Event, Failed, Loading
-from esacl.printing import curvature_table
+from esacl.printing import curvature_table, number, table
 from esacl.progress import with_stages
 from esacl.store import RunStore
 from esacl.summary import fields
@@ -39,10 +39,12 @@ def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_j
         names = [event.name for event in seen if isinstance(event, ArrayRecorded)]
         curvature = [fields(event) for event in seen if isinstance(event, CurvatureMeasured)]
         if as_json:
-            told = {"run": run_id, "analysis": view.kind, "task": task, "arrays": names}
-            print(json.dumps({**told, "curvature": curvature, "status": turns.state_of(last)}))
+            about = {"run": run_id, "analysis": view.kind, "task": task, "arrays": names}
+            print(json.dumps({**about, "curvature": curvature, "status": turns.state_of(last)}))
         elif not isinstance(last, Failed):
-            print("\n".join([*(f"recorded {name}" for name in names), curvature_table(curvature)]).strip())
+            measured = [_deployment_tables(store.array(run_id, name)) for name in names if view.kind == "deployment"]
+            told = [*(f"recorded {name}" for name in names), *measured, curvature_table(curvature)]
+            print("\n".join(told).strip())
         return turns.code_of(last)
 
     if job:
@@ -51,6 +53,19 @@ def analyse(store: RunStore, run_id: str, view: View, data: Path | None, *, as_j
     with store.workers.hold(run_id):
         turns.take_over(store, run_id)
         return look()
+
+
+def _deployment_tables(arrays: dict[str, np.ndarray]) -> str:
+    """The median time of each engine at each batch size, and the bytes of each file."""
+    batches = [f"batch of {size}" for size in arrays["batches"]]
+    times = [
+        [str(engine), *(number(1e3 * float(np.median(rounds)), 3) for rounds in row)]
+        for engine, row in zip(arrays["engines"], arrays["seconds"], strict=True)
+    ]
+    sizes = [[str(name), f"{size:,}"] for name, size in zip(arrays["formats"], arrays["bytes"], strict=True)]
+    if "shrunk_bytes" in arrays:
+        sizes.append(["safetensors, shrunk", f"{int(arrays['shrunk_bytes']):,}"])
+    return f"\n{table(['answer, ms', *batches], times)}\n\n{table(['file', 'bytes'], sizes)}\n"
 
 
 def _prepared(store: RunStore, run_id: str, view: View, data: Path | None) -> Iterator[Event]:

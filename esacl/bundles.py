@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from esacl import __version__
-from esacl.durable import unwritten
+from esacl.durable import named_file, unwritten
 from esacl.errors import InputError
 from esacl.store import RunStore
 
@@ -51,8 +51,7 @@ def export_run(store: RunStore, run_id: str, target: Path, *, checkpoints: bool 
     Raises:
         InputError: no such run, it is being worked on, it is too large, or the file cannot be written.
     """
-    if target.is_dir() or not target.name:
-        raise InputError(f"{target} is a folder; name a file, {target / f'{run_id}.zip'} say")
+    named_file(target, f"name a file, {target / f'{run_id}.zip'} say")
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with temporary.open("xb") as file:

@@ -48,6 +48,27 @@ def write_out(path: Path, data: bytes) -> None:
         raise unwritten(path, error) from None
 
 
+def named_file(path: Path, instead: str = "name another file") -> None:
+    """Refuse a file that somebody named, to be put in place whole, before there is work done for it.
+
+    Args:
+        path: what was named.
+        instead: what to do where it is a folder.
+
+    Raises:
+        InputError: it is a folder, or a pipe or a device, or there is no folder to put it in.
+    """
+    try:
+        os.stat(os.path.join(path.parent, "."))
+        there = path.exists()
+    except OSError as error:
+        raise unwritten(path, error) from None
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; {instead}")
+    if there and not path.is_file():
+        raise InputError(f"{path} is no file; name another")
+
+
 def unwritten(path: Path, error: OSError) -> InputError:
     """Why a file that somebody named is not there, and what to do."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

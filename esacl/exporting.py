@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from esacl.durable import write_out
+from esacl.durable import named_file, write_out
 from esacl.errors import InputError
 from esacl.events import CheckpointReady, Evaluated
 from esacl.records import read_events_of
@@ -39,6 +39,18 @@ def network_of(store: RunStore, run_id: str, data: Path | None = None, task: int
         return final_network(config, state, [one or 0.0 for one in last], run_id=run_id, data=data, task=task)
 
 
+def card_beside(path: Path) -> Path:
+    """Where the model card of the file `path` goes.
+
+    Raises:
+        InputError: one of the two cannot be put there.
+    """
+    named_file(path, f"name a file, {path / 'network'} say")
+    beside = path.with_name(path.name + ".md")
+    named_file(beside, "the model card would be there, so name another file")
+    return beside
+
+
 def export_network(final: "FinalNetwork", form: str, path: Path, *, shrink: bool = False) -> "tuple[Encoded, Path]":
     """Write the network to `path` and its model card beside it, each whole or not at all; returns the card's path.
 
@@ -51,7 +63,7 @@ def export_network(final: "FinalNetwork", form: str, path: Path, *, shrink: bool
     from esacl.export.card import card
     from esacl.export.encoding import encoded
 
-    beside = path.with_name(path.name + ".md")
+    beside = card_beside(path)
     done = encoded(final, form, shrink=shrink)
     write_out(path, done.data)
     write_out(beside, card(final, done, path.name).encode())

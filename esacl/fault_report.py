@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from esacl import logs
-from esacl.durable import open_regular, read_json, unwritten
+from esacl.durable import named_file, open_regular, read_json, unwritten
 from esacl.errors import InputError, RunUnreadable
 from esacl.labels import label_of
 from esacl.store import RunStore
@@ -39,8 +39,7 @@ def write(store: RunStore, found: dict[str, Any], path: Path) -> tuple[str, ...]
     Raises:
         InputError: the file cannot be written.
     """
-    if path.is_dir() or not path.name:
-        raise InputError(f"{path} is a folder; name a file, {path / 'fault.zip'} say")
+    named_file(path, f"name a file, {path / 'fault.zip'} say")
     members = dict(_members(store, found))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.zip")
     try:

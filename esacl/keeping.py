@@ -90,11 +90,12 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _export_network(args: argparse.Namespace, store: RunStore, run_id: str, path: Path) -> int:
+    exporting.card_beside(path)  # before the work
     final = exporting.network_of(store, run_id, args.data, args.task)
     done, card = exporting.export_network(final, args.format, path, shrink=args.shrink)
     size, accuracy = len(done.data), sum(done.accuracies) / len(done.accuracies)
     text = (
-        f"exported the network of {run_id} to {path}, {size:,} bytes, {done.dense_bytes / size:.1f} times smaller than "
+        f"exported the network of {run_id} to {path}, {size:,} bytes, {done.compared} than "
         f"dense safetensors; {100 * accuracy:.2f}% right; {card.name} tells the rest"
     )
     fields = {"run": run_id, "file": str(path), "card": str(card), "bytes": size, "dense_bytes": done.dense_bytes}

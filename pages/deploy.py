@@ -30,4 +30,4 @@ analysing.offer(
 )
 
 st.header(text("Take it along"))
-deploy_panels.take_along(entry, found)
+deploy_panels.take_along(entry, found, record.config, task)

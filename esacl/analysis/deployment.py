@@ -22,8 +22,9 @@ from esacl.mask import Mask
 BATCHES = (1, 32, 256)
 ROUNDS = 40
 WARM = 5
-DENSE, SPARSE, SHRUNK, BY_ONNX = "torch, dense", "torch, sparse", "torch, shrunk", "ONNX Runtime, dense"
-ENGINES = (DENSE, SPARSE, SHRUNK, BY_ONNX)
+DENSE, SPARSE, SHRUNK = "torch, dense", "torch, sparse", "torch, shrunk"
+BY_ONNX, SHRUNK_BY_ONNX = "ONNX Runtime, dense", "ONNX Runtime, shrunk"
+ENGINES = (DENSE, SPARSE, SHRUNK, BY_ONNX, SHRUNK_BY_ONNX)
 FORMATS = ("safetensors", "sparse", "onnx")
 
 Answer = Callable[[np.ndarray], Any]
@@ -51,6 +52,8 @@ def deployment(scene: Scene) -> Iterator[Event]:
     sizes = dict(zip(FORMATS, (_dense_bytes(tensors), len(as_compact(tensors, {})))))
     if graph is not None:
         engines[BY_ONNX], sizes[FORMATS[2]] = onnx_file.answering(graph, scene.config.threads), len(graph)
+    if small.left_out and (smaller := _onnx(small.network, inputs)) is not None:
+        engines[SHRUNK_BY_ONNX] = onnx_file.answering(smaller, scene.config.threads)
     batches = [_batch(inputs, size) for size in BATCHES]
     apart = [float(np.abs(answer(batches[1]) - engines[DENSE](batches[1])).max()) for answer in engines.values()]
     seconds = np.zeros((len(engines), len(BATCHES), ROUNDS))

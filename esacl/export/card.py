@@ -1,17 +1,19 @@
 """The model card beside an exported file: what the network is, how good, where from, and how to use it."""
 
 import hashlib
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
+from esacl.export import load_sparse
 from esacl.export.encoding import Encoded
 from esacl.export.final import FinalNetwork
 
 _HOW = {
     "safetensors": "`safetensors.numpy.load_file(FILE)` gives the tensors by name; zeros are stored.",
-    "sparse": "`esacl/export/load_sparse.py`, a page of numpy without this package, gives the tensors by name.",
+    "sparse": "`load(FILE)`, the lines of numpy under Loader, gives what is known of it, and its tensors by name.",
     "onnx": "`onnxruntime.InferenceSession(FILE).run(['logits'], {'inputs': x})`; any batch size.",
 }
 
@@ -23,10 +25,11 @@ def card(final: FinalNetwork, exported: Encoded, name: str) -> str:
         f"# {_plain(about['method'])} on {about['benchmark']}, {about['scenario']}-IL",
         "",
         f"- File: `{_plain(name)}`, {exported.form}, {size:,} bytes; "
-        f"{exported.dense_bytes / size:.1f} times smaller than the same network as dense safetensors",
+        f"{exported.compared} than the run's network as dense safetensors",
         f"- sha256: `{hashlib.sha256(exported.data).hexdigest()}`",
         f"- Network: {about['network']}, {about['activation']}; "
-        f"{100 * final.sparsity:.2f}% of the prunable weights are 0",
+        f"{100 * final.sparsity:.2f}% of the prunable weights are 0"
+        f"{' before shrinking' if exported.widths else ''}",
         *_widths(exported),
         f"- Made by {about['made_by']}, run `{about['run']}`, seed {about['seed']}, settings `{about['digest'][:12]}`",
         f"- Read back: logits at most {exported.apart:.1e} from those of the run's network",
@@ -49,12 +52,20 @@ def card(final: FinalNetwork, exported: Encoded, name: str) -> str:
         f"- Inputs: float32 (n, {', '.join(map(str, about['input_shape']))}), larger images averaged to that in "
         f"blocks; pixels from 0 to 1, less {about['mean']}, over {about['std']}, by channel.",
         *_orders(about["tasks"]),
-        f"- Layers: {_layers(final.network)}.",
+        f"- Layers: {_layers(exported.written.network)}.",
         f"- Outputs: {about['outputs']} logits. {_answer(about)}",
         "- It was trained to show a method. It knows nothing but the classes above, and answers with one of them "
         "whatever it is shown.",
+        *_loader(exported.form),
         "",
     ])  # fmt: skip
+
+
+def _loader(form: str) -> list[str]:
+    """What reads a file that no library reads."""
+    if form != "sparse":
+        return []
+    return ["", "## Loader", "", "```python", inspect.getsource(load_sparse).rstrip(), "```"]
 
 
 def _answer(about: Mapping[str, Any]) -> str:

@@ -29,19 +29,27 @@ class Encoded:
 
     Attributes:
         form: a key of FORMATS.
+        written: the network in the file, which is smaller than the run's where it was shrunk.
         data: the bytes.
-        dense_bytes: of the same network as dense safetensors.
+        dense_bytes: of the run's network as dense safetensors.
         accuracies: fraction right on each task, by the file.
         apart: largest difference of a logit from the run's network.
         widths: of a network without the units that say nothing: layer -> units (before, after); None of a whole one.
     """
 
     form: str
+    written: FinalNetwork
     data: bytes
     dense_bytes: int
     accuracies: tuple[float, ...]
     apart: float
     widths: dict[str, tuple[int, int]] | None = None
+
+    @property
+    def compared(self) -> str:
+        """How many times smaller or larger the file is than the dense one."""
+        share = len(self.data) / self.dense_bytes
+        return f"{share:.1f} times larger" if share > 1 else f"{1 / share:.1f} times smaller"
 
 
 def encoded(final: FinalNetwork, form: str, *, shrink: bool = False) -> Encoded:
@@ -60,7 +68,7 @@ def encoded(final: FinalNetwork, form: str, *, shrink: bool = False) -> Encoded:
         path = Path(folder) / "network"
         path.write_bytes(data)
         accuracies, apart = _held(final, reader(written, path))
-    return Encoded(form, data, len(as_safetensors(final)), accuracies, apart, widths)
+    return Encoded(form, written, data, len(as_safetensors(final)), accuracies, apart, widths)
 
 
 def _smaller(final: FinalNetwork) -> tuple[FinalNetwork, dict[str, tuple[int, int]]]:

@@ -61,6 +61,28 @@ def test_a_network_without_idle_units_stands_beside_the_others():
     assert "leaving idle units out pays" in deploying.verdict(alone, 1)
 
 
+def by_onnx_too(seconds: float, shrunk: float) -> dict:
+    """The same by ONNX Runtime as well, which takes `seconds`, and torch `shrunk`."""
+    arrays = shrunk_arrays(shrunk)
+    return arrays | {
+        "engines": np.array([*arrays["engines"], "ONNX Runtime, shrunk"]),
+        "seconds": np.concatenate([arrays["seconds"], np.full((1, 3, 5), seconds)]),
+        "apart": np.append(arrays["apart"], 1e-7),
+    }
+
+
+def test_what_pays_by_onnx_runtime_alone_is_no_whole_network():
+    found = deploying.deployment(by_onnx_too(5e-5, 1.0))
+    assert deploying.times(found, 32)[-1].name == "ONNX Runtime, idle units left out"
+    assert deploying.verdict(found, 256) == (
+        "Batch 256: leaving idle units out pays by ONNX Runtime, 80 times as fast as ONNX Runtime, dense, the best of "
+        "the whole network."
+    )
+    torch_is_faster = deploying.deployment(by_onnx_too(5e-5, 2e-5))
+    assert "leaving idle units out pays, 30 times" in deploying.verdict(torch_is_faster, 32)
+    assert "does **not** pay" in deploying.verdict(deploying.deployment(by_onnx_too(1.0, 1.0)), 256)
+
+
 def test_recordings_without_it_say_nothing_of_it(found):
     assert deploying.widths(found) == ""
     assert found.shrunk_bytes is None

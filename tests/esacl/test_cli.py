@@ -373,6 +373,16 @@ def test_an_analysis_records_what_it_found_and_leaves_the_events_alone(kept, esa
     assert kept.analysis_status(run_id).state == "finished"
 
 
+def test_deployment_prints_its_times_and_bytes(esacl, kept, monkeypatch):
+    monkeypatch.setattr("esacl.analysis.deployment.ROUNDS", 1)
+    outcome = esacl("analyse", kept.ids()[0], "deployment", "--task", 0, "--runs", kept.root)
+    lines = outcome.out.splitlines()
+    assert lines[0].startswith("recorded deployment-t0")
+    assert lines[2].split() == "answer, ms batch of 1 batch of 32 batch of 256".split()
+    assert re.fullmatch(r"torch, dense( +[0-9.e+-]+){3}", lines[3])
+    assert re.search(r"^file +bytes\nsafetensors +[0-9,]+\nsparse +[0-9,]+$", outcome.out, re.MULTILINE)
+
+
 def test_an_analysis_with_other_points(kept, esacl):
     run_id = kept.ids()[0]
     outcome = esacl("analyse", run_id, "landscape", "--points", 5, "--task", 1, "--runs", kept.root)

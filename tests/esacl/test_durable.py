@@ -2,11 +2,12 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from esacl import durable
-from esacl.durable import unwritten, write_out
+from esacl.durable import named_file, unwritten, write_out
 from esacl.errors import InputError
 
 
@@ -41,6 +42,26 @@ def test_a_pipe_gets_it_as_it_is(tmp_path):
     write_out(tmp_path / "pipe", b"through")
     assert os.read(reader, 99) == b"through"
     os.close(reader)
+
+
+def test_a_file_to_be_put_in_place_is_refused_before_the_work(tmp_path):
+    (tmp_path / "old").write_text("old")
+    (tmp_path / "nowhere").symlink_to("none")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("old", "new", "nowhere"):
+        named_file(tmp_path / name)
+    for path, told in [
+        (tmp_path, "is a folder; say another"),
+        (Path(), "is a folder; say another"),
+        (tmp_path / "pipe", "is no file; name another"),
+        (Path(os.devnull), "is no file; name another"),
+        (tmp_path / "none" / "new", r"cannot be written \(No such file or directory\); name another file"),
+        (tmp_path / "old" / "new", r"cannot be written \(Not a directory\); name another file"),
+        (tmp_path / ("n" * 999), r"cannot be written \(File name too long\); name another file"),
+    ]:
+        with pytest.raises(InputError, match=f"^{path} {told}$"):
+            named_file(path, "say another")
+    assert (tmp_path / "old").read_text() == "old"
 
 
 def test_the_remedy_fits_the_cause(tmp_path):

@@ -180,6 +180,15 @@ def test_a_folder_is_no_file_to_write(store, target):
         export_run(store, run_id, Path(target))
 
 
+def test_a_pipe_is_no_file_to_write(store, tmp_path):
+    run_id, pipe = stopped(store), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for write in (lambda: fault_report.write(store, {}, pipe), lambda: export_run(store, run_id, pipe)):
+        with pytest.raises(InputError, match=f"^{pipe} is no file; name another$"):
+            write()
+    assert pipe.is_fifo()
+
+
 @pytest.mark.parametrize("option", ["--csv", "--html", "--latex"])
 def test_a_comparison_is_not_written_into_a_folder(store, tmp_path, capsys, option):
     run_id = stopped(store)

@@ -32,6 +32,13 @@ def test_every_engine_answers_as_the_dense_network_does(measured):
     assert list(found["sparse_layers"]) == ["body.hidden1", "body.hidden2"]
 
 
+def test_the_network_that_is_left_is_measured_by_every_runtime(measured):
+    pytest.importorskip("onnxruntime")
+    _, found = measured
+    assert "shrunk_bytes" in found
+    assert tuple(found["engines"]) == deployment.ENGINES
+
+
 def test_bytes_are_those_of_what_is_left(measured):
     weights, found = measured
     sizes = dict(zip(found["formats"], found["bytes"]))

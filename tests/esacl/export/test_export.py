@@ -18,8 +18,8 @@ from esacl.cli import main
 from esacl.config import RunConfig
 from esacl.errors import InputError
 from esacl.export import card as cards
-from esacl.export import encoding, load_sparse
-from esacl.export.encoding import FORMATS
+from esacl.export import encoding
+from esacl.export.encoding import FORMATS, Encoded
 from esacl.export.final import _about
 from esacl.exporting import export_network, network_of
 from esacl.store import RunStore
@@ -73,8 +73,9 @@ def final(store, fine):
 
 
 def elsewhere(folder: Path, script: str, path: Path, final) -> list[int]:
-    """How many of each task a process without torch and without this package gets right."""
-    (folder / "loader.py").write_text(Path(load_sparse.__file__).read_text())
+    """How many of each task a process gets right that has the file, its card, and neither torch nor this package."""
+    card = path.with_name(path.name + ".md").read_text()
+    (folder / "loader.py").write_text(card.partition("```python\n")[2].partition("```")[0])
     judged = list(final.judged())
     np.savez(folder / "data.npz", **{f"x{k}": e.inputs.numpy() for k, e, _ in judged},
              **{f"y{k}": e.targets.numpy() for k, e, _ in judged})  # fmt: skip
@@ -229,6 +230,13 @@ def test_the_commands(store, fine, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("size", "told"), [(50, "2.0 times smaller"), (100, "1.0 times smaller"), (110, "1.1 times larger")]
+)
+def test_a_file_that_is_larger_is_not_called_smaller(final, size, told):
+    assert Encoded("onnx", final, bytes(size), 100, (), 0.0).compared == told
+
+
+@pytest.mark.parametrize(
     ("words", "told"),
     [
         (["--format", "sparse"], "say once where to write"),
@@ -237,6 +245,10 @@ def test_the_commands(store, fine, tmp_path, capsys):
         (["a", "--format", "onnx", "--checkpoints"], "--checkpoints belongs to a bundle"),
         (["a", "--format", "sparse", "--task", "9"], "task 9 is not in the run; choose 0 to 2"),
         (["no/such/folder/net", "--format", "sparse"], "cannot be written (No such file or directory)"),
+        ([".", "--format", "sparse"], ". is a folder; name a file, network say"),
+        (["", "--format", "sparse"], ". is a folder; name a file, network say"),
+        (["/dev/null", "--format", "sparse"], "/dev/null is no file; name another"),
+        (["/dev/null"], "/dev/null is no file; name another"),
     ],
 )
 def test_bad_commands_are_one_line(store, fine, capsys, monkeypatch, tmp_path, words, told):
@@ -244,6 +256,14 @@ def test_bad_commands_are_one_line(store, fine, capsys, monkeypatch, tmp_path, w
     assert main(["export", fine, *words, "--runs", str(store.root)]) == 2
     assert told in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_the_card_cannot_go_no_file_is_written(store, fine, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("esacl.exporting.network_of", lambda *_: pytest.fail("it is refused before the work"))
+    (tmp_path / "net.md").mkdir()
+    assert main(["export", fine, str(tmp_path / "net"), "--format", "sparse", "--runs", str(store.root)]) == 2
+    assert f"{tmp_path / 'net.md'} is a folder; the model card would be there" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["net.md"]
 
 
 def test_a_missing_library_is_one_line(tmp_path, final, monkeypatch):

@@ -1,6 +1,7 @@
 """A network without idle units: the same outputs from a smaller one, by hand, over the dict, and from a run's file."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -135,8 +136,29 @@ def test_the_card_says_the_widths_and_the_file_has_them(store, pruned, tmp_path)
     tensors = final.tensors()
     zeros = sum(int((tensors[name] == 0).sum()) for name in final.prunable)
     share = 100 * zeros / sum(tensors[name].size for name in final.prunable)
-    assert f"{share:.2f}% of the prunable weights are 0" in card.read_text()
+    assert f"{share:.2f}% of the prunable weights are 0 before shrinking\n" in card.read_text()
     assert 80 <= share < 81  # a unit more than fits is not kept
+
+
+def told_shapes(card: str) -> dict[str, tuple[int, ...]]:
+    """The shape of each layer's weight, after what the card says of it."""
+    shapes = {}
+    for name, said in re.findall(r"`([a-z0-9.]+)` Linear\((.*?)\)", card):
+        shapes[name] = tuple(int(re.search(f"{key}_features=(\\d+)", said)[1]) for key in ("out", "in"))
+    for name, inside, outside, side in re.findall(r"`([a-z0-9.]+)` Conv2d\((\d+), (\d+), kernel_size=\((\d+),", card):
+        shapes[name] = (int(outside), int(inside), int(side), int(side))
+    return shapes
+
+
+@pytest.mark.parametrize("shrink", [True, False])
+@pytest.mark.parametrize("network", ["mlp", "small-cnn"])
+def test_the_card_tells_the_layers_that_are_in_the_file(store, pruned, tmp_path, network, shrink):
+    settings = {"network": network, "pruning.allocation": "neuron", "sparsity": 0.8}
+    run_id = pruned if network == "mlp" else recorded(store, settings)
+    _, card = export_network(network_of(store, run_id), "safetensors", tmp_path / "net", shrink=shrink)
+    weights = {name: one.shape for name, one in load_file(tmp_path / "net").items() if name.endswith(".weight")}
+    assert {f"{name}.weight": shape for name, shape in told_shapes(card.read_text()).items()} == weights
+    assert ("before shrinking" in card.read_text()) == shrink
 
 
 def test_the_command(store, pruned, tmp_path, capsys):
