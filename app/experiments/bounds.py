@@ -27,7 +27,7 @@ OPTIONS = {
 }
 WRITTEN = {
     "lambda_bound": marked("The λ bound"),
-    "output_bound": marked("The output bound, a fifth curve"),
+    "output_bound": marked("The output bound, a fifth curve,"),
     "taylor": marked("Taylor"),
     "curvature_term": marked("½ d'Hd alone"),
     "path_integral": marked("The path integral"),
@@ -140,7 +140,7 @@ NOTES = Notes(
         ("2", marked("Write the expansion on the board: g'd + ½ d'Hd + …, and where each of the four cuts it off.")),
         ("1", marked("Show the true rise alone; note the log axis.")),
         ("2", marked("Ask which curve never lies below it; ask also which will be nearest. They are not the same.")),
-        ("3", marked("Reveal. Walk the handle from right to left: where does Taylor begin to fail?")),
+        ("3", marked("Reveal. Walk the handle from left to right: where does Taylor begin to fail?")),
         ("2", marked("Price list: a forward pass, one product, four gradients, several λₘₐₓ. What would you pay for?")),
     ),
     ask=marked(
