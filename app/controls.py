@@ -31,7 +31,7 @@ ALLOCATIONS = {
     "neuron": marked("whole units: neurons, channels"),
 }
 SIZES = {
-    "split-digits": marked("8×8 digits that come with scikit-learn: 5 tasks of 2 classes, about a quarter of a minute"),
+    "split-digits": marked("8×8 digits that come with scikit-learn: 5 tasks of 2 classes, about half a minute"),
     "split-mnist": marked("MNIST: 5 tasks of 2 classes, minutes on a laptop"),
     "permuted-mnist": marked("MNIST under another pixel order each task"),
     "split-cifar10": marked("CIFAR-10: 5 tasks of 2 classes, 1,600 images each, minutes on a laptop"),

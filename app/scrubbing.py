@@ -183,7 +183,7 @@ def exactly(entry: Entry, task: int, found: Recorded, target: float) -> None:
         frame, headings = _table(found.exact)
         widgets.grid(frame, text("Cuts that were evaluated exactly"), key="exact-table", headings=headings)
         last = min(found.exact, key=lambda one: abs(one.level - level))
-        st.caption(widgets.plain(_sentence(last)))
+        st.caption(widgets.plain(exact_said(last)))
 
 
 def _table(exact: tuple[Exact, ...]) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -199,14 +199,18 @@ def _table(exact: tuple[Exact, ...]) -> tuple[pd.DataFrame, dict[str, str]]:
     return pd.DataFrame(columns), {f"task {task + 1}, %": text("task %(task)d, %%", task=task + 1) for task in tasks}
 
 
-def _sentence(one: Exact) -> str:
+def exact_said(one: Exact) -> str:
+    """What one exact cut did to accuracy and loss, in a sentence."""
+    lost, rise = f"{abs(100 * one.lost):.2f}", number(abs(one.rise))
     return text(
         "At %(level)s: mean accuracy %(mean)s, with a standard error of %(error)s points from the number of images "
-        "alone; the cut costs %(lost)s points, and the loss rises by %(rise)s nats (n = %(n)d).",
+        "alone; the cut %(change)s, and the loss %(moves)s (n = %(n)d).",
         level=percent(one.level, 2),
         mean=percent(one.mean_accuracy, 2),
         error=number(100 * one.error, 2),
-        lost=points(one.lost, 2),
-        rise=number(one.rise),
+        change=text("costs %(lost)s points", lost=lost)
+        if one.lost >= 0
+        else text("gains %(lost)s points", lost=lost),
+        moves=text("rises by %(rise)s nats", rise=rise) if one.rise >= 0 else text("falls by %(rise)s nats", rise=rise),
         n=one.n,
     )

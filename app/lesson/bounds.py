@@ -9,7 +9,7 @@ from app import analysing, frames, pickers, reading, results, session, trust, wi
 from app.drawing import Drawing
 from app.figures import rises, sparsity
 from app.figures.rises import written
-from app.language import text
+from app.language import listed, text
 from app.predict import predict
 from app.wording import number, percent
 from esacl.config import RunConfig
@@ -18,6 +18,7 @@ from esacl.config import RunConfig
 def table() -> None:
     """Every quantity with what it looks at, what it is, and what it costs."""
     st.header(text("6. What is a bound, and what is not"))
+    orders, rest = text("3 orders"), text("remainder")
     head = (text("quantity"), text("is it a bound?"), "", text("looks at"), text("costs"))
     rows = [
         (
@@ -64,7 +65,7 @@ def table() -> None:
                 "**If** the outputs leave out no more than their last two orders could do at their worst: an "
                 "assumption. With ReLU, which shows no kink ahead, it often falls a little short."
             ),
-            r"$\ell(z + \text{3 orders}) + \text{remainder}$",
+            rf"$\ell(z + \text{{{orders}}}) + \text{{{rest}}}$",
             text("θ, through the outputs z"),
             text("about nine forward passes"),
         ),
@@ -173,7 +174,7 @@ def _ask_bound(curve: pd.DataFrame, names: list[str], key: str) -> bool:
         text(
             "%(verdict)s Never below: **%(names)s**.",
             verdict=text("As you said.") if said == answer else text("Not so."),
-            names=", ".join(written(name) for name in found) or text("none"),
+            names=listed(written(name) for name in found) or text("none"),
         )
     )
     return True

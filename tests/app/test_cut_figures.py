@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from synthetic_run import comparison_arrays, exact_arrays
 
-from app import cuts, frames
+from app import cuts, frames, scrubbing
 from app.figures import cells, choices, planes, sparsity, weight_values
 from app.figures import cuts as moving
 from app.wording import number
@@ -194,3 +194,11 @@ def test_an_exact_cut_is_a_mark_with_its_n(arrays):
         "exact-t2-90000",
         "exact-t2-93000",
     ]
+
+
+def test_an_exact_cut_that_helped_is_said_without_a_minus():
+    half, dense, n = np.array([0.5, 0.5]), np.array([0.6, 0.6]), np.array([10, 10])
+    worse = scrubbing.exact_said(cuts.Exact(0.9, 0.9, half, dense, dense, half, n))
+    assert "the cut costs 10.00 points, and the loss rises by 0.1 nats" in worse
+    better = scrubbing.exact_said(cuts.Exact(0.9, 0.9, dense, half, half, dense, n))
+    assert "the cut gains 10.00 points, and the loss falls by 0.1 nats" in better
