@@ -1,7 +1,7 @@
 """What a page shows where a run has not recorded what it needs: why, and a button that measures it now."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, NoReturn
 
 import streamlit as st
@@ -49,13 +49,14 @@ def offer(
         if able:
             button(entry, label, kind, options, key=key, quiet=True)
         st.caption(widgets.plain(said), width="content")
+    progress_at(entry, key)
 
 
 def button(entry: Entry, label: str, kind: str, options: Mapping[str, Any], *, key: str, quiet: bool = False) -> None:
     """Starts an analysis; held back while another one works on the run."""
     at_work = busy(entry)
-    about = text("Another analysis works on this run; its progress is above.") if at_work else None
-    given = (entry, kind, options)
+    about = text("Another analysis works on this run; its progress is on this page.") if at_work else None
+    given = (entry, kind, options, key)
     look: Literal["primary", "secondary"] = "secondary" if quiet else "primary"
     st.button(label, key=key, type=look, on_click=_start, args=given, disabled=at_work, help=about)
 
@@ -71,11 +72,13 @@ def busy(entry: Entry) -> bool:
     return not entry.recorded and not entry.status.live and entry.store.workers.alive(entry.run_id)
 
 
-def follow(*entries: Entry | None) -> bool:
+def follow(*entries: Entry | None, below: Collection[str] = ()) -> bool:
     """The progress of the analyses that work on these runs, with a way to stop them; returns whether there are any.
 
-    When one ends, the page is drawn anew, with what was found.
+    When one ends, the page is drawn anew, with what was found. `below`: buttons far down on the page; what one of them
+    has begun is followed there, by `progress_at`.
     """
+    session.remember("followed-below", tuple(below))
     widgets.trouble()
     at_work = [entry for entry in entries if entry is not None and busy(entry)]
     for entry in entries:
@@ -83,8 +86,15 @@ def follow(*entries: Entry | None) -> bool:
             _last_attempt(entry)
             session.remember(_asked(entry), None)
     for entry in at_work:
-        _following(entry)
+        if session.remembered(_asked(entry)) not in below:
+            _following(entry)
     return bool(at_work)
+
+
+def progress_at(entry: Entry, key: str) -> None:
+    """What the button `key` has begun, followed beneath it where the page says that it is far down."""
+    if key in session.remembered("followed-below", ()) and session.remembered(_asked(entry)) == key and busy(entry):
+        _following(entry)
 
 
 @st.fragment(run_every=EVERY)
@@ -144,8 +154,8 @@ def points(entry: Entry, kind: str) -> int | None:
     return None if own else instead
 
 
-def _start(entry: Entry, kind: str, options: Mapping[str, Any]) -> None:
-    session.remember(_asked(entry), True)
+def _start(entry: Entry, kind: str, options: Mapping[str, Any], key: str) -> None:
+    session.remember(_asked(entry), key)
     session.remember(_since(entry), None)
     try:
         jobs.analyse(entry.store, entry.run_id, kind, options, owner=session.user())

@@ -50,8 +50,8 @@ PICTURES = marked(
     "differently: by damped second order $\\tfrac12(h+1+\\Omega)\\theta^2$, size $|\\theta|$, first order "
     "$|g\\theta|$, or by chance. **Allocations** share the budget out: *global* ranks all weights together, *uniform* "
     "gives every layer the same density, *ERK* gives small and narrow layers more; *2:4* keeps two of every four "
-    "consecutive weights of a row (below 50% it is on the way there, above within it), *whole units* takes neurons and "
-    "channels with all their weights, so that what is left is a smaller dense network."
+    "consecutive weights of a row (below 50 % it is on the way there, above within it), *whole units* takes neurons "
+    "and channels with all their weights, so that what is left is a smaller dense network."
 )
 EXACTLY = marked(
     "The figures above jump from level to level. Here the network is cut at exactly the sparsity that you ask for and "
@@ -144,6 +144,12 @@ def comparison(entry: Entry, task: int, found: Recorded, levels: np.ndarray) -> 
     return lambda index: reading.once(lambda: make(index), "choices", [entry], task, what, fixed, index)
 
 
+def below(entry: Entry, task: int, found: Recorded) -> list[str]:
+    """The buttons under the figures that are there: what they begin is followed beneath them."""
+    lacking = {"measure-cuts": found.cuts is None, "measure-compare": found.compared is None, "measure-exact": True}
+    return [key for key, there in lacking.items() if there and analysing.possible(entry, task)]
+
+
 def offers(entry: Entry, task: int, found: Recorded) -> None:
     """What was not recorded, with the jobs that record it."""
     options = {"task": task, "points": analysing.points(entry, "sparsity")}
@@ -176,6 +182,7 @@ def exactly(entry: Entry, task: int, found: Recorded, target: float) -> None:
         if able:
             options = {"task": task, "exact": round(asked / 100, 5)}
             analysing.button(entry, text("Evaluate exactly here"), "sparsity", options, key="measure-exact")
+    analysing.progress_at(entry, "measure-exact")
     if not able:
         what = text("Another cut cannot be evaluated")
         analysing.offer(entry, what, "sparsity", {"task": task}, key="measure-no-exact", boxed=False)
