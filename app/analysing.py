@@ -1,7 +1,7 @@
 """What a page shows where a run has not recorded what it needs: why, and a button that measures it now."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, NoReturn
 
 import streamlit as st
@@ -49,6 +49,7 @@ def offer(
         if able:
             button(entry, label, kind, options, key=key, quiet=True)
         st.caption(widgets.plain(said), width="content")
+    progress_at(entry, key)
 
 
 def button(
@@ -63,12 +64,12 @@ def button(
 ) -> None:
     """Starts an analysis; held back while another one works on the run."""
     at_work = busy(entry)
-    about = text("Another analysis works on this run; its progress is above.") if at_work else None
+    about = text("Another analysis works on this run; its progress is on this page.") if at_work else None
     look: Literal["primary", "secondary"] = "secondary" if quiet else "primary"
     held = disabled or at_work
     # No callback: on a click straight from a field it would get the options of before, as the page last drew them.
     if st.button(label, key=key, type=look, disabled=held, help=about) and not held:
-        _start(entry, kind, options)
+        _start(entry, kind, options, key)
         st.rerun()
 
 
@@ -83,11 +84,13 @@ def busy(entry: Entry) -> bool:
     return not entry.recorded and not entry.status.live and entry.store.workers.alive(entry.run_id)
 
 
-def follow(*entries: Entry | None) -> bool:
+def follow(*entries: Entry | None, below: Collection[str] = ()) -> bool:
     """The progress of the analyses that work on these runs, with a way to stop them; returns whether there are any.
 
-    When one ends, the page is drawn anew, with what was found.
+    When one ends, the page is drawn anew, with what was found. `below`: buttons far down on the page; what one of them
+    has begun is followed there, by `progress_at`.
     """
+    session.remember("followed-below", tuple(below))
     widgets.trouble()
     at_work = [entry for entry in entries if entry is not None and busy(entry)]
     for entry in entries:
@@ -95,8 +98,15 @@ def follow(*entries: Entry | None) -> bool:
             _last_attempt(entry)
             session.remember(_asked(entry), None)
     for entry in at_work:
-        _following(entry)
+        if session.remembered(_asked(entry)) not in below:
+            _following(entry)
     return bool(at_work)
+
+
+def progress_at(entry: Entry, key: str) -> None:
+    """What the button `key` has begun, followed beneath it where the page says that it is far down."""
+    if key in session.remembered("followed-below", ()) and session.remembered(_asked(entry)) == key and busy(entry):
+        _following(entry)
 
 
 @st.fragment(run_every=EVERY)
@@ -156,8 +166,8 @@ def points(entry: Entry, kind: str) -> int | None:
     return None if own else instead
 
 
-def _start(entry: Entry, kind: str, options: Mapping[str, Any]) -> None:
-    session.remember(_asked(entry), True)
+def _start(entry: Entry, kind: str, options: Mapping[str, Any], key: str) -> None:
+    session.remember(_asked(entry), key)
     session.remember(_since(entry), None)
     try:
         jobs.analyse(entry.store, entry.run_id, kind, options, owner=session.user())

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from app.language import marked, text
+from app.wording import whole
 from esacl.events import Event, RunStarted, TaskStarted
 from esacl.outcomes import KEPT
 
@@ -85,7 +86,7 @@ def rivals(cost: Mapping[str, Any], events: Sequence[Event], look: str = Bar.loo
     bars.append(Bar(text("dense SGD"), dense, text("The same steps, every weight there: counted."), computed=True))
     batches, batch = FISHER_EXAMPLES
     fisher = sum(batches * min(batch, event.train_examples) for event in started[: _tasks_counted(events)])
-    told = text("Dense SGD, and the gradients of %(images)s images for its Fisher information.", images=f"{fisher:,}")
+    told = text("Dense SGD, and the gradients of %(images)s images for its Fisher information.", images=whole(fisher))
     bars.append(Bar("EWC", dense * (1 + fisher / seen), told, computed=True))
     bars.append(
         Bar(text("replay"), 2 * dense, text("Dense SGD with as many replayed images as fresh ones."), computed=True)
@@ -110,7 +111,7 @@ def kept(cost: Mapping[str, Any], events: Sequence[Event], look: str = Bar.look)
     told = " + ".join(text(PLACES[kind]) for kind in KEPT if held[kind])
     told = text("%(what)s.", what=f"{told[:1].upper()}{told[1:]}")
     bars = [Bar(text("this run"), float(sum(held[kind] for kind in KEPT)), told, look=look)]
-    told = text("%(weights)s weights of 4 bytes.", weights=f"{started.parameters:,}")
+    told = text("%(weights)s weights of 4 bytes.", weights=whole(started.parameters))
     bars.append(Bar(text("dense SGD"), dense, told, computed=True))
     if held["buffer"]:
         told = text("The weights, and the rehearsal memory of this run.")

@@ -9,9 +9,9 @@ import numpy as np
 from app import bills, comparison, frames, measured, reading, results, session, ways
 from app.drawing import Drawing
 from app.figures import accuracy, compared, costs, curvature, palette, planes, selection, sparsity
-from app.language import text
+from app.language import listed, text
 from app.reading import Entry
-from app.wording import number, percent, points
+from app.wording import brief, number, percent, points
 from esacl.errors import InputError
 from esacl.records import RunRecord
 from esacl.summary import summarise
@@ -60,10 +60,10 @@ def _forgetting(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Car
     if not rows:
         return None
     numbers = results.transfer(rows, record.config)
-    said = text(
-        "Accuracy on each task while later ones are learned. Backward transfer: %(transfer)s points.",
-        transfer=points(numbers["backward_transfer"]),
-    )
+    said = text("Accuracy on each task while later ones are learned.")
+    if numbers["backward_transfer"] is not None:
+        transfer = points(numbers["backward_transfer"])
+        said += " " + text("Backward transfer: %(transfer)s points.", transfer=transfer)
     drawing = accuracy.over_sequence(rows, results.chance(record), width=WIDTH, height=HEIGHT)
     return Card("forgetting", text("Does it remember?"), said, drawing)
 
@@ -78,7 +78,7 @@ def _sparsity(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card 
     index = int(np.argmin(np.abs(seen.index.to_numpy() - target)))
     beside = results.baseline(entry, [other for other in others if reading.has_arrays(other, name)])
     other = None
-    ours = {"kept": percent(1 - target, 0), "accuracy": percent(float(seen.iloc[index].mean()))}
+    ours = {"kept": brief(1 - target), "accuracy": percent(float(seen.iloc[index].mean()))}
     said = text("Cut to %(kept)s in one shot: %(accuracy)s right.", **ours)
     with contextlib.suppress(InputError):  # a damaged run beside this one is no reason to show nothing
         other = measured.curve_beside(beside, name)
@@ -115,7 +115,7 @@ def _curvature(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card
     last = frame[(frame["task"] == frame["task"].max()) & (frame["engine"] == "lanczos")].set_index("where")[
         "lambda_max"
     ]
-    found = ", ".join(f"{curvature.where_written(where)} {number(float(value))}" for where, value in last.items())
+    found = listed(f"{curvature.where_written(where)} {number(float(value))}" for where, value in last.items())
     said = text("Largest Hessian eigenvalue, last task: %(found)s.", found=found)
     return Card("curvature", text("How sharp is the loss?"), said, drawing, curvature.legend([frame], WIDTH))
 

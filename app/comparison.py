@@ -11,6 +11,7 @@ import pandas as pd
 
 from app.figures import palette
 from app.language import marked, text
+from app.wording import brief
 from esacl import outcomes
 
 Summary = dict[str, Any]
@@ -74,7 +75,7 @@ def _setting(value: object) -> str:
 
 def _label(row: dict[str, Any], config: dict[str, Any]) -> str:
     name = palette.written(row["method"], row["sparsity"], config["pruning"]["saliency"], config["sparcl"]["base"])
-    parts = [name, f"{100 * row['sparsity']:.3g} %" if row["sparsity"] > 0 else text("dense"), row["settings"]]
+    parts = [name, brief(row["sparsity"]) if row["sparsity"] > 0 else text("dense"), row["settings"]]
     return ", ".join(part for part in parts if part)
 
 

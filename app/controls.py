@@ -33,7 +33,7 @@ ALLOCATIONS = {
     "neuron": marked("whole units: neurons, channels"),
 }
 SIZES = {
-    "split-digits": marked("8×8 digits that come with scikit-learn: 5 tasks of 2 classes, about a quarter of a minute"),
+    "split-digits": marked("8×8 digits that come with scikit-learn: 5 tasks of 2 classes, about half a minute"),
     "split-mnist": marked("MNIST: 5 tasks of 2 classes, minutes on a laptop"),
     "permuted-mnist": marked("MNIST under another pixel order each task"),
     "split-cifar10": marked("CIFAR-10: 5 tasks of 2 classes, 1,600 images each, minutes on a laptop"),
@@ -160,7 +160,7 @@ def _cut(usual: RunConfig) -> tuple[float, str]:
         format_func=lambda name: text(ALLOCATIONS[name]),
         help=text(
             "All but the last two take weights one by one, and leave matrices of the same size with zeros in them. 2:4 "
-            "is the pattern of sparse tensor cores, at 50% and no other share. Whole units leave a smaller dense "
+            "is the pattern of sparse tensor cores, at 50 % and no other share. Whole units leave a smaller dense "
             "network: `esacl export RUN FILE --format onnx --shrink`."
         ),
         persist_state="session",
@@ -228,7 +228,7 @@ def _more(usual: RunConfig, benchmark: str, method: str, device: str, form: str)
             disabled=method != "esacl",
             help=text(
                 "admm and segment train dense and cut once; progressive prunes while it trains, which is cheaper; "
-                "any trains one network for every level of the sparsity slider, from the run's own to 98%. Above 95% "
+                "any trains one network for every level of the sparsity slider, from the run's own to 98 %. Above 95 % "
                 "one cut costs accuracy where a task has few steps, and progressive is the default."
             ),
             **keep,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from app.frames import rows
-from app.language import marked, text
+from app.language import clauses, marked, text
 from esacl.events import CurvatureMeasured, Event
 
 POINTS = {
@@ -112,7 +112,7 @@ def agreement(check: pd.DataFrame) -> str:
             )
             for r in rows(check[~settled])
         ]
-        said.append(text("Not converged, so not compared: %(points)s.", points="; ".join(loose)))
+        said.append(text("Not converged, so not compared: %(points)s.", points=clauses(loose)))
     return " ".join(said)
 
 

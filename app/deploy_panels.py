@@ -5,7 +5,7 @@ import streamlit as st
 from app import deploying, widgets
 from app.deploying import Deployment
 from app.figures import costs
-from app.language import text
+from app.language import listed, text
 from app.reading import Entry
 from app.wording import number, size
 from esacl.config import RunConfig
@@ -58,7 +58,7 @@ def answers(found: Deployment) -> None:
                 key=f"times-{batch}",
             )
             st.markdown(deploying.verdict(found, batch))
-    layers = ", ".join(found.sparse_layers) or text("none")
+    layers = listed(found.sparse_layers) or text("none")
     st.caption(
         widgets.plain(
             text(

@@ -106,19 +106,11 @@ def _moved_through(levels: Sequence[Level]) -> tuple[list[Drawing], list[dict[st
 
 
 def _said_of(found: Series, best: str, average: float) -> None:
-    told = {"sparsity": percent(float(found.setting.get("sparsity", 0)), 0), "n": found.made.n, "best": best}
-    st.caption(
-        text(
-            "EsaCL on split digits in task-IL at %(sparsity)s sparsity, n = %(n)d seeds, mean ± standard deviation. "
-            "Distillation, which the defaults add, is off, so that what is seen is the work of the anchor alone. Of "
-            "these strengths %(best)s has the highest average, %(average)s.",
-            **told,
-            average=percent(average),
-        )
+    highest = text(
+        "Of these strengths %(best)s has the highest average, %(average)s.", best=best, average=percent(average)
     )
-    made = found.made
-    told = {"command": made.command, "commit": made.commit, "hardware": made.hardware, "date": made.date}
-    st.caption(widgets.plain(text("%(command)s, commit %(commit)s, %(hardware)s, %(date)s.", **told)))
+    st.caption(f"{series.setting_said(found)} {highest}")
+    st.caption(widgets.plain(series.made_said(found.made)))
 
 
 def why_zero(config: RunConfig, rows: Sequence[Sequence[float | None]]) -> None:

@@ -13,7 +13,7 @@ from app.figures import palette
 from app.glance import Glance
 from app.language import marked, text
 from app.reading import Entry
-from app.wording import number, percent
+from app.wording import brief, number, percent
 
 ROWS = 12
 ANY = ""
@@ -121,7 +121,7 @@ def _about(entry: Entry) -> str:
     parts = [entry.run_id, STATES[state(entry)]]
     if config is not None:
         parts += [config.name, widgets.method_name(config), config.benchmark, f"{config.scenario}-il", config.network]
-        parts += [f"seed {config.seed}", f"{100 * config.sparsity:.3g} %"]
+        parts += [f"seed {config.seed}", brief(config.sparsity)]
     return " ".join(parts).casefold()
 
 
@@ -153,7 +153,7 @@ def _row(entry: Entry, glance: Glance) -> dict[str, Any]:
         seed = text("seed %(seed)d", seed=config.seed)
         parts = [widgets.method_name(config), config.benchmark, f"{config.scenario}-IL", seed]
         about = " · ".join(parts)
-        removed = percent(config.sparsity, 0 if round(100 * config.sparsity, 1) % 1 == 0 else 1)
+        removed = brief(config.sparsity)
     said = text(STATES[state(entry)])
     more = [when(entry)]
     more += [] if state(entry) == "finished" else [said]

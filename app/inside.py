@@ -121,11 +121,13 @@ def cut_said(cut: Pruned) -> str:
     """How far a cut moved the weights, and what that did to the loss, in a sentence."""
     return text(
         "At the cut of task %(task)d the weights moved by $|d|$ = %(length)s, where $|\\theta|$ = %(norm)s; the loss "
-        "rose by %(rise)s nats, and the second-order picture of the dense point said %(taylor)s.",
+        "%(change)s, and the second-order picture of the dense point said %(taylor)s.",
         task=cut.task + 1,
         length=number(cut.displacement_norm),
         norm=number(cut.network_norm),
-        rise=number(cut.actual_rise),
+        change=text("rose by %(by)s nats", by=number(cut.actual_rise))
+        if cut.actual_rise >= 0
+        else text("fell by %(by)s nats", by=number(-cut.actual_rise)),
         taylor=number(cut.taylor),
     )
 

@@ -6,7 +6,7 @@ GNU gettext's format, which translators' tools read; a sentence that it lacks st
 where, and only where, values are given.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
@@ -60,6 +60,16 @@ def text(message: str, /, **values: object) -> str:
     code = language()
     found = message if code == SOURCE else catalogue(code).get(message, message)
     return found % values if values else found
+
+
+def listed(parts: Iterable[str]) -> str:
+    """A few words one after the other."""
+    return text(", ").join(parts)
+
+
+def clauses(parts: Iterable[str]) -> str:
+    """What is more than a word each, one after the other."""
+    return text("; ").join(parts)
 
 
 def marked(message: str) -> str:

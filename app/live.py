@@ -12,13 +12,12 @@ from app.language import marked, text
 from app.listing import Stamp, stamp
 from app.progress import Progress, progress
 from app.reading import Entry
-from app.wording import number, percent, points, size
+from app.wording import number, percent, points, sentence, size, whole
 from esacl import jobs, normalisation, trash
 from esacl.errors import InputError
 from esacl.events import RunStarted, TaskStarted
 from esacl.metrics import Matrix
 from esacl.records import RunRecord, Status
-from esacl.store import RunStore
 from esacl.summary import summarise
 
 EVERY = 0.7  # seconds
@@ -118,11 +117,11 @@ def _bar(entry: Entry, status: Status, stands: Progress) -> None:
         time = widgets.duration(stands.seconds)
         widgets.say("success", text("Finished after %(time)s. The other pages show what it measured.", time=time))
     else:
-        reason = status.detail.rstrip(".") if status.state != "lost" else ""
+        reason = sentence(status.detail) if status.state != "lost" else ""
         values = {"state": text(widgets.STATES[status.state]), "remedy": text(REMEDIES.get(status.state, ""))}
         kind = "error" if status.state in ("failed", "unreadable") else "warning"
         if reason:
-            said = text("This run %(state)s. %(reason)s. %(remedy)s", reason=reason, **values)
+            said = text("This run %(state)s. %(reason)s %(remedy)s", reason=reason, **values)
         else:
             said = text("This run %(state)s. %(remedy)s", **values)
         widgets.say(kind, said)  # type: ignore[arg-type]
@@ -139,7 +138,7 @@ def _buttons(entry: Entry, status: Status) -> None:
             text("Stopping …") if stopping else text("Cancel"),
             key="cancel",
             on_click=_try,
-            args=(jobs.cancel, entry),
+            args=(_cancel, entry),
             disabled=stopping,
         )
         return
@@ -150,20 +149,24 @@ def _buttons(entry: Entry, status: Status) -> None:
         st.button(text("Delete this run"), key="delete", on_click=_try, args=(_delete, entry))
 
 
-def _try(action: Callable[..., None], entry: Entry) -> None:
+def _try(action: Callable[[Entry], None], entry: Entry) -> None:
     try:
-        action(entry.store, entry.run_id)
+        action(entry)
     except InputError as error:
         session.remember("trouble", str(error))
 
 
-def _resume(store: RunStore, run_id: str) -> None:
-    jobs.resume(store, run_id, owner=session.user())
+def _cancel(entry: Entry) -> None:
+    jobs.cancel(entry.store, entry.run_id)
 
 
-def _delete(store: RunStore, run_id: str) -> None:
-    trash.discard(store, run_id)
-    session.remember("deleted", run_id)
+def _resume(entry: Entry) -> None:
+    jobs.resume(entry.store, entry.run_id, owner=session.user())
+
+
+def _delete(entry: Entry) -> None:
+    trash.discard(entry.store, entry.run_id)
+    session.remember("deleted", (entry.run_id, results.named(entry)))
     session.share("run", None)
 
 
@@ -199,8 +202,8 @@ def _device(record: RunRecord) -> str:
         text(
             "Network %(network)s: %(parameters)s parameters, %(prunable)s of them prunable.",
             network=started.network,
-            parameters=f"{started.parameters:,}",
-            prunable=f"{started.prunable:,}",
+            parameters=whole(started.parameters),
+            prunable=whole(started.prunable),
         ),
     ]
     batchnorm = record.config.batchnorm

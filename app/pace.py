@@ -26,13 +26,14 @@ class Pace:
         return 1000 * self.seconds / self.steps if self.steps >= LEAST else None
 
 
-def paces(events: Sequence[Event], measured: Sequence[Mapping[str, Any]], *, sparse_at_once: bool) -> tuple[Pace, Pace]:
+def paces(events: Sequence[Event], measured: Sequence[Mapping[str, Any]], *, one_cut: bool) -> tuple[Pace, Pace]:
     """(at dense weights, at sparse weights).
 
-    `sparse_at_once`: the run trains sparse from its first step; otherwise a task is sparse once it was cut, and the
-    next begins dense again. A stretch that holds steps of both kinds is left out.
+    `one_cut`: the run is cut once in each task, and its mask only tells until then what would go: a task is sparse once
+    it was cut, and the next begins dense again. In other runs a mask that is there is applied: steps are sparse where
+    its density is below 1. A stretch that holds steps of both kinds is left out.
     """
-    phases = _phases(events, sparse_at_once)
+    phases = _phases(events, one_cut)
     found = [[0, 0.0], [0, 0.0]]
     start, clock = 0, 0.0
     for entry in measured:
@@ -46,17 +47,18 @@ def paces(events: Sequence[Event], measured: Sequence[Mapping[str, Any]], *, spa
     return tuple(Pace(int(steps), seconds) for steps, seconds in found)  # type: ignore[return-value]
 
 
-def _phases(events: Sequence[Event], sparse_at_once: bool) -> list[tuple[bool, int]]:
+def _phases(events: Sequence[Event], one_cut: bool) -> list[tuple[bool, int]]:
     """Of each event: whether the weights were sparse, and how many steps it reports since the one before."""
-    found, sparse, task, step = [], sparse_at_once, -1, 0
+    found, sparse, task, step = [], False, -1, 0
     for event in events:
         done = 0
         if isinstance(event, TaskStarted):
-            sparse = sparse_at_once
+            sparse = False
         elif isinstance(event, Pruned):
             sparse = True
         elif isinstance(event, Stepped):
             done = max(0, event.step - (step if event.task == task else 0))
             task, step = event.task, event.step
+            sparse = sparse if one_cut else event.density < 1
         found.append((sparse, done))
     return found

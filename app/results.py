@@ -7,7 +7,7 @@ from app import reading
 from app.figures import palette
 from app.language import marked, text
 from app.reading import Entry
-from app.wording import percent
+from app.wording import brief, percent, whole
 from esacl import metrics
 from esacl.config import RunConfig
 from esacl.errors import InputError
@@ -38,6 +38,8 @@ LABELS = (
     marked("Forgetting, points"),
 )  # fmt: skip
 
+LONGEST = 40  # characters of a name, where a run is told in a few words
+
 
 def refreshed(record: RunRecord, task: int) -> str:
     """What BatchNorm's statistics, taken anew after a task's cut, did to its accuracy; empty where they were not."""
@@ -48,7 +50,7 @@ def refreshed(record: RunRecord, task: int) -> str:
     return text(
         "After this run's cut BatchNorm's statistics were taken anew over %(images)s images of the task: accuracy "
         "%(before)s by the cut alone, %(after)s with them.",
-        images=f"{found[-1].examples:,}",
+        images=whole(found[-1].examples),
         **told,
     )
 
@@ -99,8 +101,9 @@ def named(entry: Entry) -> str:
     if config is None:
         return entry.run_id
     if config.name.strip():
-        return config.name.strip()[:40]
-    cut = f"{100 * config.sparsity:.3g} %" if config.sparsity > 0 else text("dense")
+        name = config.name.strip()
+        return name if len(name) <= LONGEST else name[: LONGEST - 1].rstrip() + "…"
+    cut = brief(config.sparsity) if config.sparsity > 0 else text("dense")
     method = palette.written(config.method)
     return text("%(method)s, %(cut)s, seed %(seed)d", method=method, cut=cut, seed=config.seed)
 

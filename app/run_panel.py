@@ -26,11 +26,12 @@ def news() -> None:
     session.remember("told", None)
     if told:
         widgets.say("success", told)
-    run_id = session.remembered("deleted")
-    if run_id is None:
+    deleted = session.remembered("deleted")
+    if deleted is None:
         return
+    run_id, name = deleted
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="undo"):
-        st.caption(widgets.plain(text("%(run)s is deleted.", run=run_id)), width="content")
+        st.caption(widgets.plain(text("%(run)s is deleted.", run=name)), width="content")
         st.button(text("Undo"), key="undo-delete", on_click=_try, args=(_restore, run_id))
 
 
@@ -63,7 +64,7 @@ def _about(entry: Entry) -> None:
     try:
         if entry.config is None or entry.status.state == "unreadable":
             raise RunUnreadable(entry.status.detail)
-        parts += [widgets.facts_line(entry, reading.record(entry)), widgets.STATES[entry.status.state]]
+        parts += [widgets.facts_line(entry, reading.record(entry)), text(widgets.STATES[entry.status.state])]
     except InputError as error:
         widgets.say("error", text("This run cannot be read: %(why)s", why=error))
     st.caption(widgets.plain(" · ".join(parts)))
@@ -187,7 +188,7 @@ def _rename(entry: Entry, key: str) -> None:
 
 def _discard(entry: Entry) -> None:
     trash.discard(entry.store, entry.run_id)
-    session.remember("deleted", entry.run_id)
+    session.remember("deleted", (entry.run_id, results.named(entry)))
     session.share("run", None)
 
 

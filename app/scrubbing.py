@@ -51,8 +51,8 @@ PICTURES = marked(
     "differently: by damped second order $\\tfrac12(h+1+\\Omega)\\theta^2$, size $|\\theta|$, first order "
     "$|g\\theta|$, or by chance. **Allocations** share the budget out: *global* ranks all weights together, *uniform* "
     "gives every layer the same density, *ERK* gives small and narrow layers more; *2:4* keeps two of every four "
-    "consecutive weights of a row (below 50% it is on the way there, above within it), *whole units* takes neurons and "
-    "channels with all their weights, so that what is left is a smaller dense network."
+    "consecutive weights of a row (below 50 % it is on the way there, above within it), *whole units* takes neurons "
+    "and channels with all their weights, so that what is left is a smaller dense network."
 )
 EXACTLY = marked(
     "The figures above jump from level to level. Here the network is cut at exactly the sparsity that you ask for and "
@@ -145,6 +145,12 @@ def comparison(entry: Entry, task: int, found: Recorded, levels: np.ndarray) -> 
     return lambda index: reading.once(lambda: make(index), "choices", [entry], task, what, fixed, index)
 
 
+def below(entry: Entry, task: int, found: Recorded) -> list[str]:
+    """The buttons under the figures that are there: what they begin is followed beneath them."""
+    lacking = {"measure-cuts": found.cuts is None, "measure-compare": found.compared is None, "measure-exact": True}
+    return [key for key, there in lacking.items() if there and analysing.possible(entry, task)]
+
+
 def offers(entry: Entry, task: int, found: Recorded) -> None:
     """What was not recorded, with the jobs that record it."""
     options = {"task": task, "points": analysing.points(entry, "sparsity")}
@@ -180,6 +186,7 @@ def exactly(entry: Entry, task: int, found: Recorded, target: float) -> None:
     if not known:  # bounds of the field itself would leave the button at work, on another number
         no = text("%(value)s %% cannot be removed; choose a number from 0 to %(most)s.", value=f"{asked:g}", most=MOST)
         widgets.say("error", no)
+    analysing.progress_at(entry, "measure-exact")
     if not able:
         what = text("Another cut cannot be evaluated")
         analysing.offer(entry, what, "sparsity", {"task": task}, key="measure-no-exact", boxed=False)
@@ -187,7 +194,7 @@ def exactly(entry: Entry, task: int, found: Recorded, target: float) -> None:
         frame, headings = _table(found.exact)
         widgets.grid(frame, text("Cuts that were evaluated exactly"), key="exact-table", headings=headings)
         last = min(found.exact, key=lambda one: abs(one.level - level))
-        st.caption(widgets.plain(_sentence(last)))
+        st.caption(widgets.plain(exact_said(last)))
 
 
 def _table(exact: tuple[Exact, ...]) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -203,14 +210,18 @@ def _table(exact: tuple[Exact, ...]) -> tuple[pd.DataFrame, dict[str, str]]:
     return pd.DataFrame(columns), {f"task {task + 1}, %": text("task %(task)d, %%", task=task + 1) for task in tasks}
 
 
-def _sentence(one: Exact) -> str:
+def exact_said(one: Exact) -> str:
+    """What one exact cut did to accuracy and loss, in a sentence."""
+    lost, rise = f"{abs(100 * one.lost):.2f}", number(abs(one.rise))
     return text(
         "At %(level)s: mean accuracy %(mean)s, with a standard error of %(error)s points from the number of images "
-        "alone; the cut costs %(lost)s points, and the loss rises by %(rise)s nats (n = %(n)d).",
+        "alone; the cut %(change)s, and the loss %(moves)s (n = %(n)d).",
         level=percent(one.level, 2),
         mean=percent(one.mean_accuracy, 2),
         error=number(100 * one.error, 2),
-        lost=points(one.lost, 2),
-        rise=number(one.rise),
+        change=text("costs %(lost)s points", lost=lost)
+        if one.lost >= 0
+        else text("gains %(lost)s points", lost=lost),
+        moves=text("rises by %(rise)s nats", rise=rise) if one.rise >= 0 else text("falls by %(rise)s nats", rise=rise),
         n=one.n,
     )

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from app.language import text
 from app.reading import ASSETS
+from app.wording import brief
 from esacl import strict_json
 from esacl.durable import read_bounded
 from esacl.errors import RunUnreadable
@@ -118,6 +120,22 @@ def _read(path: Path, *, strengths: bool) -> Series:
         return Series(_made(told["made"]), dict(told["setting"]), rows)
     except (RunUnreadable, OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise RunUnreadable(f"The series {path.name} cannot be read ({_short(error)}): {_cure()}") from None
+
+
+def setting_said(found: Series) -> str:
+    """What was run, for the caption of a figure of the anchor series."""
+    return text(
+        "EsaCL on split digits in task-IL at %(sparsity)s sparsity, n = %(n)d seeds, mean ± standard deviation. "
+        "Distillation, which the defaults add, is off, so that what is seen is the work of the anchor alone.",
+        sparsity=brief(float(found.setting.get("sparsity", 0))),
+        n=found.made.n,
+    )
+
+
+def made_said(made: Made) -> str:
+    """By what, from which commit, on what and when the numbers were made."""
+    told = {"command": made.command, "commit": made.commit, "hardware": made.hardware, "date": made.date}
+    return text("%(command)s, commit %(commit)s, %(hardware)s, %(date)s.", **told)
 
 
 def _cure() -> str:

@@ -1,5 +1,6 @@
 """What a reader has chosen: kept in the session, mirrored in the link. The only place of `st.session_state`."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -14,6 +15,8 @@ from app.reading import Entry, NoRun
 from esacl.errors import RunUnreadable
 
 _NO_TASK = marked("The link asks for task %(value)s; this run has the tasks 1 to %(tasks)d. The usual one is shown.")
+_NO_AXIS = marked("The link asks for the axis %(value)s, which no slice has. The usual ones are shown.")
+_NO_LANGUAGE = marked("The link asks for the language %(value)s, which is not there. English is shown.")
 _NO_SPARSITY = marked("The link asks for sparsity %(value)s, which is no number from 0 to below 1. The usual is shown.")
 # What a link carries: ?run=...&sparsity=...
 SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y", "experiment", "tour", "language", "large")
@@ -146,15 +149,23 @@ def put_right(tasks: int) -> list[str]:
         tasks: how many the shown run has.
     """
     said = []
-    for name, allowed, telling in (
+    checks: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         ("task", lambda value: 1 <= int(value) <= tasks, _NO_TASK),
         ("sparsity", lambda value: 0 <= float(value) < 1, _NO_SPARSITY),
-    ):
+        ("slice-x", _is_axis, _NO_AXIS),
+        ("slice-y", _is_axis, _NO_AXIS),
+        ("language", lambda value: value in language.LANGUAGES, _NO_LANGUAGE),
+    )
+    for name, allowed, telling in checks:
         value = shared(name)
         if value is not None and not _holds(allowed, value):
             said.append(text(telling, value=repr(str(value)[:40]), tasks=tasks))
             share(name, None)
     return said
+
+
+def _is_axis(value: Any) -> bool:
+    return re.fullmatch(r"pruning|task|(eigen|random)[1-9]", value) is not None
 
 
 def _holds(allowed: Callable[[Any], bool], value: Any) -> bool:

@@ -13,7 +13,7 @@ from app.figures import palette
 from app.headings import heading
 from app.language import marked, text
 from app.reading import Entry
-from app.wording import percent
+from app.wording import percent, sentence, whole
 from esacl import jobs, normalisation
 from esacl.config import RunConfig
 from esacl.errors import InputError
@@ -30,13 +30,15 @@ PLAY_LEVELS = 450  # milliseconds a level: time to see what changed
 STATES = {
     "queued": marked("waits for its turn"),
     "loading": marked("is loading"),
-    "running": marked("is running"),
+    "running": marked("is under way"),
     "finished": marked("finished"),
     "failed": marked("failed"),
     "cancelled": marked("was cancelled"),
     "lost": marked("was lost"),
     "unreadable": marked("cannot be read"),
 }
+
+EVALUATIONS = {"test": marked("test"), "validation": marked("validation")}
 
 
 def draw(*drawings: Drawing | None, key: str, even: bool = False) -> None:
@@ -187,7 +189,7 @@ def wait(entry: Entry, missing: str) -> NoReturn:
         say("info", said)
         st.button(text("Look again"), key="again")
     else:
-        say("info", text("%(missing)s, and the run %(state)s. %(detail)s", detail=status.detail, **about))
+        say("info", text("%(missing)s, and the run %(state)s. %(detail)s", detail=sentence(status.detail), **about))
         if status.state in ("failed", "cancelled", "lost") and not entry.recorded:
             st.button(text("Resume the run"), key="resume", on_click=_resume, args=(entry,))
     st.stop()
@@ -217,8 +219,8 @@ def facts_line(entry: Entry, record: RunRecord | None) -> str:
     events = record.events if record else ()
     tested = sum(event.examples for event in events if isinstance(event, Evaluated) and event.after == -1)
     if tested:
-        images = f"{tested:,}".replace(",", " ")
-        parts.append(text("n = %(images)s %(evaluation)s images in all", images=images, evaluation=config.evaluation))
+        told = {"images": whole(tested), "evaluation": text(EVALUATIONS[config.evaluation])}
+        parts.append(text("n = %(images)s %(evaluation)s images in all", **told))
     started = next((event for event in events if isinstance(event, RunStarted)), None)
     if started is not None:
         hardware = (record.machine.get("hardware") or {}) if record else {}

@@ -10,16 +10,33 @@ def number(value: float | None, digits: int = 3) -> str:
         return "–"
     if value == 0:
         return "0"
-    size = abs(value)
-    if size >= 1e5 or size < 1e-3:
-        mantissa, power = f"{value:.{max(0, digits - 1)}e}".split("e")
-        mantissa = mantissa.rstrip("0").removesuffix(".") if "." in mantissa else mantissa
-        exponent = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-        head = {"1": "", "-1": "-"}.get(mantissa, f"{mantissa}·")
-        return f"{head}10{exponent}".replace("-", "−")
-    if size >= 1000:
-        return f"{value:,.0f}".replace(",", " ").replace("-", "−")
-    return f"{value:.{digits}g}".replace("-", "−")
+    if 999.5 <= abs(value) < 99_999.5:
+        return _signed(f"{value:,.0f}".replace(",", " "))  # in full, whatever `digits` says
+    mantissa, power = f"{value:.{digits - 1}e}".split("e")  # rounded first: 9.996 is 10, and has no digit too many
+    places = digits - 1 - int(power)
+    if -3 <= int(power) < 5:
+        written = f"{float(f'{mantissa}e{power}'):,.{max(0, places)}f}".replace(",", " ")
+        return _signed(written.rstrip("0").removesuffix(".") if "." in written else written)
+    mantissa = mantissa.rstrip("0").removesuffix(".") if "." in mantissa else mantissa
+    exponent = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    head = {"1": "", "-1": "-"}.get(mantissa, f"{mantissa}·")
+    return _signed(f"{head}10{exponent}")
+
+
+def sentence(words: str) -> str:
+    """What ended in no full stop and began small, as a sentence; nothing stays nothing."""
+    words = words.strip().rstrip(".")
+    return f"{words[:1].upper()}{words[1:]}." if words else ""
+
+
+def whole(count: int) -> str:
+    """A count in full, in groups of three."""
+    return f"{count:,}".replace(",", " ")
+
+
+def _signed(written: str) -> str:
+    """With a proper minus, and none before a nought."""
+    return written.replace("-", "−" if any(digit in written for digit in "123456789") else "")
 
 
 def distinct(form: Callable[[float, int], str], values: Sequence[float], digits: int = 0) -> Callable[[float], str]:
@@ -34,7 +51,12 @@ def percent(fraction: float | None, digits: int = 1) -> str:
     """A fraction as a percentage."""
     if fraction is None or not math.isfinite(fraction):
         return "–"
-    return f"{100 * fraction:.{digits}f} %".replace("-", "−")
+    return _signed(f"{100 * fraction:.{digits}f} %")
+
+
+def brief(fraction: float) -> str:
+    """A fraction that somebody has set as a percentage, with a digit after the point only where it needs one."""
+    return percent(fraction, 0 if abs(round(100 * fraction) - 100 * fraction) < 0.05 else 1)
 
 
 def points(fraction: float | None, digits: int = 1) -> str:

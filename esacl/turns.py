@@ -39,7 +39,7 @@ def in_turn(store: RunStore, run_id: str, work: Callable[[], int]) -> int:
         raise
     store.workers.queue.tear_up(run_id)
     if not (store.folder(run_id) / "done.json").exists():
-        store.finish(run_id, "cancelled", "cancelled before its turn")
+        store.finish(run_id, "cancelled", "it was still waiting for its turn")
     return CANCELLED
 
 

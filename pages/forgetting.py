@@ -3,7 +3,7 @@ import streamlit as st
 from app import forgetting, frames, reading, results, session, widgets
 from app.figures import accuracy
 from app.language import text
-from app.wording import percent, points
+from app.wording import brief, percent, points
 
 st.title(text("Does it remember?"))
 entry = session.chosen()
@@ -38,7 +38,7 @@ with right:
                 "%(when)s the network is cut to %(kept)s of its prunable weights, in one shot. Every number here is "
                 "measured at the end of a task, with only those weights.",
                 when=results.when_cut(config),
-                kept=percent(1 - config.sparsity, 0),
+                kept=brief(1 - config.sparsity),
             )
         )
 

@@ -49,9 +49,9 @@ if any(lines):
     widgets.draw(*lines, key="lines")
     st.markdown(
         text(
-            "**Left**: the straight way of the cut through the space of weights, from the dense point at 0 to the "
-            "pruned one at 1. **Right**: one random direction, each layer's step scaled to the size of its weights, so "
-            "that networks of different scale can be compared."
+            "**First**: the straight way of the cut through the space of weights, from the dense point at 0 to the "
+            "pruned one at 1. **Second**: one random direction, each layer's step scaled to the size of its weights, "
+            "so that networks of different scale can be compared."
         )
         if lines[0]
         else text(

@@ -40,7 +40,7 @@ if guess is not None:
 left, right = st.columns(2, gap="large")
 with left:
     if hidden:
-        st.caption(text("Commit to an answer above, and here stands why it comes out as it does."))
+        st.caption(text("Once you have committed to an answer above, you can read here why it comes out as it does."))
     else:
         instances.why_biased()
 with right:

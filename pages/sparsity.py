@@ -20,12 +20,11 @@ arrays = reading.arrays(entry, name)
 if arrays is None:
     lacking = text("The sparsity curve of task %(task)d has not been recorded", task=task + 1)
     analysing.missing(entry, lacking, "sparsity", task)
-analysing.follow(entry)
-
 curve, seen, densities = frames.sparsity(arrays), frames.accuracy_at_levels(arrays), frames.layer_densities(arrays)
 target, chance = config.sparsity, [float(c) for c in arrays.get("chance", ())]
 levels, other = curve["level"].to_numpy(), measured.curve_beside(beside, name)
 found = scrubbing.recorded(entry, task, levels)
+analysing.follow(entry, below=scrubbing.below(entry, task, found))
 one_cut = results.prunes_by_one_cut(config)
 when = results.when_cut(config).lower()
 st.markdown(

@@ -2,7 +2,7 @@ import streamlit as st
 
 from app import reading, results, session, tour, widgets
 from app.language import text
-from app.wording import percent, points
+from app.wording import brief, percent, points
 
 st.title(text("Sparse networks that learn task after task"))
 entry = session.chosen()
@@ -19,6 +19,8 @@ with st.container(key="lead"):
     )
 tour.offer()
 widgets.facts(entry, record)
+if entry.status.live:
+    widgets.say("info", text("This run is under way: all of what stands here is as far as it has come."))
 summary = results.summary(record)
 numbers = results.transfer(summary["accuracy_matrix"], config)
 widgets.metrics(
@@ -26,7 +28,7 @@ widgets.metrics(
         (text("Average accuracy"), percent(numbers["average_accuracy"]), text(results.HELP["average_accuracy"])),
         (
             text("Weights removed"),
-            percent(config.sparsity, 0),
+            brief(config.sparsity),
             text("Of the prunable weights; private heads and biases stay."),
         ),
         (text("Cost of the cut, points"), points(results.cost_of_cuts(summary)), text(results.HELP["cost_of_cut"])),

@@ -52,6 +52,7 @@ function graph(drawing, animated) {
 function figure(drawing, animated, texts) {
   const box = document.createElement("figure");
   box.style.setProperty("--basis", `${drawing.basis ?? drawing.width}px`);
+  box.style.setProperty("--width", drawing.width);
   const svg = graph(drawing, animated);
   box.append(svg);
   if (drawing.caption) {

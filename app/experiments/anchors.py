@@ -10,10 +10,10 @@ from app import series, widgets
 from app.experiments.answering import Finding, answer, found
 from app.experiments.notes import Notes
 from app.figures import anchor
-from app.language import marked, text
+from app.language import listed, marked, text
 from app.predict import predict
 from app.reading import Entry
-from app.series import Level, Made
+from app.series import Level
 from app.stepping import merged
 from app.wording import number, percent, points
 from esacl.errors import RunUnreadable
@@ -64,8 +64,8 @@ def show(entry: Entry, record: RunRecord) -> None:
         key="experiment-5",
         index=first,
     )
-    told = text("A series of its own, not the run above: %(told)s", told=_told(recorded.made))
-    st.caption(widgets.plain(told))
+    st.caption(text("A series of its own, not the run above.") + " " + series.setting_said(recorded))
+    st.caption(widgets.plain(series.made_said(recorded.made)))
     answer(guess, options, finding(levels), key="5")
     st.page_link("../pages/forgetting.py", label=text("What one run forgot, task by task: Forgetting"))
 
@@ -138,12 +138,8 @@ def _means(levels: Sequence[Level], name: str, form: Callable[[float], str]) -> 
 def _others(near: Sequence[float]) -> str:
     if not near:
         return ""
-    others = ", ".join(number(strength) for strength in near)
+    others = listed(number(strength) for strength in near)
     return " " + text("Within one standard error of it: λ = %(others)s.", others=others)
-
-
-def _told(made: Made) -> str:
-    return " · ".join((made.command, f"commit {made.commit}", made.hardware, made.date, f"n = {made.n}"))
 
 
 NOTES = Notes(
@@ -174,8 +170,9 @@ NOTES = Notes(
         ),
     ),
     own_data=marked(
-        "Sweep anchor.strength over 0, 0.01, 0.1, 1, 10 with three seeds each and evaluation on validation data; open "
-        "Compare. Give the network fewer neurons, or more tasks, until plasticity suffers."
+        "Sweep anchor.strength over 0, 0.01, 0.1, 1, 10 with three seeds each, `sparsity = 0.98` and "
+        "`anchor.distillation = 0`, which is what this series has and the defaults have not, and evaluation on "
+        "validation data; open Compare. Give the network fewer neurons, or more tasks, until plasticity suffers."
     ),
     exercise=marked(
         "One weight, at θ* = 0 after task 1, whose loss is θ² / 2 near it. Task 2 has the loss (θ − 1)² / 2. Where "

@@ -9,8 +9,7 @@ import streamlit as st
 from app import analysing, frames, pickers, reading, results, session, trust, widgets
 from app.experiments.answering import Finding, answer, found
 from app.experiments.notes import Notes
-from app.figures import sparsity
-from app.figures import trust as drawn
+from app.figures import rises, sparsity
 from app.language import marked, text
 from app.predict import predict
 from app.reading import Entry
@@ -28,7 +27,7 @@ OPTIONS = {
 }
 WRITTEN = {
     "lambda_bound": marked("The λ bound"),
-    "output_bound": marked("The output bound, a fifth curve"),
+    "output_bound": marked("The output bound, a fifth curve,"),
     "taylor": marked("Taylor"),
     "curvature_term": marked("½ d'Hd alone"),
     "path_integral": marked("The path integral"),
@@ -43,6 +42,10 @@ def show(entry: Entry, record: RunRecord) -> None:
         said = text("The sparsity curve of task %(task)d has not been recorded", task=task + 1)
         analysing.missing(entry, said, "sparsity", task)
     curve, target = frames.sparsity(arrays), record.config.sparsity
+    known = trust.known(curve)
+    if not known:
+        widgets.say("info", text(trust.OLDER))
+        return
     st.markdown(
         text(
             "A cut moves the weights by $d=-(1-m)\\odot\\theta$. How much the loss will rise can be told beforehand "
@@ -62,8 +65,8 @@ def show(entry: Entry, record: RunRecord) -> None:
     widgets.scrub(
         curve["level"].to_numpy(),
         target,
-        lambda index: [sparsity.rise(curve, index, target), drawn.over_truth(curve, index)],
-        drawn.facts(curve),
+        lambda index: [sparsity.rise(curve, index, target), rises.over_truth(curve, known, index, target)],
+        rises.facts(curve, known),
         key="experiment-2",
     )
     answer(guess, options, finding(curve, record.config.activation), key="2")
@@ -78,14 +81,7 @@ def finding(curve: pd.DataFrame, activation: str) -> Finding:
         return found((), [text("No level of this run cuts anything: there is nothing to compare.")])
     true = {name for name, record in asked.items() if record.bounds} or {"none"}
     said = [_sentence(name, record) for name, record in known.items()]
-    said.append(
-        text(
-            "Counted over the instances that the run chose, to %(tolerance)s nats; ratios only where the rise is above "
-            "%(worth)s nats.",
-            tolerance=number(trust.TOLERANCE),
-            worth=number(trust.WORTH),
-        )
-    )
+    said.append(rises.counted())
     if "lambda_bound" in true:
         said.append(
             text("With ReLU this is an observation and not the theorem, which asks for two derivatives.")
@@ -144,7 +140,7 @@ NOTES = Notes(
         ("2", marked("Write the expansion on the board: g'd + ½ d'Hd + …, and where each of the four cuts it off.")),
         ("1", marked("Show the true rise alone; note the log axis.")),
         ("2", marked("Ask which curve never lies below it; ask also which will be nearest. They are not the same.")),
-        ("3", marked("Reveal. Walk the handle from right to left: where does Taylor begin to fail?")),
+        ("3", marked("Reveal. Walk the handle from left to right: where does Taylor begin to fail?")),
         ("2", marked("Price list: a forward pass, one product, four gradients, several λₘₐₓ. What would you pay for?")),
     ),
     ask=marked(

@@ -208,8 +208,8 @@ NOTES = Notes(
         "labels that are wrong."
     ),
     exercise=marked(
-        "Four images bring 1, 1, 1 and 9 to a sum. Two are drawn. Give the estimate of the mean by the two highest, "
-        "and by one draw with probability in proportion to the value, weighted by 1/(n p)."
+        "Four images bring 1, 1, 1 and 9 to a sum. Give the estimate of their mean by the two highest, and by one "
+        "draw with probability in proportion to the value, weighted by 1/(n p)."
     ),
     answer=marked(
         "The mean is 3. The two highest say (9 + 1)/2 = 5. Drawn with p = 1/12 or 9/12 and weighted: 1/(4 · 1/12) = 3 "

@@ -24,7 +24,8 @@ def for_teacher(notes: Notes, *, key: str) -> None:
     """The notes, folded away: nothing of them depends on a run."""
     with st.expander(text("For the teacher"), key=f"teacher-{key}"):
         _part(text("Aim"), text(notes.aim))
-        lines = [f"- *{minutes} min.* {text(what)}" for minutes, what in notes.script]
+        timed = [(text("%(minutes)s min.", minutes=minutes), text(what)) for minutes, what in notes.script]
+        lines = [f"- *{time}* {what}" for time, what in timed]
         _part(text("Ten minutes"), "\n".join(lines))
         _part(text("Ask before you reveal"), text(notes.ask))
         thought = [f"- *“{text(wrong)}”* {text(right)}" for wrong, right in notes.misconceptions]

@@ -132,8 +132,8 @@ NOTES = Notes(
         ("1", marked("Back to a claim of the field: “this method finds flatter minima”. By which measure?")),
     ),
     ask=marked(
-        "The minimum is the same function with the same loss. If flat minima generalise better, and this one is now a "
-        "hundred times sharper, does it generalise worse?"
+        "The minimum is the same function with the same loss. If flat minima generalise better, and this one is now "
+        "fifty times sharper, does it generalise worse?"
     ),
     misconceptions=(
         (

@@ -14,7 +14,7 @@ from app.pace import Pace
 from app.predict import predict
 from app.reading import Entry
 from app.remaining import Share, shares
-from app.wording import number, percent
+from app.wording import brief, number, percent, whole
 from esacl.events import RunStarted
 from esacl.records import RunRecord
 
@@ -40,13 +40,13 @@ def show(entry: Entry, record: RunRecord) -> None:
     st.markdown(
         text(
             "This run keeps %(kept)s of its prunable weights. One might expect everything to shrink with them.",
-            kept=percent(density, 0 if density >= 0.01 else 1),
+            kept=brief(density),
         )
     )
     options = {name: text(words) for name, words in OPTIONS.items()}
     question = text(
         "Which of these falls to %(limit)s or less of the dense network's, twice the kept fraction?",
-        limit=percent(limit(density), 0),
+        limit=brief(limit(density)),
     )
     guess = predict(question, options, key=f"experiment-6-{entry.run_id}")
     if guess is None:
@@ -72,7 +72,7 @@ def show(entry: Entry, record: RunRecord) -> None:
             "Of %(prunable)s prunable weights, 4 bytes a value and 4 an index; a mask takes a bit a place. With "
             "indices nothing is saved below half, with a bit mask from a thirty-second on. The file that an export "
             "writes may use smaller indices.",
-            prunable=f"{prunable:,}".replace(",", " "),
+            prunable=whole(prunable),
         )
     )
     st.page_link("../pages/cost.py", label=text("Where each FLOP and each byte of the run goes: Cost"))
@@ -109,8 +109,8 @@ def finding(known: Sequence[Share], density: float) -> Finding:
 
 def _flops(share: Share) -> str:
     return text(
-        "**FLOPs**: %(share)s of dense SGD's over the same steps. Less than all weights suggest is saved, since a "
-        "part of training stands at dense weights, and consolidation is billed too.",
+        "**FLOPs**: %(share)s of dense SGD's over the same steps. Less is saved than the share of weights suggests, "
+        "since a part of training stands at dense weights, and consolidation is billed too.",
         share=percent(share.of_dense, 0),
     )
 
@@ -147,7 +147,8 @@ def _more_kept(share: Share) -> str:
 
 def _time(share: Share) -> str:
     return text(
-        "**Milliseconds**: a step at sparse weights took %(sparse)s ms, at dense ones %(dense)s ms, %(share)s.",
+        "**Milliseconds**: a step at sparse weights took %(sparse)s ms, at dense ones %(dense)s ms: %(share)s of the "
+        "dense step.",
         sparse=number(share.sparse),
         dense=number(share.dense),
         share=percent(share.of_dense, 0),
@@ -189,9 +190,8 @@ def _sources(sparse: Pace, dense: Pace | None, name: str) -> str:
 
 
 def _paces(record: RunRecord) -> tuple[Pace, Pace]:
-    config = record.config
-    at_once = config.sparsity > 0 and not results.prunes_by_one_cut(config)
-    return pace.paces(record.events, record.measured, sparse_at_once=at_once)
+    one_cut = results.prunes_by_one_cut(record.config)
+    return pace.paces(record.events, record.measured, one_cut=one_cut)
 
 
 def _sizes(record: RunRecord) -> tuple[int, int]:

@@ -11,10 +11,10 @@ from app.experiments.answering import Finding, answer, found
 from app.experiments.notes import Notes
 from app.figures import cut_pair, planes, weight_values
 from app.figures.cut_pair import Cut
-from app.language import marked, text
+from app.language import clauses, listed, marked, text
 from app.predict import predict
 from app.reading import Entry
-from app.wording import number, percent
+from app.wording import brief, number, percent
 from esacl.config import RunConfig
 from esacl.records import RunRecord
 
@@ -36,10 +36,15 @@ def show(entry: Entry, record: RunRecord) -> None:
         analysing.missing(entry, said, "sparsity", task)
     theirs = _cut(beside, task) if beside is not None else None
     if beside is None or theirs is None:
-        widgets.say("info", text("This experiment takes two runs of one benchmark: choose or start another."))
+        said = text(
+            "This experiment takes two runs of the same benchmark, scenario and number of tasks; this one has "
+            "%(tasks)s, and no other that has finished is like it. Choose another run above, or start a second one.",
+            tasks=results.so_many(record.config.tasks),
+        )
+        widgets.say("info", said)
         return
     pair, target = (mine, theirs), record.config.sparsity or 0.9
-    st.markdown(_about(entry, beside))
+    st.markdown(_about(entry, beside, pair))
     options = {
         "mine": text("%(name)s falls first", name=widgets.plain(mine.name)),
         "theirs": text("%(name)s falls first", name=widgets.plain(theirs.name)),
@@ -75,7 +80,7 @@ def finding(pair: Sequence[Cut], mine_sdp: bool, theirs_sdp: bool) -> Finding:
     said = [_fell(cut, level) for cut, level in zip(pair, falls)]
     first = max((level for level in falls if level is not None), default=None, key=lambda level: 1 - level)
     if first is not None:
-        said.append(text("At %(level)s removed: %(both)s.", level=percent(first), both="; ".join(_at(pair, first))))
+        said.append(text("At %(level)s removed: %(both)s.", level=percent(first), both=clauses(_at(pair, first))))
     return found(true, [*said, *(_where(cut) for cut in pair)], _against(true, falls, mine_sdp, theirs_sdp))
 
 
@@ -144,8 +149,8 @@ def _cut(entry: Entry, task: int) -> Cut | None:
     return Cut(results.named(entry), entry.config.method, frames.sparsity(arrays), way)
 
 
-def _about(entry: Entry, beside: Entry) -> str:
-    """Who was trained for the cut, and in what else the two differ: it is no experiment with one factor."""
+def _about(entry: Entry, beside: Entry, pair: Sequence[Cut]) -> str:
+    """Who was trained for the cut, how good both are uncut, and in what else they differ: not in one factor alone."""
     parts = []
     for one in (entry, beside):
         name = widgets.plain(results.named(one))
@@ -154,10 +159,12 @@ def _about(entry: Entry, beside: Entry) -> str:
             if _sdp(one)
             else text("**%(name)s** was trained as if no cut would come.", name=name)
         )
+    mine, theirs = (percent(float(cut.curve["accuracy"].iloc[0])) for cut in pair)
+    parts.append(text("Uncut, the first reaches %(mine)s accuracy, the second %(theirs)s.", mine=mine, theirs=theirs))
     if entry.config is not None and beside.config is not None:
         differ = differences(entry.config, beside.config)
         if differ:
-            said = ", ".join(differ)
+            said = listed(differ)
             parts.append(
                 text("The two runs also differ in %(said)s: one pair of runs shows, it proves nothing.", said=said)
             )
@@ -200,7 +207,7 @@ def _slices(runs: Sequence[Entry], pair: Sequence[Cut], task: int) -> None:
             text(
                 "Hollow: half of the rise has come. These slices belong to each run's own cut (%(levels)s), not to the "
                 "level of the handle; each was taken over the instances that its run chose.",
-                levels=", ".join(dict.fromkeys(percent(r.config.sparsity, 0) for r in runs if r.config is not None)),
+                levels=listed(dict.fromkeys(brief(r.config.sparsity) for r in runs if r.config is not None)),
             )
         )
     shown = _planes(runs, task)
@@ -219,7 +226,7 @@ def _slices(runs: Sequence[Entry], pair: Sequence[Cut], task: int) -> None:
         )
     without = [results.named(run) for run in runs if run.run_id not in {one.run_id for one, _ in shown}]
     if without:
-        names = ", ".join(widgets.plain(name) for name in without)
+        names = listed(widgets.plain(name) for name in without)
         st.markdown(text("No plane of the cut was recorded for %(names)s.", names=names))
 
 
@@ -245,7 +252,10 @@ NOTES = Notes(
         ("2", marked("Look at |d| beside it: at which level are the two steps equally long? Do both fall there?")),
         ("2", marked("The slice: on which part of the way does the loss rise? Is the valley wide, or the step short?")),
     ),
-    ask=marked("Both networks know the task equally well. What could one of them have that makes it survive the cut?"),
+    ask=marked(
+        "Uncut, both networks are good: the two numbers stand above the question. What could one of them have that "
+        "makes it survive the cut?"
+    ),
     misconceptions=(
         (
             marked("The network that survives lies in a flatter minimum."),

@@ -127,7 +127,8 @@ def each_task(every: Sequence[Level], index: int, *, width: float = 540, height:
     ends = np.array([one.mean[-1] for one in every])  # (levels, tasks)
     tasks = ends.shape[1]
     panel = Panel(
-        Scale(1, max(2, tasks)), span(ends.ravel(), include=(1.0,)), text("task"), text("accuracy on it at the end"),
+        Scale(1, max(2, tasks)), span(ends.ravel(), include=(1.0,)), text("task"),
+        text("accuracy on each task at the end; grey: the other strengths"),
         alt=text("Accuracy on each of %(tasks)d tasks at the end; it moves with the strength.", tasks=tasks),
         width=width, height=height, x_ticks=range(1, tasks + 1), x_format=lambda value: f"{value:.0f}",
         y_format=lambda value: percent(value, 0),

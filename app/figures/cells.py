@@ -11,7 +11,7 @@ from app.cuts import Cuts
 from app.drawing import Drawing, Mark, words
 from app.figures.sparsity import short
 from app.language import text
-from app.wording import number, percent
+from app.wording import number, percent, whole
 
 MOST = 26_000  # cells: what a browser paints in a few milliseconds
 MATRIX = 128  # most rows and columns of a matrix
@@ -88,7 +88,7 @@ def _mosaic(tiles: np.ndarray, across: int) -> np.ndarray:
 def _with_rest(told: str, shown: int, every: int, what: str) -> str:
     if shown == every:
         return told
-    numbers = {"shown": f"{shown:,}".replace(",", " "), "every": f"{every:,}".replace(",", " "), "what": what}
+    numbers = {"shown": whole(shown), "every": whole(every), "what": what}
     return told + " " + text("Shown are the first %(shown)s of %(every)s %(what)s.", **numbers)
 
 

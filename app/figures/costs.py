@@ -7,7 +7,7 @@ from app.bills import PLACES, Bar
 from app.drawing import Drawing, Panel, wide
 from app.language import marked, text
 from app.scale import Scale
-from app.wording import number, percent, size
+from app.wording import number, percent, size, whole
 
 FLOPS = {
     "train_flops": (marked("this run's training"), "pruned"),
@@ -100,7 +100,7 @@ def _bars(
         if top is None or foot is None or end is None:
             continue
         box = {"x": panel.left, "y": top, "width": max(0.0, end - panel.left), "height": foot - top}
-        tip = f"{name}: {value:,.0f} {unit}" + (tips[row] if tips else "")
+        tip = f"{name}: {whole(round(value))} {unit}" + (tips[row] if tips else "")
         panel.marks.append({"tag": "rect", "at": {**box, "class": f"bar {look}"}, "tip": tip})
         panel.text(0, at, name, "", dx=-10, dy=4, anchor="end")
         panel.text(value, at, form(value), "tick", dx=7, dy=4)

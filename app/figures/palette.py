@@ -17,6 +17,12 @@ METHODS = {  # name -> (colour class, shape, dash)
 }
 STRUCTURES = {"2:4": marked("2:4"), "neuron": marked("whole units")}  # allocations -> as the reader knows them
 SHAPES = ("circle", "square", "diamond", "triangle", "cross")
+SALIENCIES = {  # as they stand in a method's name
+    "second-order": marked("second-order"),
+    "magnitude": marked("magnitude"),
+    "taylor": marked("taylor"),
+    "random": marked("random"),
+}
 FIRST_HUE, LAST_HUE = 255.0, 45.0  # tasks run from blue over violet to ochre: an order, not a set of names
 
 
@@ -42,7 +48,8 @@ def written(method: str, sparsity: float = 0.0, saliency: str = "", base: str = 
         return text("%(method)s over %(base)s", method=name, base=base_written(base))
     if method in SPARSE_METHODS or sparsity == 0:
         return name
-    return text("%(method)s + %(kind)s pruning", method=name, kind=saliency or text("one-shot"))
+    kind = text(SALIENCIES.get(saliency, saliency)) if saliency else text("one-shot")
+    return text("%(method)s + %(kind)s pruning", method=name, kind=kind)
 
 
 def base_written(base: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from app.drawing import Drawing, png, words
 from app.language import marked, text
-from app.wording import number, percent
+from app.wording import number, percent, whole
 from esacl.errors import RunUnreadable
 
 RECORDED = {  # name in `landscape-t{k}` -> (at, x, y); the y of the first may be named in the array
@@ -138,7 +138,7 @@ def facts(plane: Plane, quantity: str = "loss") -> str:
     if plane.statistics in _STATISTICS:
         said.append(text(_STATISTICS[plane.statistics]))
     if plane.examples:
-        said.append(text("%(examples)s instances", examples=f"{plane.examples:,}".replace(",", " ")))
+        said.append(text("%(examples)s instances", examples=whole(plane.examples)))
     return " · ".join(said)
 
 

@@ -1,15 +1,16 @@
 """What is said of a cut against what it did, on a real run: at one level, and as a factor over all levels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from app.claims import EQUAL, ESTIMATES, TRUTH, factors
+from app import trust
 from app.drawing import Drawing, Panel, words
 from app.figures.sparsity import RISES, level_axis, level_name, squeeze
 from app.language import text
 from app.scale import Scale, span
+from app.trust import ESTIMATES, TRUTH
 from app.wording import number, percent
 
 ROW = 44  # pixels
@@ -90,11 +91,10 @@ def _inside(panel: Panel, value: float) -> float:
 def over_truth(
     curve: pd.DataFrame, names: Sequence[str], index: int, target: float, *, width: float = 520, height: float = 330
 ) -> Drawing:
-    """Each estimate as a factor of the true rise over the levels that count: below 1 it was no bound."""
-    found = factors(curve)
+    """Each estimate as a factor of the true rise, at the levels with a rise worth one: below 1 it was no bound."""
+    found = trust.ratios(curve)
     levels = curve["level"].to_numpy(dtype=float)
-    drawn = found[list(names)].where(found[list(names)] > 0)
-    scale = span(*(drawn[name] for name in names), include=(0.5, 2.0), log=True)
+    scale = span(*(found[name] for name in names), include=(0.5, 2.0), log=True)
     panel = _over_levels(levels, scale, text("estimate over true rise (log)"), width, height, right=104)
     low = float(squeeze(levels).min()), float(squeeze(levels).max())
     panel.area(low, (scale.low, scale.low), (1.0, 1.0), "dense")
@@ -102,23 +102,41 @@ def over_truth(
     panel.rule(x=float(squeeze([target])[0]), look="axis dotted")
     panel.rule(x=float(squeeze(levels)[index]), look="cursor", frames=squeeze(levels))
     panel.text(low[0], scale.low, text("below the true rise: no bound"), dx=8, dy=-9)
-    every = found.set_index("level").reindex(curve["level"])
     ends: list[tuple[float | None, str, str, float | None]] = []
     for name in names:
-        _, look, dash = RISES[name]
-        values = every[name].to_numpy(dtype=float)
+        (_, look, dash), values = RISES[name], found[name]
         panel.line(squeeze(levels), values, f"{look} {dash}")
         tips = [f"{written(name)}, {percent(level)}: {number(value)} ×" for level, value in zip(levels, values)]
         panel.follow(squeeze(levels), values, look, index, tips=tips)
         shown = values[np.isfinite(values) & (values > 0)]
         ends.append((float(shown[-1]) if len(shown) else None, written(name), look, None))
     panel.labels(ends)
-    ever = [written(name) for name in names if (found[name] < 1 - EQUAL).any()]
+    ever = [written(name) for name, record in trust.records(curve).items() if name in names and not record.bounds]
     panel.alt = text(
-        "Each estimate over the true rise, along the sparsity. Somewhere below it: %(names)s.",
+        "Each estimate over the true rise, along the sparsity; at %(level)s: %(said)s. Somewhere below it: %(names)s.",
+        level=percent(levels[index]),
+        said=", ".join(f"{written(name)} {number(float(found[name][index]))} ×" for name in names),
         names=", ".join(ever) or text("none"),
     )
     return panel.drawing()
+
+
+def facts(curve: pd.DataFrame, names: Sequence[str]) -> list[Mapping[str, object]]:
+    """What stands above the figures, a value a level."""
+    return [
+        {"label": label, "values": [number(float(value)) for value in curve[name]]}
+        for label, name in [(text("true rise, nats"), TRUTH), *((written(name), name) for name in names)]
+    ]
+
+
+def counted() -> str:
+    """Over what it is told whether an estimate lies below the truth, and how nearly."""
+    return text(
+        "Counted over the instances that the run chose, to %(tolerance)s nats; ratios only where the rise is above "
+        "%(worth)s nats.",
+        tolerance=number(trust.TOLERANCE),
+        worth=number(trust.WORTH),
+    )
 
 
 def written(name: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from app.cuts import Exact
-from app.drawing import Drawing, Panel, wide
+from app.drawing import Drawing, Panel, words
 from app.figures import palette
 from app.language import marked, text
 from app.scale import Scale, span
@@ -72,6 +72,7 @@ def accuracy(
         width=width,
         height=height,
         right=52 if small else 70,
+        top=30 if beside is None else 48,  # room for a key: within the panel a name would lie on lines
         x_ticks=ticks[::2] if small else ticks,
         x_format=level_name,
         y_format=lambda v: percent(v, 0),
@@ -81,17 +82,10 @@ def accuracy(
     panel.rule(x=float(squeeze([target])[0]), look="axis dotted")
     if beside is not None:
         name, method, other = beside
-        mean = other.mean(axis=1)
-        panel.line(
-            squeeze(other.index.to_numpy(dtype=float)),
-            mean.to_numpy(),
-            f"{palette.look(method)} {palette.dash(method) or 'dash'}",
-        )
-        # Below all of the line that the name is as long as.
-        reach = (8 + wide(name)) / (width - panel.left - panel.right)
-        shares = [panel.x.share(float(x)) or 0.0 for x in squeeze(other.index.to_numpy(dtype=float))]
-        lowest = min(value for value, share in zip(mean.tolist(), shares) if share <= max(reach, min(shares)))
-        panel.text(1.0, float(lowest), name, f"label {palette.look(method)}", dx=8, dy=19)
+        look = f"{palette.look(method)} {palette.dash(method) or 'dash'}"
+        panel.line(squeeze(other.index.to_numpy(dtype=float)), other.mean(axis=1).to_numpy(), look)
+        panel.marks.append({"tag": "path", "at": {"d": "M0 31 L26 31", "class": f"line {look}"}})
+        panel.marks.append(words(32, 35, name, f"label {palette.look(method)}"))
     panel.rule(x=float(xs[index]), look="cursor", frames=xs)
     ends = []
     for task in range(seen):

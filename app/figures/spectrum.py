@@ -11,7 +11,7 @@ from app.figures.curvature import WHERE, known, where_written
 from app.language import text
 from app.scale import Scale, span
 from app.spectra import Density, Ends, Interval
-from app.wording import number, percent
+from app.wording import number, percent, whole
 
 DIGITS = "₀₁₂₃₄₅₆₇₈₉"
 ABOVE = 1.6  # nats above the highest of the points that the slices are drawn to: the parabolas rise by one
@@ -162,7 +162,7 @@ def _density_told(one: Density) -> str:
     said = [
         text(
             "%(entries)s eigenvalues, smoothed by %(width)s; %(products)d products.",
-            entries=f"{one.entries:,}".replace(",", " "),
+            entries=whole(one.entries),
             width=number(one.width),
             products=one.products,
         )

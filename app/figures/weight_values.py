@@ -1,10 +1,12 @@
 """The weights by value: what a cut keeps of each size (filled) and takes (pale), on a square-root axis."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from app.cuts import Cuts
-from app.drawing import Drawing, Panel, words
+from app.drawing import Drawing, Panel, wide, words
 from app.frames import rows
 from app.language import text
 from app.scale import Scale
@@ -23,9 +25,7 @@ def before_the_cut(frame: pd.DataFrame, target: float, *, width: float = 520, he
         )  # fmt: skip
         _bars(panel, float(row.left), float(row.right), kept + removed, kept, tip)
     stay, go = (number(float(frame[part].sum())) for part in ("kept", "removed"))
-    corner = panel.x.high, panel.y.high
-    panel.text(*corner, "■ " + text("kept %(n)s", n=stay), "label pruned", dy=14, anchor="end")
-    panel.text(*corner, "□ " + text("removed %(n)s", n=go), "label warm", dy=31, anchor="end")
+    _key(panel, [stay], [go], 0)
     panel.alt = text(
         "Weights before the cut at %(level)s: %(kept)s kept, %(removed)s removed.",
         level=percent(target), kept=stay, removed=go,
@@ -49,11 +49,7 @@ def at_level(cuts: Cuts, index: int, *, width: float = 520, height: float = 310)
         high = [round(foot - top, 2) for top in tops]
         panel.marks[-1] |= {"tip": tips[index], "frames": {"y": tops, "height": high, "tip": tips}}
     sums = cuts.kept.sum(axis=1)
-    kept_words = ["■ " + text("kept %(n)s", n=number(int(n))) for n in sums]
-    gone_words = ["□ " + text("removed %(n)s", n=number(int(sums.max() - n))) for n in sums]
-    edge = panel.width - panel.right
-    panel.marks.append(words(edge, 44, kept_words[index], "label pruned", "end") | {"frames": {"text": kept_words}})
-    panel.marks.append(words(edge, 61, gone_words[index], "label warm", "end") | {"frames": {"text": gone_words}})
+    _key(panel, [number(int(n)) for n in sums], [number(int(sums.max() - n)) for n in sums], index)
     panel.alt = text(
         "Weights by value at %(level)s removed: %(kept)s kept, %(gone)s removed.",
         level=percent(float(cuts.levels[index])), kept=number(int(sums[index])),
@@ -72,8 +68,19 @@ def _panel(low: float, high: float, most: float, width: float, height: float) ->
         alt="",
         width=width,
         height=height,
+        top=48,
         y_format=lambda value: number(value * value),
     )
+
+
+def _key(panel: Panel, kept: Sequence[str], removed: Sequence[str], index: int) -> None:
+    """How many stay and how many go, a number a level: above the panel, where no bar reaches."""
+    kept_words = ["■ " + text("kept %(n)s", n=n) for n in kept]
+    gone_words = ["□ " + text("removed %(n)s", n=n) for n in removed]
+    after = panel.left + max(map(wide, kept_words)) + 16
+    for x, told, look in ((panel.left, kept_words, "pruned"), (after, gone_words, "warm")):
+        moving = {"frames": {"text": told}} if len(told) > 1 else {}
+        panel.marks.append(words(x, 35, told[index], f"label {look}") | moving)
 
 
 def _bars(panel: Panel, left: float, right: float, every: float, kept: float, tip: str = "") -> None:

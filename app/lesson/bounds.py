@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 import streamlit as st
 
-from app import analysing, claims, frames, pickers, reading, results, session, widgets
+from app import analysing, frames, pickers, reading, results, session, trust, widgets
 from app.drawing import Drawing
 from app.figures import rises, sparsity
 from app.figures.rises import written
-from app.language import text
+from app.language import listed, text
 from app.predict import predict
 from app.wording import number, percent
 from esacl.config import RunConfig
@@ -18,6 +18,7 @@ from esacl.config import RunConfig
 def table() -> None:
     """Every quantity with what it looks at, what it is, and what it costs."""
     st.header(text("6. What is a bound, and what is not"))
+    orders, rest = text("3 orders"), text("remainder")
     head = (text("quantity"), text("is it a bound?"), "", text("looks at"), text("costs"))
     rows = [
         (
@@ -64,7 +65,7 @@ def table() -> None:
                 "**If** the outputs leave out no more than their last two orders could do at their worst: an "
                 "assumption. With ReLU, which shows no kink ahead, it often falls a little short."
             ),
-            r"$\ell(z + \text{3 orders}) + \text{remainder}$",
+            rf"$\ell(z + \text{{{orders}}}) + \text{{{rest}}}$",
             text("θ, through the outputs z"),
             text("about nine forward passes"),
         ),
@@ -97,9 +98,9 @@ def on_the_run() -> None:
         missing = text("The sparsity curve of task %(task)d has not been recorded", task=task + 1)
         analysing.missing(entry, missing, "sparsity", task)
     curve = frames.sparsity(arrays)
-    names = claims.known(curve)
+    names = [name for name in trust.known(curve) if name != "curvature_term"]  # which section 6 has told
     if not names:
-        widgets.say("info", text("This run is older than the comparison: it kept no rise over the same instances."))
+        widgets.say("info", text(trust.OLDER))
         return
     st.markdown(
         text(
@@ -118,7 +119,7 @@ def on_the_run() -> None:
         all_levels = _ask_bound(curve, names, key) if one_level else False
     _figures(curve, names, config, one_level, all_levels)
     if all_levels:
-        _verdicts(curve, config)
+        _verdicts(curve, names, config)
 
 
 def _index(curve: pd.DataFrame, config: RunConfig) -> int:
@@ -128,7 +129,7 @@ def _index(curve: pd.DataFrame, config: RunConfig) -> int:
 
 def _ask_furthest(curve: pd.DataFrame, names: list[str], index: int, key: str) -> bool:
     row = curve.iloc[index]
-    level, truth = percent(float(row["level"])), float(row[claims.TRUTH])
+    level, truth = percent(float(row["level"])), float(row[trust.TRUTH])
     question = text(
         "Cut at %(level)s, the loss changes by %(rise)s nats with a step of |d| = %(length)s. Which estimate is "
         "furthest from that?",
@@ -139,7 +140,7 @@ def _ask_furthest(curve: pd.DataFrame, names: list[str], index: int, key: str) -
     said = predict(question, {name: written(name) for name in names}, key=f"lesson-furthest-{key}")
     if said is None:
         return False
-    found = claims.furthest(curve, index)
+    found = trust.furthest(curve, index, names)
     if found is None:
         st.markdown(text("At this level nothing was estimated."))
         return True
@@ -163,16 +164,17 @@ def _ask_bound(curve: pd.DataFrame, names: list[str], key: str) -> bool:
     said = predict(question, options, key=f"lesson-bound-{key}")
     if said is None:
         return False
-    found = claims.never_below(curve)
-    answer = found[0] if len(found) == 1 else ("several" if found else "none")
-    if not claims.counted(curve).any():
-        st.markdown(text("At none of its levels does the cut raise the loss: there is nothing to fall below."))
+    known = trust.records(curve)
+    if not known:
+        st.markdown(text("No level of this run cuts anything: there is nothing to compare."))
         return True
+    found = [name for name in names if name in known and known[name].bounds]
+    answer = found[0] if len(found) == 1 else ("several" if found else "none")
     st.markdown(
         text(
             "%(verdict)s Never below: **%(names)s**.",
             verdict=text("As you said.") if said == answer else text("Not so."),
-            names=", ".join(written(name) for name in found) or text("none"),
+            names=listed(written(name) for name in found) or text("none"),
         )
     )
     return True
@@ -191,14 +193,14 @@ def _figures(curve: pd.DataFrame, names: list[str], config: RunConfig, one_level
         return shown
 
     facts = [
-        {"label": text("true rise, nats"), "values": [number(v) for v in curve[claims.TRUTH]]},
+        {"label": text("true rise, nats"), "values": [number(v) for v in curve[trust.TRUTH]]},
         {"label": text("|d|, how far the weights move"), "values": [number(v) for v in curve["displacement_norm"]]},
         {"label": text("share of |θ|² removed"), "values": [percent(v) for v in curve["removed_share"]]},
     ]
     widgets.scrub(curve["level"].to_numpy(), config.sparsity, make, facts, key="theory-scrub")
 
 
-def _verdicts(curve: pd.DataFrame, config: RunConfig) -> None:
+def _verdicts(curve: pd.DataFrame, names: list[str], config: RunConfig) -> None:
     head = (
         text("estimate"),
         text("below the truth"),
@@ -208,20 +210,16 @@ def _verdicts(curve: pd.DataFrame, config: RunConfig) -> None:
     )
     rows = [
         (
-            written(row.name),
-            text("at %(below)d of %(levels)d levels", below=row.below, levels=row.levels),
-            *(number(factor) for factor in (row.smallest, row.median, row.largest)),
+            written(name),
+            text("at %(below)d of %(levels)d levels", below=record.levels - record.above, levels=record.levels),
+            *(number(factor) for factor in (record.low, record.median, record.high)),
         )
-        for row in frames.rows(claims.verdicts(curve))
+        for name, record in trust.records(curve).items()
+        if name in names
     ]
     _table(head, rows, key="theory-verdicts")
-    st.caption(
-        text(
-            "Counted are the levels at which the cut raises the loss by more than a thousandth of its largest rise; "
-            "within 1 % counts as equal. The λ bound takes its largest eigenvalue from the two ends of the way, not "
-            "from all of it."
-        )
-    )
+    ends = text("The λ bound takes its largest eigenvalue from the two ends of the way, not from all of it.")
+    st.caption(f"{rises.counted()} {ends}")
     st.markdown(
         text("This network computes with ReLU, so none of the bounds is a theorem here: what held above was observed.")
         if config.activation == "relu"

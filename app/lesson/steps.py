@@ -88,9 +88,10 @@ def the_expansion() -> None:
     st.header(text("2. The price, told from where the step begins"))
     with _beside(EXPANSION, key="two-weights-expansion"):
         st.markdown(text("Nobody wants to try every mask. So the rise of the loss is expanded around $\\theta$:"))
+        first, second = text("slope"), text("curvature")
         st.latex(
-            r"L(\theta+d)-L(\theta) = \underbrace{g^{\top}d}_{\text{slope}} + "
-            r"\underbrace{\tfrac12\,d^{\top}Hd}_{\text{curvature}} + O(|d|^3)"
+            rf"L(\theta+d)-L(\theta) = \underbrace{{g^{{\top}}d}}_{{\text{{{first}}}}} + "
+            rf"\underbrace{{\tfrac12\,d^{{\top}}Hd}}_{{\text{{{second}}}}} + O(|d|^3)"
         )
         st.markdown(
             text(
@@ -103,7 +104,7 @@ def the_expansion() -> None:
         )
         st.markdown(
             text(
-                "*On the right: the loss along the step (solid), its tangent (dashed) and the parabola of both terms "
+                "*In the figure: the loss along the step (solid), its tangent (dashed) and the parabola of both terms "
                 "(dash-dotted). This loss is a bowl, so the parabola is the truth. Find a place where cutting "
                 "$\\theta_1$ lowers the loss.*"
             )
@@ -146,7 +147,7 @@ def the_direction() -> None:
                 dear=number(prices["short"]),
             )
         )
-        st.markdown(text("Who looks at the length only has to expect the worst direction:"))
+        st.markdown(text("Whoever looks only at the length has to expect the worst direction:"))
         st.latex(r"\tfrac12\,d^{\top}Hd \;\le\; \tfrac12\,\lambda_{\max}\,|d|^2")
         st.markdown(
             text(

@@ -4,10 +4,11 @@ import base64
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from synthetic_run import comparison_arrays, exact_arrays
 
-from app import cuts, frames
+from app import cuts, frames, scrubbing
 from app.figures import cells, choices, palette, planes, sparsity, weight_values
 from app.figures import cuts as moving
 from app.wording import number
@@ -198,3 +199,22 @@ def test_an_exact_cut_is_a_mark_with_its_n(arrays):
         "exact-t2-90000",
         "exact-t2-93000",
     ]
+
+
+def test_an_exact_cut_that_helped_is_said_without_a_minus():
+    half, dense, n = np.array([0.5, 0.5]), np.array([0.6, 0.6]), np.array([10, 10])
+    worse = scrubbing.exact_said(cuts.Exact(0.9, 0.9, half, dense, dense, half, n))
+    assert "the cut costs 10.00 points, and the loss rises by 0.1 nats" in worse
+    better = scrubbing.exact_said(cuts.Exact(0.9, 0.9, dense, half, half, dense, n))
+    assert "the cut gains 10.00 points, and the loss falls by 0.1 nats" in better
+
+
+def test_a_key_stands_above_the_panel_where_no_mark_reaches(found):
+    seen = pd.DataFrame({0: [1.0, 0.9, 0.6]}, index=[0.0, 0.9, 0.99])
+    for drawing in (
+        weight_values.at_level(found, 5),
+        sparsity.accuracy(seen, 1, 0.9, [0.5], beside=("A run", "ewc", seen)),
+    ):
+        axis = min(mark["at"]["y1"] for mark in drawing["marks"] if mark["tag"] == "line" and "y1" in mark["at"])
+        key = [mark for mark in drawing["marks"] if "label" in mark["at"].get("class", "") and mark["at"]["y"] < axis]
+        assert [mark["text"].split(" ")[0] for mark in key] in (["■", "□"], ["A"])

@@ -98,6 +98,10 @@ def test_scales_hold_every_value():
         (2.5e7, "2.5·10⁷"),
         (1.04e8, "1.04·10⁸"),
         (1e10, "10¹⁰"),
+        (999.6, "1 000"),
+        (9.996, "10"),
+        (0.0009996, "0.001"),
+        (17610, "17 610"),
     ],
 )
 def test_numbers_are_written_for_readers(value, text):
@@ -120,7 +124,14 @@ def test_two_ticks_never_read_the_same(form, values, digits, told):
     assert [written(value) for value in values] == told
 
 
+def test_two_digits_of_a_hundred_are_no_power_of_ten():
+    assert wording.number(120, 2) == "120"
+    assert wording.number(999.6, 2) == "1 000"
+
+
 def test_percentages_and_points():
+    assert wording.percent(-0.0001) == "0.0 %"
+    assert [wording.brief(share) for share in (0.1, 1 - 0.9, 1 - 0.995, 0.985)] == ["10 %", "10 %", "0.5 %", "98.5 %"]
     assert wording.percent(0.9871) == "98.7 %"
     assert wording.percent(None) == "–"
     assert wording.points(-0.0069) == "−0.7"

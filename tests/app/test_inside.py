@@ -137,3 +137,5 @@ def test_what_a_cut_did_is_a_sentence(events):
     said = inside.cut_said(next(event for event in events if isinstance(event, Pruned)))
     assert said.startswith("At the cut of task 1 the weights moved by $|d|$ = ")
     assert "22" in said
+    lucky = dataclasses.replace(next(event for event in events if isinstance(event, Pruned)), actual_rise=-6e-4)
+    assert "the loss fell by 6·10⁻⁴ nats" in inside.cut_said(lucky)

@@ -17,9 +17,9 @@ def started(task):
     )
 
 
-def stepped(task, step):
+def stepped(task, step, density=0.1):
     return Stepped(
-        task=task, epoch=0, step=step, steps=300, loss=0.1, learning_rate=0.1, ramp=0.0, density=0.1, flips=0,
+        task=task, epoch=0, step=step, steps=300, loss=0.1, learning_rate=0.1, ramp=0.0, density=density, flips=0,
         doomed_share=0.0, selection_ratio=None, selection_open=False,
     )  # fmt: skip
 
@@ -48,7 +48,7 @@ MEASURED = [
 
 
 def test_only_stretches_of_training_count_each_for_its_kind():
-    dense, sparse = pace.paces(EVENTS, MEASURED, sparse_at_once=False)
+    dense, sparse = pace.paces(EVENTS, MEASURED, one_cut=True)
     assert (dense.steps, dense.seconds) == (150, pytest.approx(0.3))
     assert (sparse.steps, sparse.seconds) == (100, pytest.approx(0.3))
     assert dense.milliseconds == pytest.approx(2)
@@ -56,18 +56,25 @@ def test_only_stretches_of_training_count_each_for_its_kind():
 
 
 def test_a_stretch_of_both_kinds_is_left_out():
-    dense, sparse = pace.paces(EVENTS, [*MEASURED[:3], MEASURED[4]], sparse_at_once=False)
+    dense, sparse = pace.paces(EVENTS, [*MEASURED[:3], MEASURED[4]], one_cut=True)
     assert (dense.steps, sparse.steps) == (100, 0)
 
 
 def test_a_run_that_is_sparse_at_once_has_no_dense_steps():
-    dense, sparse = pace.paces(EVENTS, MEASURED, sparse_at_once=True)
+    dense, sparse = pace.paces(EVENTS, MEASURED, one_cut=False)
     assert (dense.steps, sparse.steps) == (0, 250)
+
+
+def test_what_prunes_while_it_trains_is_dense_until_it_has_a_mask():
+    events = [started(0), stepped(0, 100, density=1.0), stepped(0, 200), started(1), stepped(1, 60, density=1.0)]
+    measured = [{"events": count, "seconds": float(count)} for count in (2, 3, 5)]
+    dense, sparse = pace.paces(events, measured, one_cut=False)
+    assert (dense.steps, sparse.steps) == (160, 100)
 
 
 def test_of_a_few_steps_no_pace_is_told():
     assert Pace(pace.LEAST - 1, 1.0).milliseconds is None
-    assert pace.paces([], [], sparse_at_once=False)[0].milliseconds is None
+    assert pace.paces([], [], one_cut=True)[0].milliseconds is None
 
 
 def cost(**fields):

@@ -378,7 +378,7 @@ def test_deployment_prints_its_times_and_bytes(esacl, kept, monkeypatch):
     outcome = esacl("analyse", kept.ids()[0], "deployment", "--task", 0, "--runs", kept.root)
     lines = outcome.out.splitlines()
     assert lines[0].startswith("recorded deployment-t0")
-    assert lines[2].split() == "answer, ms batch of 1 batch of 32 batch of 256".split()
+    assert lines[2].split() == ["answer,", "ms", "batch", "of", "1", "batch", "of", "32", "batch", "of", "256"]
     assert re.fullmatch(r"torch, dense( +[0-9.e+-]+){3}", lines[3])
     assert re.search(r"^file +bytes\nsafetensors +[0-9,]+\nsparse +[0-9,]+$", outcome.out, re.MULTILINE)
 

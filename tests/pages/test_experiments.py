@@ -116,6 +116,17 @@ def test_without_the_series_it_is_said(app, monkeypatch):
     assert said(at) == ["The recorded series over anchor strengths is not there: this experiment needs it."]
 
 
+def test_the_series_says_what_was_run(app):
+    at = commit(app("experiments", run="esacl", experiment="5"))
+    assert "EsaCL on split digits in task-IL at 98 % sparsity, n = 3 seeds" in everything(at)
+    assert "Distillation, which the defaults add, is off" in everything(at)
+
+
+def test_a_run_without_another_of_its_kind_is_told_what_the_other_must_have(app):
+    at = app("experiments", run="joint", experiment="1")
+    assert "the same benchmark, scenario and number of tasks; this one has 2 tasks" in said(at)[0]
+
+
 def test_a_dense_run_saves_nothing(app):
     assert "cuts nothing" in said(app("experiments", run="dense", experiment="6"))[0]
 

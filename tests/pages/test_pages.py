@@ -81,7 +81,7 @@ def test_what_was_not_recorded_is_said(app):
 
 def test_a_failed_run_gives_its_reason_and_a_remedy(app):
     at = app("run", run="failed")
-    assert "This run failed. the loss is no longer finite; lower lr." in said(at)[0]
+    assert "This run failed. The loss is no longer finite; lower lr." in said(at)[0]
     assert "resume" in {button.key for button in at.button}
 
 
@@ -269,6 +269,8 @@ def test_session_and_caches_are_used_in_one_place_only():
         ("task", "zwei", "asks for task 'zwei'"),
         ("sparsity", "abc", "asks for sparsity 'abc', which is no number from 0 to below 1"),
         ("sparsity", "nan", "asks for sparsity 'nan'"),
+        ("slice-x", "foo", "asks for the axis 'foo', which no slice has"),
+        ("language", "xx", "asks for the language 'xx', which is not there"),
         ("beside", "gone", "There is no run 'gone' here to stand beside it"),
     ],
 )

@@ -108,7 +108,7 @@ def test_deleting_can_be_undone(app, store):
     at = app("runs", run=gone)
     at.button(key="discard").click().run()
     assert store.ids() == (kept,)
-    assert f"{gone} is deleted." in captions(at)
+    assert "gone is deleted." in captions(at)
     assert gallery(at)["chosen"] == kept
     at.button(key="undo-delete").click().run()
     assert set(store.ids()) == {kept, gone}
@@ -269,7 +269,7 @@ def test_a_sweep_shows_how_far_it_has_come_when_it_ends_and_what_became_of_its_r
     assert bars(at) == ["field: 1 of 4 finished, 1 running, 1 failed, about 10 min left"]
     table = next(frame.value for frame in at.dataframe if "detail" in frame.value)
     assert table["settings"].tolist() == ["seed=0", "seed=1", "seed=2", "seed=3"]
-    assert table["status"].tolist() == ["finished", "is running", "waits for its turn", "failed"]
+    assert table["status"].tolist() == ["finished", "is under way", "waits for its turn", "failed"]
     at.button(key="cancel-sweep-field").click().run()
     assert (store.root / "sweeps" / "field" / "CANCEL").exists()
     assert at.button(key="cancel-sweep-field").disabled

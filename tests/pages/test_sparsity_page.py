@@ -1,5 +1,6 @@
 """The Sparsity page beside its curves: what was recorded of the cuts, what is offered, what is compared."""
 
+import contextlib
 import json
 
 import pytest
@@ -148,3 +149,16 @@ def test_the_table_of_exact_cuts_is_read_in_chinese_and_kept_in_english(app, sto
         "removed, %": "剪掉，%", "task 1, %": "任务 1，%", "task 2, %": "任务 2，%", "task 3, %": "任务 3，%",
         "mean, %": "平均，%", "points lost": "损失的百分点", "loss rise, nats": "损失的上升，nat", "images": "图像数",
     }  # fmt: skip
+
+
+def test_what_a_button_far_down_has_begun_is_followed_beneath_it(app, store, monkeypatch):
+    ours = run_of(store, "esacl")
+    at = app("sparsity", run=ours)
+    with contextlib.ExitStack() as job:
+        hold = lambda *about, owner: job.enter_context(store.workers.hold(ours))  # noqa: E731
+        monkeypatch.setattr(analysing.jobs, "analyse", hold)
+        at.button(key="measure-exact").click().run()
+        order = [element.type for element in at.main]
+        assert order.count("progress") == 1
+        assert order.index("progress") > order.index("number_input")
+        assert not at.button(key=f"cancel-{ours}").disabled

@@ -7,7 +7,8 @@ import pytest
 from pages_runs import record
 from test_pages import everything, said
 
-from app import claims, frames, reading
+from app import frames, reading, trust
+from app.experiments import bounds
 from esacl.events import ArrayRecorded
 from esacl.recording import keep_arrays
 from esacl.store import RunStore
@@ -78,23 +79,25 @@ def test_the_furthest_is_told_from_the_data_of_the_run(app, runs):
     assert f"{100 * curve['level'].iloc[index]:.1f} %" in question.label
     assert question.options == ["Taylor", "path integral", "output bound", "λ bound"]
     at = answer(at, "lesson-furthest", "taylor")
-    assert claims.furthest(curve, index) == "lambda_bound"
+    assert trust.furthest(curve, index, ["taylor", "path_integral", "lambda_bound"]) == "lambda_bound"
     assert "It is another: **λ bound** says" in everything(at)
     assert drawn(at) == ["true rise of the loss, nats", "rise of the loss at this level"]
     again = answer(app("theory", run="esacl", sparsity="0.95"), "lesson-furthest", "lambda_bound")
     assert "As you said: **λ bound** says" in everything(again)
 
 
-@pytest.mark.parametrize(("option", "verdict"), [("several", "As you said."), ("lambda_bound", "Not so.")])
+@pytest.mark.parametrize(("option", "verdict"), [("output_bound", "As you said."), ("several", "Not so.")])
 def test_what_never_falls_short_is_told_from_the_data_of_the_run(app, runs, option, verdict):
-    found = claims.never_below(curve_of(runs))
-    assert len(found) > 1
+    known = trust.records(curve_of(runs))
+    assert {name for name, record in known.items() if record.bounds} == {"output_bound"}
+    assert bounds.finding(curve_of(runs), "relu").true == {"none"}, "Experiment 2 asks of the other four"
     at = answer(answer(app("theory", run="esacl"), "lesson-furthest", "taylor"), "lesson-bound", option)
-    assert f"{verdict} Never below: **path integral, output bound, λ bound**." in everything(at)
+    assert f"{verdict} Never below: **output bound**." in everything(at)
     assert drawn(at)[2:] == ["rise of the loss by the cut, nats (log)", "estimate over true rise (log)"]
     table = next(element.value for element in at.markdown if element.value.startswith("| estimate |"))
-    counted = int(claims.counted(curve_of(runs)).sum())
-    assert f"| Taylor | at {counted} of {counted} levels | 0.882 |" in table
+    counted, above = known["taylor"].levels, known["taylor"].above
+    assert f"| Taylor | at {counted - above} of {counted} levels | 0.882 |" in table
+    assert "to 10⁻⁵ nats" in everything(at)
     assert "computes with ReLU, so none of the bounds is a theorem here" in everything(at)
 
 
@@ -126,14 +129,14 @@ def test_an_estimate_that_was_not_taken_is_not_asked_about(own):
     assert question.options == ["Taylor", "path integral"]
     at = answer(answer(at, "lesson-furthest", "taylor"), "lesson-bound", "none")
     assert not at.exception
-    assert "Never below: **path integral**." in everything(at)
+    assert "As you said. Never below: **none**." in everything(at)
 
 
-def test_a_run_whose_cuts_never_raise_the_loss_has_nothing_to_fall_below(own):
-    at = own(rise_of_chosen=-np.linspace(0, 1, LEVELS))
+def test_a_run_that_cuts_nothing_has_nothing_to_compare(own):
+    at = own(displacement_norm=np.zeros(LEVELS))
     at = answer(answer(at, "lesson-furthest", "taylor"), "lesson-bound", "none")
     assert not at.exception
-    assert "there is nothing to fall below" in everything(at)
+    assert "there is nothing to compare" in everything(at)
 
 
 def test_a_curve_that_was_not_recorded_is_said_after_the_lesson(app):
