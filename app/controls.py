@@ -40,6 +40,14 @@ SIZES = {
     "split-cifar100": marked("CIFAR-100: 10 tasks of 10 classes, 2,000 images each"),
     "split-tiny-imagenet": marked("Tiny-ImageNet: the classes that are there in 5 tasks, 2,000 images each"),
 }
+LABELS = {  # setting -> its control, for errors, which speak of settings
+    "epochs": marked("Epochs"),
+    "seed": marked("Seed"),
+    "tasks": marked("Tasks"),
+    "anchor.strength": marked("Anchor strength"),
+    "train_limit": marked("Training images a task, at most"),
+    "buffer.size": marked("Rehearsal memory, images"),
+}
 PROTOCOLS = {
     "small": marked("small: minutes on two cores"),
     "der": marked("der: as the field's tables (Buzzega et al. 2020)"),

@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from app import controls, duplicating, reading, session, widgets
-from app.language import text
+from app.language import SOURCE, language, text
 from esacl import jobs
 from esacl.config import RunConfig, read_config
 from esacl.errors import InputError
@@ -33,8 +33,16 @@ def _checked(settings: dict[str, Any]) -> RunConfig | None:
     try:
         return read_config(None, settings)
     except InputError as error:
-        widgets.say("error", str(error))
+        widgets.say("error", labelled(str(error)))
         return None
+
+
+def labelled(line: str) -> str:
+    """What is wrong with a setting, behind the name of its control where the reader's language is not the line's."""
+    label = controls.LABELS.get(line.partition(":")[0])
+    if label is None or language() == SOURCE:
+        return line
+    return text("%(label)s: %(line)s", label=text(label), line=line)
 
 
 def _start(config: RunConfig) -> None:

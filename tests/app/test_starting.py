@@ -312,3 +312,11 @@ def test_what_belongs_to_the_method_of_the_run_that_is_duplicated_stays_behind_w
     monkeypatch.setattr(duplicating.session, "remembered", lambda name: ("id", "name", before, rest))
     assert duplicating.carried("derpp") == rest
     assert duplicating.carried("er") == {"batch_size": 32, "evaluation": "validation"}
+
+
+def test_an_error_names_the_control_in_the_language_of_the_reader(monkeypatch):
+    line = "anchor.strength: -1 will not do; choose a number in [0, 1000000.0]"
+    assert starting.labelled(line) == line
+    monkeypatch.setattr(starting, "language", lambda: "zh")
+    assert starting.labelled(line) == f"Anchor strength: {line}"
+    assert starting.labelled("no setting at all") == "no setting at all"
