@@ -2,12 +2,12 @@
 
     python -m benchmarks.gpu --data DIR
 
-It needs torch >= 2.10, numpy, pydantic (which brings pydantic-core, annotated-types, typing-inspection and typing-
-extensions), platformdirs, PyHessian, Pillow, scipy, threadpoolctl, tqdm, safetensors, and the files of an installed
-scikit-learn, which hold the digits. A machine without internet needs the wheels of those that it lacks; EsaCL itself
-need not be installed, the root of a checkout is enough. Streamlit, plotly, pandas and pooch are not asked for. MNIST
-and CIFAR-10 (`cifar-10-batches-py`) are used where they are found; the MNIST run is left out without, ResNet-18 looks
-at made-up images of CIFAR's shape instead.
+It needs torch >= 2.10, numpy, pydantic (which brings pydantic-core, annotated-types, typing-inspection and
+typing-extensions), platformdirs, PyHessian, Pillow, scipy, threadpoolctl, and the files of an installed scikit-learn,
+which hold the digits. A machine without internet needs the wheels of those that it lacks; EsaCL itself need not be
+installed, the root of a checkout is enough. Streamlit, plotly, pandas, safetensors, psutil, tqdm and pooch are not
+asked for. MNIST and CIFAR-10 (`cifar-10-batches-py`) are used where they are found; the MNIST run is left out without,
+ResNet-18 looks at made-up images of CIFAR's shape instead.
 
 What it found is printed and written as one JSON file; the exit code is 1 where a check failed. With `--device cpu
 --quick` it proves itself in a minute on any machine.

@@ -13,7 +13,7 @@ from esacl import strict_toml
 from esacl.conflicts import conflicts
 from esacl.defaults import resolved
 from esacl.errors import InputError
-from esacl.labels import checked
+from esacl.labels import MOST_CHARACTERS, checked
 from esacl.protocols import BENCHMARKS, PROTOCOL_NAMES
 from esacl.refusal import one_line
 from esacl.sections import (
@@ -47,6 +47,13 @@ BENCHMARK_NAMES = tuple(BENCHMARKS)
 _NAMES = {
     "benchmark": BENCHMARK_NAMES, "method": METHOD_NAMES, "protocol": PROTOCOL_NAMES, "network": NETWORK_NAMES,
 }  # fmt: skip
+
+
+def _in_one_line(name: str) -> str:
+    try:
+        return checked(name)
+    except InputError as error:
+        raise ValueError(f"name: {name!r:.80} will not do: {error}") from None
 
 
 class RunConfig(Section):
@@ -90,7 +97,7 @@ class RunConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     device: str = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    name: Annotated[str, AfterValidator(checked)] = ""
+    name: Annotated[str, Field(max_length=MOST_CHARACTERS), AfterValidator(_in_one_line)] = ""
     sdp: SDP = SDP()
     pruning: Pruning = Pruning()
     ids: IDS = IDS()

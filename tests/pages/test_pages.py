@@ -146,7 +146,7 @@ def test_the_overview_shows_real_numbers_of_the_run(app, runs):
     average = results.summary(reading.record(entry))["average_accuracy"]
     assert at.metric[0].value == percent(average)
     assert at.metric[1].value == "90 %"
-    assert len(drawings(at)) == 7
+    assert len(drawings(at)) == 8  # one of them a key
 
 
 @pytest.mark.parametrize(

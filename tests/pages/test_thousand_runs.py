@@ -71,7 +71,7 @@ def test_the_start_page_reads_what_it_compares_and_that_once(thousand, opened):
     opened.clear()
     at.run()
     assert opened == []
-    assert len(drawings(at)) == 7
+    assert len(drawings(at)) == 8
 
 
 def test_the_picker_lists_the_newest_and_says_where_the_others_are(thousand, root):
