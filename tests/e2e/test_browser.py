@@ -58,7 +58,7 @@ def wait_until(page, store, run_id: str, *states: str, seconds: int = 90) -> Non
 def test_the_first_page_shows_real_results(visit):
     here = visit()
     here.open()
-    expect(here.page.locator(".drawings svg")).to_have_count(7)
+    expect(here.page.locator(".drawings svg")).to_have_count(8)  # one of them a key
     expect(here.page.locator("[data-testid=stMetricValue]").first).to_have_text(re.compile(r"^\d+\.\d %$"))
     here.page.get_by_text("How much can go?").click()
     expect(here.page.locator("h1")).to_have_text("How much can go?")
