@@ -27,7 +27,7 @@ TERMS = (
         marked("Anchor, Ω"),
         marked(
             "The pull of every weight towards where an earlier task left it, "
-            "$\\tfrac{\\lambda}{2}\\sum_i\\Omega_i(\\theta_i-\\theta_i^*)^2$. Ω says how much the earlier tasks "
+            "$\\tfrac{\\lambda}{20}\\sum_i\\Omega_i(\\theta_i-\\theta_i^*)^2$. Ω says how much the earlier tasks "
             "depend on a weight, λ how tightly all of them are held."
         ),
         "forgetting",

@@ -32,7 +32,7 @@ def show(entry: Entry, record: RunRecord) -> None:
     st.markdown(
         text(
             "After a task every weight is tied to where it was, the tighter the more the task needs it: "
-            "${\\tfrac{\\lambda}{2}\\sum_i \\Omega_i(\\theta_i-\\theta_i^*)^2}$ is added to the loss of the next. "
+            "${\\tfrac{\\lambda}{20}\\sum_i \\Omega_i(\\theta_i-\\theta_i^*)^2}$ is added to the loss of the next. "
             "λ is the strength of the anchors. What holds the old may stand in the way of the new."
         )
     )
