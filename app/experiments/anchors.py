@@ -176,11 +176,11 @@ NOTES = Notes(
     ),
     exercise=marked(
         "One weight, at θ* = 0 after task 1, whose loss is θ² / 2 near it. Task 2 has the loss (θ − 1)² / 2. Where "
-        "does training with an anchor λ Ω θ² / 2, Ω = 1, end? Give the loss of both tasks, and the λ with the least "
-        "sum."
+        "does training with an anchor μ Ω θ² / 2, Ω = 1 and μ = λ/10, end? Give the loss of both tasks, and the μ with "
+        "the least sum."
     ),
     answer=marked(
-        "At θ = 1/(1 + λ). Task 1 loses 1/(2 (1 + λ)²), task 2 λ²/(2 (1 + λ)²). The sum (1 + λ²)/(2 (1 + λ)²) is least "
-        "at λ = 1: where the anchor is the true curvature of task 1, both tasks are learned as if together."
+        "At θ = 1/(1 + μ). Task 1 loses 1/(2 (1 + μ)²), task 2 μ²/(2 (1 + μ)²). The sum (1 + μ²)/(2 (1 + μ)²) is least "
+        "at μ = 1: where the anchor is the true curvature of task 1, both tasks are learned as if together."
     ),
 )
