@@ -9,7 +9,7 @@ import pytest
 from small_stream import CONFIG, SmallStream
 from test_jobs import ENDLESS, TINY, busy, store, wait_for
 
-from esacl import device_turns, jobs, logs
+from esacl import accelerators, device_turns, jobs, logs
 from esacl.config import RunConfig
 from esacl.errors import InputError
 from esacl.events import RunFinished
@@ -140,6 +140,7 @@ def test_a_folder_of_somebody_else_is_no_place_for_a_lock(tmp_path, monkeypatch)
     [("", "cuda:1", "cuda:1"), ("3,2", "cuda:1", "cuda:2"), ("GPU-7f", "cuda:0", "cuda:GPU-7f"), ("3", "mps", "mps")],
 )
 def test_a_card_is_one_card_whatever_a_process_is_shown(monkeypatch, shown, key, card):
+    monkeypatch.setattr(accelerators, "torch_is_for_cpus", lambda: False)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
     assert device_turns._card(key) == card
 
