@@ -41,7 +41,7 @@ SPARCL_BASE_NAMES = ("ewc", "er", "derpp", "co2l")
 SDP_FORM_NAMES = ("admm", "segment", "progressive", "any")
 
 # Fields that came later: at the value that earlier code stood for they leave a run's digest as it was.
-LATER = {"balance_logits": 0.0, "pruning.flops_exponent": 0.0, "sdp.radius": 0.0}
+LATER = {"balance_logits": 0.0, "pruning.flops_exponent": 0.0, "sdp.radius": 0.0, "sdp.revive": False}
 
 BENCHMARK_NAMES = tuple(BENCHMARKS)
 _NAMES = {

@@ -24,6 +24,7 @@ def conflicts(config: "RunConfig") -> Iterator[str]:
         _of_cut,
         _of_any,
         _of_radius,
+        _of_revival,
         _of_thrift,
         _of_structure,
         _of_curvature,
@@ -109,6 +110,20 @@ def _of_radius(config: "RunConfig") -> Iterator[str]:
         yield (
             f"sdp.radius: {config.sdp.radius} will not do with a rehearsal of logits, which would be kept from where a "
             "sharpness-aware step looks; leave it at 0, or set buffer.rehearsal to 'plain'"
+        )
+
+
+def _of_revival(config: "RunConfig") -> Iterator[str]:
+    if not config.sdp.revive:
+        return
+    if config.method != "esacl" or config.sparsity == 0:
+        yield "sdp.revive: true will not do: only what esacl cuts has units to revive; leave it at false"
+    elif config.activation != "relu":
+        yield "sdp.revive: true will not do with softplus, under which no unit is dead; leave it at false"
+    elif config.batchnorm.statistics == "task":
+        yield (
+            "sdp.revive: true will not do with batchnorm.statistics 'task': what earlier tasks keep of a dead channel "
+            "has a variance of 0; leave it at false, or set the statistics to 'shared'"
         )
 
 

@@ -33,6 +33,9 @@ class SDP(Section):
     or segment, where it is not given."""
     radius: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Of sharpness-aware steps on survivors: how far uphill every third sparse step takes its gradient; 0 = off."""
+    revive: bool = False
+    """Whether units that earlier cuts have left dead (no weight leads to them, or none reads them) begin a new task
+    with new incoming weights, and outgoing weights of zero."""
 
 
 class Pruning(Section):

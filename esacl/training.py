@@ -27,6 +27,7 @@ from esacl.networks import with_features
 from esacl.parts import Parts
 from esacl.ranking import removed_share
 from esacl.replay import DRAWS, Batch, log_prior, loss_of, per_example, shifted
+from esacl.revival import revive
 from esacl.schedule import Schedule
 from esacl.stages import Stage
 
@@ -57,6 +58,8 @@ class Learner(Parts):
         if self.contrast is not None:
             self.contrast.begin(stage.task)
         self.form.begin(stage.task, schedule)
+        if config.sdp.revive and stage.task > 0:
+            self._revive(stage)
         self.removal.begin(len(stage.examples))
         first = resumed.epoch if resumed else 0
         if resumed is not None:
@@ -88,6 +91,13 @@ class Learner(Parts):
             self.contrast.classify(stage, self.buffer, self.form.mask.layer_densities())
         if schedule.cut_step == schedule.steps:
             yield from at_cut()
+
+    def _revive(self, stage: Stage) -> None:
+        """Units that earlier cuts have left dead learn again."""
+        private = self.config.scenario == "task"
+        past = torch.cat([groups.flatten() for groups in stage.past]) if private else None
+        importance = self.anchors.importance if self.anchors is not None else {}
+        revive(self.network, importance, past, seeds.torch_generator(self.config.seed, "revive", stage.task))
 
     def _teacher(self, stage: Stage, *, billed: bool) -> Teacher | None:
         """Who says what today's examples used to mean to the heads of earlier tasks."""

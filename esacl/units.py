@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from esacl import resnet
+from esacl import batchnorm, resnet
 
 
 @dataclass(frozen=True)
@@ -35,3 +35,10 @@ def units_of(network: nn.Module) -> tuple[Units, ...]:
         return tuple(Units(f"{name}.conv1.weight", f"{name}.conv2.weight") for name in blocks)
     layers = [name for name, module in network.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
     return tuple(Units(f"{name}.weight", f"{after}.weight") for name, after in pairwise(layers))
+
+
+def norm_of(network: nn.Module, units: Units) -> nn.BatchNorm2d | None:
+    """The BatchNorm that the units pass before their activation: that between the two convolutions of a block."""
+    block = network.get_submodule(units.weight.rpartition(".")[0].rpartition(".")[0])
+    norm = getattr(block, "norm1", None)
+    return norm if norm is not None and norm in batchnorm.layers(network) else None

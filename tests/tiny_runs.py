@@ -36,6 +36,7 @@ STATEFUL = (
     + [{"sdp.form": name, "sdp.cut": 1.0} for name in FORMS]
     + [{"sdp.radius": 0.1, "epochs": 3}, {"sdp.form": "progressive", "sdp.radius": 0.1, "epochs": 3}]
     + [{"pruning.flops_exponent": 0.5, "network": "small-cnn"}]
+    + [{"sdp.form": form, "sparsity": 0.97, "sdp.revive": True} for form in FORMS]
     + [{"sdp.cut": 0.4, "epochs": 3}, {"sdp.cut": 0.9, "ids.train_fraction": 0.5}]
     + [{"method": "ewc", "anchor.distillation": 1.0}, {"anchor.distillation": 0.0}]
     + [{"scenario": name} for name in FACTS["split-digits"]["scenarios"]]

@@ -12,8 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from esacl import batchnorm
-from esacl.units import Units, units_of
+from esacl.units import norm_of, units_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +46,8 @@ def shrunk(network: nn.Module) -> Shrunk:
             reads.bias.add_(columns[:, ~stays].sum(2) @ activation(writes.bias[~stays]))
         reads.weight = nn.Parameter(columns[:, stays].flatten(1, 2), requires_grad=False)
         _keep_rows(writes, stays)
-        for layer in _norms_of(small, one):
-            _keep_rows(layer, stays)
+        if (norm := norm_of(small, one)) is not None:
+            _keep_rows(norm, stays)
         _tell_sizes(writes, reads)
     return Shrunk(small, widths)
 
@@ -61,13 +60,6 @@ def _needed(writes: nn.Module, reads: nn.Module, columns: Tensor) -> Tensor:
     if not bool(stays.any()):
         stays[0] = True
     return stays
-
-
-def _norms_of(network: nn.Module, units: Units) -> list[nn.Module]:
-    """The BatchNorm between the two convolutions of a block."""
-    block = network.get_submodule(units.weight.rpartition(".")[0].rpartition(".")[0])
-    norm = getattr(block, "norm1", None)
-    return [norm] if norm is not None and norm in batchnorm.layers(network) else []
 
 
 def _keep_rows(layer: nn.Module, stays: Tensor) -> None:

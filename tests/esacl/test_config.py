@@ -69,12 +69,13 @@ def test_logits_are_masked_or_balanced_and_one_that_is_asked_for_takes_the_other
 def test_a_field_that_came_later_leaves_the_digest_of_what_was_before():
     """Else every result that is kept by its digest would be lost with each new field."""
     fields = RunConfig(method="derpp", scenario="class").model_dump(exclude={"name", "device", "threads"})
-    del fields["balance_logits"], fields["pruning"]["flops_exponent"], fields["sdp"]["radius"]
+    del fields["balance_logits"], fields["pruning"]["flops_exponent"]
+    del fields["sdp"]["radius"], fields["sdp"]["revive"]
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
     assert RunConfig(method="derpp", scenario="class").digest == digest
     assert RunConfig(method="derpp", scenario="class", balance_logits=1.0).digest != digest
-    later = [RunConfig(), RunConfig(pruning={"flops_exponent": 0.1}), RunConfig(sdp={"radius": 0.1})]
-    assert len({config.digest for config in later}) == 3
+    later = [{}, {"pruning": {"flops_exponent": 0.1}}, {"sdp": {"radius": 0.1}}, {"sdp": {"revive": True}}]
+    assert len({RunConfig(**fields).digest for fields in later}) == 4
 
 
 def test_esacl_with_a_buffer_rehearses_as_derpp_does_where_only_that_tells_classes_apart():

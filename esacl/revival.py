@@ -1,0 +1,102 @@
+"""Dead units, and how a new task gets them back.
+
+A cut leaves units that no weight leads to, or that no weight reads: at 90% a quarter to a half of an MLP's hidden
+units. A ReLU that is never active has no gradient, so that weights which may grow again do not come back there, and a
+network that is cut after every task has less and less left to learn with. Where such a unit gets new weights that lead
+to it, and none that read it, the function is what it was, and the unit has a gradient again.
+
+Dormant units in deep reinforcement learning are treated so by Sokar et al. 2023 (ReDo): incoming weights as at the
+beginning, outgoing weights zero.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from esacl.units import Units, norm_of, units_of
+
+
+@torch.no_grad()
+def revive(
+    network: nn.Module, importance: Mapping[str, Tensor], past: Tensor | None, generator: torch.Generator
+) -> int:
+    """Give dead units new weights that lead to them, and nobody who reads them; outputs of the past stay as they are.
+
+    The new weights are those of a new network (He et al. 2015, equation 10), and no anchor holds them: no task so far
+    has used them.
+
+    Args:
+        network: with ReLU; in place.
+        importance: the anchors' Omega, by name of a parameter; in place.
+        past: the rows of the head that are private to earlier tasks; None where the head is shared. Rows of tasks to
+            come stay as they are.
+        generator: of the new weights.
+
+    Returns:
+        How many units.
+    """
+    revived = 0
+    for units in units_of(network):
+        dead = dead_units(network, units)
+        weight = network.get_parameter(units.weight)
+        drawn = torch.empty(weight.shape)
+        bound = math.sqrt(6 / weight[0].numel())  # of a uniform variable of variance 2 / fan_in
+        nn.init.uniform_(drawn, -bound, bound, generator=generator)
+        weight[dead] = drawn.to(weight.device)[dead]
+        _begin_anew(network, units, dead, importance)
+        columns = _columns(network, units)
+        read = torch.ones(len(columns), dtype=torch.bool, device=weight.device)
+        if units.reader == "head.weight" and past is not None:
+            read = torch.zeros_like(read).index_fill_(0, past, True)
+        columns.masked_fill_((read[:, None] & dead).view(*columns.shape[:2], *[1] * (columns.dim() - 2)), 0)
+        revived += int(dead.sum())
+    return revived
+
+
+@torch.no_grad()
+def dead_units(network: nn.Module, units: Units) -> Tensor:
+    """Which units (n,) of a layer a cut has left without a gradient: they are always 0, or nobody reads them.
+
+    A unit that has weights but is never active is not among them: other inputs may wake it.
+    """
+    incoming, columns = network.get_parameter(units.weight), _columns(network, units)
+    unfed = ~incoming.flatten(1).any(1) & (_of_nothing(network, units) <= 0)
+    unread = ~columns.transpose(0, 1).flatten(1).any(1)
+    return unfed | unread
+
+
+def _columns(network: nn.Module, units: Units) -> Tensor:
+    """What reads each unit, a view: (rows of the reader, units, columns a unit, ...)."""
+    weight, reader = network.get_parameter(units.weight), network.get_parameter(cast(str, units.reader))
+    return reader.detach().unflatten(1, (len(weight), -1))
+
+
+def _of_nothing(network: nn.Module, units: Units) -> Tensor:
+    """What reaches the activation (n,) where no weight leads: the most of it, by a batch or by running statistics."""
+    if (norm := norm_of(network, units)) is None:
+        return network.get_parameter(_bias(units))
+    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+    return torch.maximum(norm.bias, norm.bias - norm.weight * mean / (variance + norm.eps).sqrt())
+
+
+def _bias(units: Units) -> str:
+    return units.weight.removesuffix("weight") + "bias"
+
+
+def _begin_anew(network: nn.Module, units: Units, dead: Tensor, importance: Mapping[str, Tensor]) -> None:
+    """What belongs to the units beside their weights, as in a new network; and no anchor holds any of it."""
+    own = {units.weight: network.get_parameter(units.weight)}
+    if (norm := norm_of(network, units)) is None:
+        own[_bias(units)] = network.get_parameter(_bias(units))
+        own[_bias(units)][dead] = 0
+    else:
+        name = next(n for n, module in network.named_modules() if module is norm)
+        own |= {f"{name}.weight": norm.weight, f"{name}.bias": norm.bias}
+        fresh = ((norm.weight, 1.0), (norm.bias, 0.0), (norm.running_mean, 0.0), (norm.running_var, 1.0))
+        for tensor, value in fresh:
+            cast(Tensor, tensor)[dead] = value
+    for key in own.keys() & importance.keys():
+        importance[key][dead] = 0
