@@ -57,10 +57,6 @@ class Mask(Mapping[str, Tensor]):
             self._densities = dict(zip(self, means, strict=True))
         return dict(self._densities)
 
-    def union(self, other: "Mask") -> "Mask":
-        """Kept in either."""
-        return Mask({name: entry | other[name] for name, entry in self.items()})
-
     def flips(self, other: "Mask") -> int:
         """How many entries differ."""
         return _total((entry ^ other[name]).sum() for name, entry in self.items())
@@ -94,12 +90,6 @@ class Mask(Mapping[str, Tensor]):
         if known is None or (known.dtype, known.device) != (like.dtype, like.device):
             known = self._factors[name] = torch.empty_like(like, requires_grad=False).copy_(self[name])
         return known
-
-    @classmethod
-    def full(cls, network: nn.Module, names: tuple[str, ...]) -> "Mask":
-        """The mask that keeps every weight of the named parameters."""
-        parameters = dict(network.named_parameters())
-        return cls({name: torch.ones_like(parameters[name], dtype=torch.bool) for name in names})
 
 
 def _total(counts: Iterable[Tensor]) -> int:
