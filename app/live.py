@@ -108,9 +108,15 @@ def _figures(record: RunRecord, rows: Matrix) -> tuple[tuple[Drawing | None, Dra
     return of_training, accuracy.matrix(rows, tasks=config.tasks, low=results.chance(record))
 
 
+def _queued(status: Status) -> str:
+    if status.elsewhere:
+        return text("Queued, first in this runs folder: a run of another one has the device.")
+    return text("Queued, position %(place)d: another run has the device.", place=status.position or 1)
+
+
 def _bar(entry: Entry, status: Status, stands: Progress) -> None:
     if status.state == "queued":
-        st.progress(0.0, text("Queued, position %(place)d: another run has the device.", place=status.position or 1))
+        st.progress(0.0, _queued(status))
     elif status.live:
         st.progress(stands.fraction, widgets.plain(widgets.time_left(stands.stage, stands.seconds_left)))
     elif status.state == "finished":

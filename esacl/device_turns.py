@@ -1,26 +1,20 @@
 """One job a device at a time, by a lock that the system drops when its holder dies.
 
-A runs folder has a queue and a lock for each device. An accelerator has one more lock, for all runs folders of a user
-on a machine: jobs of two folders that meet on one card would take each other's memory. Processors are shared.
+A runs folder has a queue and a lock for each device; an accelerator has one more lock, of all runs folders of a user.
 """
 
 import contextlib
-import errno
 import os
-import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from esacl import accelerators, locks, logs
+from esacl import accelerators, device_locks, locks, logs
 from esacl.errors import InputError
 from esacl.processes import sign_in
 from esacl.store import RunStore
-from esacl.tickets import plain
 
 _POLL = 0.2  # seconds between two looks at a busy device
-
-SHARED = Path("/tmp")  # noqa: S108 (a folder of one's own in it, held against whose it is)
 
 Held = tuple[int, ...]  # descriptors of the locks that make a turn
 
@@ -33,7 +27,7 @@ def device_turn(store: RunStore, run_id: str, device: str) -> Iterator[bool]:
         InputError: the runs folder cannot be written.
     """
     key, queue = device_key(device), store.workers.queue
-    lock = store.root / ".locks" / f"{plain(key)}.lock"
+    lock = device_locks.of_folder(store.root, key)
     log = logs.job_log(store.folder(run_id))
     try:
         lock.parent.mkdir(exist_ok=True)
@@ -75,7 +69,7 @@ def _take(store: RunStore, run_id: str, lock: Path, key: str) -> Held | None:
     if mine is None:
         return None
     try:
-        everywhere = locks.take(_lock_of_all_folders(key)) if key != "cpu" else None
+        everywhere = locks.take(device_locks.of_all_folders(key)) if key != "cpu" else None
     except OSError as error:  # the folder's own lock has to do
         logs.note(logs.job_log(store.folder(run_id)), "no lock of all runs folders", device=key, detail=str(error))
         return (mine,)
@@ -85,30 +79,6 @@ def _take(store: RunStore, run_id: str, lock: Path, key: str) -> Held | None:
         os.close(mine)
         return None
     return (mine, everywhere)
-
-
-def _lock_of_all_folders(key: str) -> Path:
-    """The lock that all runs folders of this user share. Its place hangs on nothing that differs between two shells.
-
-    Raises:
-        OSError: somebody else has made the folder, or it cannot be made.
-    """
-    folder = SHARED / f"esacl-{os.getuid()}"
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise PermissionError(errno.EPERM, "it is somebody else's", str(folder))
-    return folder / f"{plain(_card(key))}.lock"
-
-
-def _card(key: str) -> str:
-    """The card itself, where each process numbers those that it is shown from 0."""
-    shown = accelerators.visible()
-    number = key.removeprefix("cuda:")
-    if key.startswith("cuda:") and number.isdecimal() and int(number) < len(shown):
-        return f"cuda:{shown[int(number)]}"
-    return key
 
 
 def _wait(store: RunStore, run_id: str, lock: Path, key: str) -> Held | None:

@@ -23,11 +23,12 @@ LIVE = ("queued", "loading", "running")
 
 @dataclass(frozen=True)
 class Status:
-    """How a run stands. `position` counts from 1 in the queue of its device."""
+    """How a run stands. `position` counts from 1 in the queue of its device, which is that of its runs folder."""
 
     state: str  # one of STATES
     detail: str = ""  # why it failed, was lost or cannot be read
     position: int | None = None
+    elsewhere: bool = False  # it is the first here, and a job of another runs folder has the device
 
     @property
     def live(self) -> bool:

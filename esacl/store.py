@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from esacl import device_locks
 from esacl.arrays import read_arrays
 from esacl.checkpoints import newest
 from esacl.config import RunConfig
@@ -182,8 +183,10 @@ class RunStore:
             return Status("lost", "its process died; resume it to go on from its checkpoint")
         device = str(self.workers.about(run_id).get("waiting_for") or "")
         if device:
-            place = positions.get(run_id) if positions is not None else None
-            return Status("queued", f"waits for {device}", place or self.workers.position(run_id))
+            place = (positions.get(run_id) if positions is not None else None) or self.workers.position(run_id)
+            elsewhere = place == 1 and device_locks.held_elsewhere(self.root, device)
+            who = ", which a job of another runs folder has" if elsewhere else ""
+            return Status("queued", f"waits for {device}{who}", place, elsewhere)
         return Status("running" if _has_started(folder) else "loading")
 
     def analysis_status(self, run_id: str) -> Status | None:

@@ -5,8 +5,10 @@ from looked_run import LOOK
 from synthetic_run import synthetic_config, synthetic_events
 from tiny_runs import events_of, tiny
 
+from app import live
 from app.progress import STAGES, Standing, analysis_left, analysis_progress, progress
 from esacl.events import Analysing, Cancelled, Loading, RunFinished, RunStarted, Stepped, TaskFinished
+from esacl.records import Status
 
 
 def measured(events, each=0.1, before=4.0):
@@ -90,3 +92,9 @@ def test_joint_training_is_one_stretch():
     joint = synthetic_config(method="joint", tasks=1, sparsity=0.0)
     events = synthetic_events(joint)
     assert progress(joint, events[:-1], measured(events)[:-1]).fraction > 0.9
+
+
+def test_who_waits_is_told_whether_it_waits_for_another_folder():
+    assert live._queued(Status("queued", "", 2)) == "Queued, position 2: another run has the device."
+    told = live._queued(Status("queued", "", 1, elsewhere=True))
+    assert told == "Queued, first in this runs folder: a run of another one has the device."

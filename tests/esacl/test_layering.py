@@ -51,6 +51,7 @@ RECORD = {
     "esacl.printing": (),
     "esacl.comparing": (),
     "esacl.jobs": (),
+    "esacl.device_locks": (),
     "esacl.device_turns": (),
     "esacl.processes": ("psutil",),
     "esacl.quota": (),

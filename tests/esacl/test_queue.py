@@ -9,7 +9,7 @@ import pytest
 from small_stream import CONFIG, SmallStream
 from test_jobs import ENDLESS, TINY, busy, store, wait_for
 
-from esacl import accelerators, device_turns, jobs, logs
+from esacl import device_turns, jobs, logs
 from esacl.config import RunConfig
 from esacl.errors import InputError
 from esacl.events import RunFinished
@@ -115,48 +115,6 @@ def test_a_newcomer_does_not_take_a_free_device_from_who_waits(store):
         assert device_turns._take(store, second, lock, "cpu") is None
     held = device_turns._take(store, second, lock, "cpu")  # who is dead is not waited for
     os.close(*held)
-
-
-def test_where_no_lock_of_all_folders_can_be_the_folders_own_has_to_do(store, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setattr(device_turns, "SHARED", tmp_path / "file")
-    run_id = store.create(CONFIG)
-    for _ in range(2):  # what was taken is given back
-        with device_turns.device_turn(store, run_id, "cuda:0") as mine:
-            assert mine
-    assert "no lock of all runs folders" in (store.folder(run_id) / "log.jsonl").read_text()
-
-
-def test_a_folder_of_somebody_else_is_no_place_for_a_lock(tmp_path, monkeypatch):
-    monkeypatch.setattr(device_turns, "SHARED", tmp_path)
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / f"esacl-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError, match="somebody else's"):
-        device_turns._lock_of_all_folders("cuda:0")
-
-
-@pytest.mark.parametrize(
-    ("shown", "key", "card"),
-    [("", "cuda:1", "cuda:1"), ("3,2", "cuda:1", "cuda:2"), ("GPU-7f", "cuda:0", "cuda:GPU-7f"), ("3", "mps", "mps")],
-)
-def test_a_card_is_one_card_whatever_a_process_is_shown(monkeypatch, shown, key, card):
-    monkeypatch.setattr(accelerators, "torch_is_for_cpus", lambda: False)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
-    assert device_turns._card(key) == card
-
-
-@pytest.mark.parametrize(("device", "together"), [("cuda:0", False), ("cpu", True)])
-def test_two_runs_folders_do_not_meet_on_a_card(tmp_path, monkeypatch, device, together):
-    monkeypatch.setattr(device_turns, "SHARED", tmp_path)
-    stores = [RunStore(tmp_path / name) for name in "ab"]
-    runs = [store.create(CONFIG.model_copy(update={"device": device})) for store in stores]
-    with device_turns.device_turn(stores[0], runs[0], device) as first:
-        stores[1].cancel(runs[1])  # who would have to wait does not
-        with device_turns.device_turn(stores[1], runs[1], device) as second:
-            assert (first, second) == (True, together)
-    stores[1].reopen(runs[1])
-    with device_turns.device_turn(stores[1], runs[1], device) as second:
-        assert second
 
 
 # Picking up
