@@ -7,7 +7,7 @@ stays written down. Whose turn it is depends on the names alone: analyses before
 import contextlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,37 +54,32 @@ class Queue:
             OSError: it cannot be written.
         """
         self.folder.mkdir(exist_ok=True)
-        before = self.tickets()
+        before = self._files()
         # A clock that was set back must not put the newcomer first.
         number = max([time.time_ns(), *(ticket.number + 1 for ticket in before)])
         ticket = self._at(run_id, plain(device), priority, number, working=False)
         replace_json(ticket.path, content)
-        # Put aside by its name alone: what has room for nothing more can still be named back.
-        aside = {old.path: old.path.with_suffix(".before") for old in before if old.run_id == run_id}
-        for path, away in aside.items():
-            with contextlib.suppress(FileNotFoundError):
-                path.rename(away)
+        # The older one stays where it is, and counts no more: whoever dies in here leaves nothing half done.
         try:
             yield ticket
         except BaseException:
-            self.tear_up(run_id)
-            for path, away in aside.items():
-                with contextlib.suppress(OSError):
-                    away.rename(path)
+            _delete(one for one in self._files() if (one.run_id, one.number) == (run_id, number))
             raise
-        for away in aside.values():
-            with contextlib.suppress(OSError):
-                away.unlink(missing_ok=True)
+        _delete(one for one in before if one.run_id == run_id)
 
     def tickets(self) -> list[Ticket]:
-        """All of them, as they are served."""
+        """All of them, as they are served. Of two of one run only that which was drawn last counts."""
+        last: dict[str, Ticket] = {}
+        for one in sorted(self._files(), key=lambda ticket: ticket.number):
+            last[one.run_id] = one
+        return sorted(last.values())
+
+    def _files(self) -> list[Ticket]:
         names: list[str] = []
         with contextlib.suppress(OSError):
             names = [path.name for path in self.folder.iterdir()]
         found = (_NAME.fullmatch(name) for name in names)
-        return sorted(
-            Ticket(int(m[2]), int(m[3]), m[5], m[1], m[4] == "working", self.folder / m[0]) for m in found if m
-        )
+        return [Ticket(int(m[2]), int(m[3]), m[5], m[1], m[4] == "working", self.folder / m[0]) for m in found if m]
 
     def of(self, run_id: str) -> Ticket | None:
         """The run's ticket, if it has one."""
@@ -120,10 +115,7 @@ class Queue:
 
     def tear_up(self, run_id: str) -> None:
         """Nothing is owed to the run any more."""
-        for ticket in self.tickets():
-            if ticket.run_id == run_id:
-                with contextlib.suppress(OSError):
-                    ticket.path.unlink(missing_ok=True)
+        _delete(one for one in self._files() if one.run_id == run_id)
 
     def _rename(self, run_id: str, *, working: bool) -> None:
         ticket = self.of(run_id)
@@ -136,6 +128,12 @@ class Queue:
         state = "working" if working else "waiting"
         path = self.folder / f"{device}.{priority}.{number:020d}.{state}.{run_id}.json"
         return Ticket(priority, number, run_id, device, working, path)
+
+
+def _delete(tickets: Iterable[Ticket]) -> None:
+    for ticket in sorted(tickets, key=lambda one: one.number):  # an older one must not be left to count again
+        with contextlib.suppress(OSError):
+            ticket.path.unlink(missing_ok=True)
 
 
 def plain(device: str) -> str:

@@ -86,6 +86,42 @@ def test_a_ticket_that_came_to_nothing_leaves_the_one_before(queue, had):
     assert {path.name: path.read_bytes() for path in queue.folder.iterdir()} == before
 
 
+class Died(BaseException):
+    """Nothing that this process would have done next is done."""
+
+
+def test_who_dies_while_a_ticket_is_drawn_or_torn_up_leaves_one_that_counts(queue, monkeypatch):
+    draw(queue, ("b", RUN), ("a", RUN), ("c", RUN))
+    names = {path.name for path in queue.folder.iterdir()}
+    entered = queue.drawn("a", "cuda:0", RUN, {"command": ["resume", "a", "again"]})
+    entered.__enter__()  # whoever draws it dies here
+    left = Queue(queue.folder.parent)  # of whoever comes after
+    assert order(left) == ["b", "c", "a"]
+    assert left.content(left.of("a"))["command"] == ["resume", "a", "again"]
+    left.begin("a")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", dies_at_the_second(Path.unlink))
+        with pytest.raises(Died):
+            left.tear_up("a")
+    assert order(left) == ["b", "c", "a"]
+    assert (left.of("a").device, left.of("a").working) == ("cuda0", True)
+    left.tear_up("a")
+    assert order(left) == ["b", "c"]
+    assert {path.name for path in left.folder.iterdir()} < names
+
+
+def dies_at_the_second(unlink):
+    calls = []
+
+    def dying(path, **more):
+        calls.append(path)
+        if len(calls) > 1:
+            raise Died
+        unlink(path, **more)
+
+    return dying
+
+
 @pytest.mark.parametrize("device", ["../../etc/x", "cuda:0", "", "ä" * 99, "a.1.2.waiting.x", "x\0y"])
 def test_a_device_leads_nowhere(queue, device):
     draw(queue, ("a", RUN), device=device)
