@@ -20,7 +20,7 @@ _NOT_COMPUTE = {
     "checkup", "cli", "commands", "comparing", "computing", "device_locks", "device_turns", "doctor", "durable",
     "fault_report", "follower", "formats", "heartbeats", "jobs", "keeping", "labels", "layout", "leader", "locks",
     "logs", "machine", "memory", "narrowest", "others", "printing", "processes", "progress", "quota", "ranks",
-    "read_commands", "recording", "records", "reproducing", "resuming", "run_commands", "serving", "sources",
+    "read_commands", "recording", "records", "reproducing", "resuming", "room", "run_commands", "serving", "sources",
     "stopping", "store", "strict_json", "strict_toml", "tickets", "torchrun", "trash", "turns", "unpacking",
     "viewing", "workers", "zip_end",
 }  # fmt: skip

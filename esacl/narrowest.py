@@ -1,4 +1,4 @@
-"""How sparse removing whole units can make a network, known from a config alone: nothing of torch, and no data.
+"""How large a network is and how sparse removing whole units can make it, known from a config alone: no torch, no data.
 
 The sizes repeat those of `networks` and `resnet`, which need torch; a test compares what comes of both.
 """
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _CHANNELS = {"split-digits": 1, "split-mnist": 1, "permuted-mnist": 1}
 _COLOURS = 3  # channels elsewhere
-_MOST_CLASSES = 200  # of Tiny-ImageNet: how many lie on a machine only its files tell
+MOST_CLASSES = 200  # of Tiny-ImageNet: how many lie on a machine only its files tell
 
 Weights = tuple[int, int]  # how many there are, and how many stay where one unit a layer does
 Size = Callable[["RunConfig", int, int], Weights]
@@ -29,6 +29,12 @@ def most_sparsity(config: "RunConfig") -> float | None:
     channels = _CHANNELS.get(config.benchmark, _COLOURS)
     found = [size(config, channels, outputs) for outputs in _outputs(config)]
     return max(1 - kept / weights for weights, kept in found)
+
+
+def most_weights(config: "RunConfig") -> int | None:
+    """How many weights the network can have, whatever its head; None for a network that is not known here."""
+    size = _SIZES.get(config.network)
+    return None if size is None else size(config, _CHANNELS.get(config.benchmark, _COLOURS), MOST_CLASSES)[0]
 
 
 def too_sparse(sparsity: float, most: float | None) -> str | None:
@@ -50,7 +56,7 @@ def _outputs(config: "RunConfig") -> tuple[int, ...]:
     if config.scenario == "domain":
         return (2,)
     if config.benchmark == "split-tiny-imagenet":
-        return (2 * config.tasks, _MOST_CLASSES)  # in between, the most sparsity is too
+        return (2 * config.tasks, MOST_CLASSES)  # in between, the most sparsity is too
     return (config.tasks * (10 if config.benchmark == "split-cifar100" else 2),)
 
 

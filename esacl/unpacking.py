@@ -1,4 +1,7 @@
-"""Reads a bundle that a stranger may have made: everything is checked before one rename puts it among the runs."""
+"""Reads a bundle that a stranger may have made: everything is checked before one rename puts it among the runs.
+
+Its config comes first: what a run of it cannot have is refused before it is unpacked.
+"""
 
 import contextlib
 import hashlib
@@ -10,13 +13,14 @@ import struct
 import threading
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from esacl import bundles, checkpoints, strict_json
+from esacl import bundles, checkpoints, room, strict_json
 from esacl.arrays import read_arrays
 from esacl.bundles import FORMAT, MANIFEST, MOST_BYTES, MOST_FILES, VERSION
+from esacl.config import RunConfig
 from esacl.durable import read_json, replace_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.labels import FILE as LABEL
@@ -28,6 +32,7 @@ from esacl.zip_end import zip_end
 ORIGIN = "imported.json"
 _ID = re.compile(r"\d{8}-\d{6}-[A-Za-z0-9_-]{1,48}")
 _CHUNK = 2**20
+CONFIG = "config.json"
 
 
 class NotABundle(InputError):
@@ -53,8 +58,8 @@ def import_run(store: RunStore, source: Path | IO[bytes], *, name: str = "", mos
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(_opened(source, called)) if isinstance(source, Path) else source
             temporary.mkdir(parents=True)
-            run_id = _unpack(file, temporary, most)
-        _verify(temporary, most)
+            run_id, config = _unpack(file, temporary, most)
+        _verify(temporary, config, most)
         return _settle(store, temporary, run_id)
     except _Refused as why:
         raise NotABundle(f"{called} is no run that `esacl export` wrote: {why}") from None
@@ -81,8 +86,8 @@ def _opened(path: Path, called: str) -> IO[bytes]:
         raise InputError(f"{called} cannot be read ({error.strerror}); check its permissions") from None
 
 
-def _unpack(file: IO[bytes], folder: Path, most: int) -> str:
-    """Write the members to `folder`, each as its hash says, and return the id that the run had."""
+def _unpack(file: IO[bytes], folder: Path, most: int) -> tuple[str, RunConfig]:
+    """Write the members to `folder`, each as its hash says; returns the id that the run had, and its config."""
     _check_end(file, most)
     try:
         with zipfile.ZipFile(file) as archive:
@@ -91,15 +96,20 @@ def _unpack(file: IO[bytes], folder: Path, most: int) -> str:
             listed = {entry["path"]: entry for entry in manifest["files"]}
             if listed.keys() != members.keys():
                 raise _Refused("its list of files is not what it holds")
+            _write(archive, members.pop(CONFIG), folder / CONFIG, listed[CONFIG])
+            config = read_config_file(folder)
+            _check_room(config, members.values())
             for name, member in members.items():
                 _write(archive, member, folder / name, listed[name])
+    except InputError:
+        raise
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error) as error:
         raise _Refused(f"it is damaged ({_brief(error)})") from None
     except (OSError, _Refused):
         raise
     except Exception as error:  # zlib.error, as everything that zlib says, has no ancestor but Exception
         raise _Refused(f"it is damaged ({_brief(error)})") from None
-    return str(manifest.get("run"))
+    return str(manifest.get("run")), config
 
 
 def _check_end(file: IO[bytes], most: int) -> None:
@@ -135,7 +145,7 @@ def _checked_members(archive: zipfile.ZipFile, most: int) -> dict[str, zipfile.Z
         if member.file_size > limit or total > most:
             raise _Refused(f"it unpacks to too much: {name} has {member.file_size} bytes, {total} with what is before")
         found[name] = member
-    for name in (MANIFEST, "config.json"):
+    for name in (MANIFEST, CONFIG):
         if name not in found:
             raise _Refused(f"it holds no {name}")
     return found
@@ -175,9 +185,23 @@ def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, listed
         raise _Refused(f"{member.filename} is not as it was when the run was exported")
 
 
-def _verify(folder: Path, most: int) -> None:
+def _check_room(config: RunConfig, members: Iterable[zipfile.ZipInfo]) -> None:
+    """Hold the sizes of what is still packed against what a run of this config can have."""
+    limits = {"arrays": room.most_of_arrays(config), "checkpoints": room.most_of_state(config)}
+    together, total = room.most_together(config), 0
+    for member in members:
+        kind = member.filename.partition("/")[0]
+        if kind not in limits:
+            continue
+        total += member.file_size
+        for size, most in ((member.file_size, limits[kind]), (total, together)):
+            if most is not None and size > most:
+                what = "" if size == member.file_size else " with the arrays and checkpoints before"
+                raise _Refused(f"{member.filename} has {size} bytes{what}, and a run of its config at most {most}")
+
+
+def _verify(folder: Path, config: RunConfig, most: int) -> None:
     """Read everything once, as the pages and `esacl resume` will."""
-    read_config_file(folder)
     if (folder / LABEL).exists():
         try:
             checked(read_json(folder / LABEL).get("name"))
@@ -193,9 +217,10 @@ def _verify(folder: Path, most: int) -> None:
         done = read_json(folder / "done.json")
         if done.get("status") not in ("finished", "failed", "cancelled") or not isinstance(done.get("detail", ""), str):
             raise _Refused("done.json names no status")
-    left = most
+    left, one = most, room.most_of_arrays(config)
     for path in sorted((folder / "arrays").glob("*.npz")):
-        left -= sum(array.nbytes for array in read_arrays(path, max(0, left)).values())
+        limit = left if one is None else min(left, one)
+        left -= sum(array.nbytes for array in read_arrays(path, max(0, limit)).values())
     checkpoints.verify(folder / "checkpoints")
 
 

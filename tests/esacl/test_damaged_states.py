@@ -12,7 +12,7 @@ import pytest
 from picture_files import write_all
 from tiny_runs import OTHERS, STATEFUL, distinct, events_of, label, of_kind, tiny
 
-from esacl import run
+from esacl import room, run
 from esacl.errors import InputError, RunFailure
 from esacl.events import CheckpointReady
 from esacl.layout import problems
@@ -97,3 +97,7 @@ def test_every_state_that_a_run_leaves_fits_it(settings, data):
     config = tiny({"epochs": 2, "train_limit": 24, **settings})
     for state in of_kind(events_of(config, data=data), CheckpointReady):
         assert list(problems(config, state, data)) == []
+        held = {name: one.nbytes for name, one in state.tensors.items()}
+        buffer = sum(size for name, size in held.items() if name.startswith("buffer/"))
+        assert 2 * (sum(held.values()) - buffer) <= room.PER_PARAMETER * room.parameters(config)
+        assert sum(held.values()) <= room.most_of_state(config)

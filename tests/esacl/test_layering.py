@@ -44,6 +44,7 @@ RECORD = {
     "esacl.store": (),
     "esacl.trash": (),
     "esacl.bundles": (),
+    "esacl.room": (),
     "esacl.unpacking": (),
     "esacl.zip_end": (),
     "esacl.summary": (),

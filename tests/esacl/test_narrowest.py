@@ -3,7 +3,7 @@
 import pytest
 from tiny_runs import tiny
 
-from esacl import narrowest, networks, run
+from esacl import narrowest, networks, room, run
 from esacl.config import NETWORK_NAMES, RunConfig, read_config
 from esacl.errors import InputError
 from esacl.networks import prunable_in
@@ -51,6 +51,8 @@ def test_what_a_config_knows_is_what_the_network_says(network, benchmark, scenar
     parameters = dict(built.named_parameters())
     weights = {name: parameters[name] for name in prunable_in(config, built)}
     assert narrowest.most_sparsity(config) == most_sparsity(weights, units_of(built))
+    held = [*parameters.values(), *built.buffers()]
+    assert sum(one.numel() for one in held) <= room.parameters(config)
 
 
 def test_where_only_files_tell_how_many_classes_there_are_nothing_is_refused_too_early():
