@@ -2,9 +2,11 @@
 
 import io
 import json
+import os
 import re
 import shutil
 import time
+import tracemalloc
 
 import pytest
 from pages_runs import record
@@ -178,6 +180,22 @@ def test_a_bundle_is_taken_in_and_what_is_none_is_one_line(app, store, tmp_path)
     at.file_uploader[0].upload("<b>.zip", b"PK nonsense", "application/zip").run()
     assert said(at)[0].startswith("<b>.zip is no run that `esacl export` wrote")
     assert len(store.ids()) == 1
+    assert not at.exception
+
+
+def test_an_export_is_made_when_it_is_asked_for_and_held_once(app, store, monkeypatch):
+    run_id = record(store)
+    (store.folder(run_id) / "arrays" / "large.npz").write_bytes(os.urandom(2**24))
+    one = next(entry for entry in reading.entries() if entry.run_id == run_id)
+    tracemalloc.start()
+    try:
+        made = run_panel.bundle(one)
+        assert 2**24 < len(made) < tracemalloc.get_traced_memory()[1] < 1.3 * len(made)
+    finally:
+        tracemalloc.stop()
+    monkeypatch.setattr(run_panel, "bundle", lambda entry: pytest.fail("nobody has asked for it"))
+    at = app("runs", run=run_id)
+    assert "export" in {button.key for button in at.download_button}
     assert not at.exception
 
 
