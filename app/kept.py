@@ -24,6 +24,12 @@ class Kept(Generic[Made]):
         with self._lock:
             return key in self._made
 
+    def forget(self, gone: Callable[[Hashable], bool]) -> None:
+        """Keep nothing any longer whose key is one of the gone."""
+        with self._lock:
+            for key in [key for key in self._made if gone(key)]:
+                del self._made[key]
+
     def get(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """What `make` has returned for this key; two who ask at once may both make it."""
         with self._lock:

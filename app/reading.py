@@ -100,7 +100,8 @@ def record(entry: Entry) -> RunRecord:
         follower = follow(entry)
         follower.poll()
         return follower.record(entry.status)
-    _follower.clear(str(entry.store.root), entry.run_id)  # its events are held once
+    own = _key(entry)
+    _followers().forget(lambda key: key == own)  # its events are held once
     mark = stamp(entry.store, entry.run_id, "events.jsonl", "measured.jsonl", "done.json", *NAMED)
     return _record(str(entry.store.root), entry.run_id, entry.status.state, mark)
 
@@ -268,10 +269,22 @@ class Follower:
 
 
 def follow(entry: Entry) -> Follower:
-    """The follower of a run."""
-    return _follower(str(entry.store.root), entry.run_id)
+    """The follower of a run; those of runs that have ended meanwhile, which nobody may ask for again, are let go."""
+    followers, key = _followers(), _key(entry)
+    if key not in followers:
+        followers.forget(_has_ended)
+    return followers.get(key, lambda: Follower(entry.store, entry.run_id))
 
 
-@st.cache_resource(show_spinner=False, max_entries=32)
-def _follower(root: str, run_id: str) -> Follower:
-    return Follower(_store(root), run_id)
+def _key(entry: Entry) -> tuple[str, str]:
+    return str(entry.store.root), entry.run_id
+
+
+def _has_ended(key: Hashable) -> bool:
+    root, run_id = map(str, key) if isinstance(key, tuple) else ("", "")
+    return stamp(_store(root), run_id, "done.json") != (-1,) or stamp(_store(root), run_id, "config.json") == (-1,)
+
+
+@st.cache_resource(show_spinner=False)
+def _followers() -> Kept[Follower]:
+    return Kept(32)

@@ -1,7 +1,9 @@
 """What is kept between script runs: made once for a key, forgotten when there is too much, and never mixed up."""
 
+import gc
 import os
 import threading
+import weakref
 
 import pytest
 from pages_runs import record
@@ -52,6 +54,14 @@ def test_many_threads_are_given_one_thing_each_key():
     assert all(made == (key,) for key, made in found)
 
 
+def test_what_is_gone_is_kept_no_longer():
+    kept: Kept[int] = Kept(4)
+    for key in range(4):
+        kept.get(key, lambda: 0)
+    kept.forget(lambda key: key % 2 == 1)
+    assert [key in kept for key in range(4)] == [True, False, True, False]
+
+
 @pytest.fixture
 def store(tmp_path, monkeypatch) -> RunStore:
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
@@ -87,6 +97,32 @@ def test_of_a_run_under_way_nothing_is_kept(store):
         for _ in range(2):
             reading.once(lambda: made.append(1), "test-live", [one])
     assert len(made) == 2
+
+
+def under_way(store: RunStore, run_id: str) -> reading.Entry:
+    (store.folder(run_id) / "done.json").unlink(missing_ok=True)
+    return entry(run_id)
+
+
+def test_the_events_of_a_run_are_let_go_once_it_has_ended_though_nobody_looks_at_it_again(store):
+    ended, deleted, left, new = (record(store, seed=seed) for seed in range(4))
+    followers = [weakref.ref(reading.follow(under_way(store, run_id))) for run_id in (ended, deleted, left)]
+    kept = reading.follow(entry(left))
+    store.finish(ended, "cancelled")
+    store.delete(deleted)
+    reading.follow(under_way(store, new))
+    gc.collect()
+    assert [one() is None for one in followers] == [True, True, False]
+    assert reading.follow(entry(left)) is kept
+
+
+def test_of_a_run_that_has_ended_the_record_is_held_and_no_follower(store):
+    run_id = record(store)
+    follower = weakref.ref(reading.follow(under_way(store, run_id)))
+    store.finish(run_id, "cancelled")
+    assert reading.record(entry(run_id)).status.state == "cancelled"
+    gc.collect()
+    assert follower() is None
 
 
 @pytest.mark.parametrize("fields", [{}, {"scenario": "class"}, {"method": "ewc"}])
