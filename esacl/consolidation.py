@@ -62,5 +62,5 @@ def _chosen(config: RunConfig, network: Network, stage: Stage) -> tuple[Examples
     seen = features(network, examples.inputs)
     logits = stage.criterion.logits(network.head(seen), examples.targets)
     scores = score(config.ids.score, logits, examples.targets, seen)
-    rows, weights = select(scores, config.ids.fraction, config.seed + stage.task)
+    rows, weights = select(scores, config.ids.fraction, seeds.number(config.seed, "fisher instances", stage.task))
     return examples.take(rows), weights

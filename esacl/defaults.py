@@ -66,7 +66,8 @@ def _sections(method: str, fields: dict[str, Any], facts: dict[str, Any]) -> dic
         | {"rehearsal": "dark" if dark(method, fields) else "plain"},
         "pruning": ({} if ours else {"saliency": "magnitude"}) | ({"allocation": "erk"} if method == "rigl" else {}),
         "derpp": _derpp(fields),
-        "sdp": {"form": form_of(method, fields), "cut": _cut(method, fields)},
+        "sdp": {"form": form_of(method, fields), "cut": _cut(method, fields)}
+        | {"revive": _revives(method, fields, whose)},
         "anchor": {"strength": _strength(method, fields)} | _held(ours, fields["scenario"]),
         "batchnorm": {"statistics": whose},
     }
@@ -90,6 +91,13 @@ def _cut(method: str, fields: dict[str, Any]) -> float:
     """Where in a task the cut comes that was not said: in the middle where the form allows it, else at the end."""
     prepared = method == "esacl" and form_of(method, fields) in ("admm", "segment") and fields["sparsity"] != 0
     return CUT if prepared else 1.0
+
+
+def _revives(method: str, fields: dict[str, Any], whose: str) -> bool:
+    """Whether dead units come back with a new task: wherever a cut can leave any, and nothing is kept of them."""
+    kept_apart = _given(fields, "batchnorm", "statistics", whose) == "task"
+    leaves_any = fields["sparsity"] != 0 and fields.get("activation", "relu") == "relu"
+    return method == "esacl" and leaves_any and not kept_apart
 
 
 def _held(ours: bool, scenario: str) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from esacl.config import LATER
 from esacl.errors import RunUnreadable
 from esacl.protocols import BENCHMARKS
 
-FORMAT = 3
+FORMAT = 4
 _BEFORE_NUMBERS = 1
 
 
@@ -57,4 +58,15 @@ def _rehearsal(settings: dict[str, Any]) -> dict[str, Any]:
     return settings | {"buffer": {"rehearsal": "dark" if dark else "plain"} | buffer}
 
 
-_NEXT: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _numbers, 2: _rehearsal}
+def _later(settings: dict[str, Any]) -> dict[str, Any]:
+    """A run from before settings that are on by default today: it did without them."""
+    found = dict(settings)
+    for key, earlier in LATER.items():
+        *section, last = key.split(".")
+        inner = found.get(section[0]) if section else found
+        if isinstance(inner, dict) and last not in inner:
+            found |= {section[0]: {last: earlier} | inner} if section else {last: earlier}
+    return found
+
+
+_NEXT: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _numbers, 2: _rehearsal, 3: _later}

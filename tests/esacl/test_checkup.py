@@ -13,7 +13,7 @@ from small_stream import CONFIG, SmallStream
 from esacl import cli, fault_report, logs
 from esacl.arrays import write_arrays
 from esacl.checkup import check
-from esacl.config import RunConfig, read_config
+from esacl.config import LATER, RunConfig, dotted, read_config
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import RunStarted, TaskFinished
 from esacl.formats import FORMAT, numbered, settings_of
@@ -240,6 +240,17 @@ def test_a_run_from_before_rehearsal_was_a_setting_rehearses_as_it_did(settings,
     del fields["buffer"]["rehearsal"]
     found = RunConfig.from_dict(settings_of(fields, Path("config.json")))
     assert found.buffer.rehearsal == rehearsal
+
+
+@pytest.mark.parametrize("settings", [{}, {"scenario": "class", "buffer.size": 50}])
+def test_a_run_from_before_a_default_came_up_did_without_it(settings):
+    fields = numbered(read_config(None, settings).to_dict())
+    for key in LATER:
+        *section, last = key.split(".")
+        del (fields[section[0]] if section else fields)[last]
+    found = RunConfig.from_dict(settings_of(fields | {"format": 3}, Path("config.json")))
+    assert {key: dotted(found.to_dict())[key] for key in LATER} == LATER
+    assert RunConfig.from_dict(settings_of(fields | {"format": FORMAT}, Path("config.json"))).sdp.revive
 
 
 @pytest.mark.parametrize(

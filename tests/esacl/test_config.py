@@ -74,7 +74,7 @@ def test_a_field_that_came_later_leaves_the_digest_of_what_was_before():
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
     assert RunConfig(method="derpp", scenario="class").digest == digest
     assert RunConfig(method="derpp", scenario="class", balance_logits=1.0).digest != digest
-    later = [{}, {"pruning": {"flops_exponent": 0.1}}, {"sdp": {"radius": 0.1}}, {"sdp": {"revive": True}}]
+    later = [{}, {"pruning": {"flops_exponent": 0.1}}, {"sdp": {"radius": 0.1}}, {"sdp": {"revive": False}}]
     assert len({RunConfig(**fields).digest for fields in later}) == 4
 
 
