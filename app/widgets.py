@@ -13,7 +13,7 @@ from app.figures import palette
 from app.headings import heading
 from app.language import marked, text
 from app.reading import Entry
-from app.wording import percent, sentence, whole
+from app.wording import HELD, percent, sentence, whole
 from esacl import jobs, normalisation
 from esacl.config import RunConfig
 from esacl.errors import InputError
@@ -170,7 +170,8 @@ def trouble() -> None:
 
 def plain(line: str) -> str:
     """Text in which Markdown finds nothing to do."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+!|$~:^=-])", r"\\\1", " ".join(line.split()))
+    on_one_line = re.sub(rf"[^\S{HELD}]+", " ", line).strip()
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|$~:^=-])", r"\\\1", on_one_line)
 
 
 def facts(entry: Entry, record: RunRecord | None = None) -> None:
@@ -235,9 +236,9 @@ def duration(seconds: float) -> str:
     """A time span in one or two units, which are the same in every language."""
     seconds = max(0.0, seconds)
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f}{HELD}s"
     minutes, hours = seconds / 60, seconds / 3600
-    return f"{minutes:.0f} min" if minutes < 90 else f"{hours:.1f} h"
+    return f"{minutes:.0f}{HELD}min" if minutes < 90 else f"{hours:.1f}{HELD}h"
 
 
 def time_left(stage: str, seconds: float | None) -> str:

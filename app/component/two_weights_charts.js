@@ -6,7 +6,7 @@ function number(value) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   if (size < 5e-4) return "0";
-  const text = size >= 1000 ? Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, " ") : Number(value.toPrecision(3)).toString();
+  const text = size >= 1000 ? Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, "\u00a0") : Number(value.toPrecision(3)).toString();
   return text.replace("-", "−");
 }
 

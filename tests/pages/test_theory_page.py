@@ -76,7 +76,7 @@ def test_the_furthest_is_told_from_the_data_of_the_run(app, runs):
     question = next(radio for radio in at.radio if radio.key.startswith("ask-lesson-furthest"))
     curve = curve_of(runs)
     index = int((curve["level"] - 0.95).abs().argmin())
-    assert f"{100 * curve['level'].iloc[index]:.1f} %" in question.label
+    assert f"{100 * curve['level'].iloc[index]:.1f}\u00a0%" in question.label
     assert question.options == ["Taylor", "path integral", "output bound", "λ bound"]
     at = answer(at, "lesson-furthest", "taylor")
     assert trust.furthest(curve, index, ["taylor", "path_integral", "lambda_bound"]) == "lambda_bound"
