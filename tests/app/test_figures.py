@@ -26,7 +26,7 @@ def every_drawing(events, arrays):
     yield accuracy.matrix(MATRIX, tasks=3)
     yield training.loss(frames.losses(events), 3)
     yield training.doomed(frames.losses(events), 3)
-    yield training.gate(frames.losses(events).assign(selection_ratio=0.3), 3)
+    yield training.gate(frames.losses(events).assign(selection_ratio=0.3), 3, 0.6)
     yield costs.flops({"train_flops": 4e8, "train_flops_dense_sgd": None})
     yield costs.state({"state_bytes": {"weights": 720, "masks": 225, "buffer": 0}})
     yield curvature.tops(measured, 3, "this run")

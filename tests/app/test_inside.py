@@ -14,7 +14,7 @@ from esacl.events import Pruned, Stepped
 
 
 def drawn(one, events, task=1, tasks=3):
-    return [d for d in figures.drawings(one, inside.others(events, tasks, task), task, tasks) if d]
+    return [d for d in figures.drawings(one, inside.others(events, tasks, task), task, tasks, 0.6) if d]
 
 
 def alts(drawings):
