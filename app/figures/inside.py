@@ -12,7 +12,7 @@ from app.figures.training import CHEAP, gate_rule, held_at_last
 from app.inside import Inside
 from app.language import text
 from app.scale import Scale, span
-from app.wording import number, percent
+from app.wording import number, percent, whole
 
 Others = Mapping[int, pd.DataFrame]  # other tasks -> their looks
 LAYERS = 8  # that are drawn: more lines than this cannot be told apart
@@ -64,7 +64,8 @@ def _curve(
 ) -> None:
     xs, ys = one.looks["step"].to_numpy(dtype=float), one.looks[column].to_numpy(dtype=float)
     panel.line(xs, ys / scaled, look)
-    tips = [text("step %(step)d: %(name)s %(value)s", step=int(x), name=name, value=write(y)) for x, y in zip(xs, ys)]
+    told = [{"step": whole(int(x)), "name": name, "value": write(y)} for x, y in zip(xs, ys)]
+    tips = [text("step %(step)s: %(name)s %(value)s", **one_step) for one_step in told]
     panel.follow(xs, ys / scaled, look, 0, tips=tips)
 
 

@@ -49,6 +49,13 @@ def test_the_first_mask_is_no_flip(events):
     assert not dense.moves
 
 
+def test_many_steps_are_written_as_other_counts_are(events):
+    one = inside.inside(events, 1)
+    far = dataclasses.replace(one, looks=one.looks.assign(step=one.looks["step"] + 1173), steps=12_000)
+    assert far.names[0] == "1\u00a0178 of 12\u00a0000 · epoch 1"
+    assert "step 1\u00a0178: loss " in json.dumps(drawn(far, events), ensure_ascii=False)
+
+
 def test_the_cut_lies_where_the_run_made_it():
     for cut, row in ((0.5, 6), (1.0, None)):
         events = synthetic_events(synthetic_config(sdp={"cut": cut}))
