@@ -150,8 +150,10 @@ def widths(found: Deployment) -> str:
 
 
 def smaller(found: Deployment) -> str:
-    """How much the sparse file saves."""
+    """How much the sparse file saves, or that it saves nothing."""
     share = found.sizes["sparse"] / found.sizes["safetensors"]
+    if share >= 1:
+        return text("%(times)s times as large as dense safetensors: it saves nothing here.", times=number(share))
     return text(
         "%(times)s times smaller than dense safetensors, %(share)s of it.",
         times=number(1 / share),
