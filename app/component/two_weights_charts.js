@@ -80,7 +80,7 @@ function key(data) {
 }
 
 // Bars on a logarithmic axis, with the true rise as a line through all of them: what falls short of it is said in words.
-const BARS = { width: 340, row: 29, left: 96, right: 104, top: 26, bottom: 24 };
+const BARS = { width: 340, row: 29, left: 116, right: 104, top: 26, bottom: 24 };
 const DECADES = [-2, -1, 0, 1, 2];
 const SAME = 0.005;  // half a per cent apart is the same to the eye
 const short = (value) => number(Number(value.toPrecision(2)));
