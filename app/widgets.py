@@ -1,7 +1,7 @@
 """Controls and texts that pages share. Text that a user or a run's folder brings is shown as text, never as markup."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
@@ -13,7 +13,7 @@ from app.figures import palette
 from app.headings import heading
 from app.language import marked, text
 from app.reading import Entry
-from app.wording import HELD, percent, sentence, whole
+from app.wording import HELD, number, percent, sentence, whole
 from esacl import jobs, normalisation
 from esacl.config import RunConfig
 from esacl.errors import InputError
@@ -279,16 +279,26 @@ def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
     return chosen if chosen in options else names[0]
 
 
-def grid(frame: "pd.DataFrame", alt: str, *, key: str, headings: Mapping[str, str] | None = None) -> None:
+def grid(
+    frame: "pd.DataFrame",
+    alt: str,
+    *,
+    key: str,
+    headings: Mapping[str, str] | None = None,
+    numbers: Collection[str] = (),
+) -> None:
     """A table with numbers of three significant digits; its headings stay English in what is downloaded of it.
 
-    `headings`: of columns whose names hold a number, in the reader's language.
+    `headings`: of columns whose names hold a number, in the reader's language. `numbers`: columns whose numbers are
+    texts already, which stand at the right as numbers do. What is not known is a dash, as in texts.
     """
     written = {name: (headings or {}).get(str(name)) or heading(name) for name in frame.columns}
     config: dict[str, Any] = {name: st.column_config.Column(written[name]) for name in frame.columns}
     for name in frame.select_dtypes("float").columns:
         config[name] = st.column_config.NumberColumn(written[name], format="%.3g")
-    st.dataframe(frame, hide_index=True, column_config=config, key=key, alt=alt)
+    for name in numbers:
+        config[name] = st.column_config.Column(written[name], alignment="right")
+    st.dataframe(frame, hide_index=True, column_config=config, key=key, alt=alt, placeholder=number(None))
 
 
 def table(frame: "pd.DataFrame", title: str, *, key: str) -> None:

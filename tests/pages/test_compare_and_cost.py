@@ -1,5 +1,7 @@
 """The Compare page groups seeds and never mixes problems; the Cost page itemises what it can."""
 
+import json
+
 import pytest
 from pages_runs import record
 from synthetic_run import synthetic_config, synthetic_events
@@ -30,6 +32,10 @@ def test_seeds_are_one_method_and_other_problems_are_left_out(seeds):
     table = at.dataframe[0].value
     assert table["n"].tolist() == ["3", "2"]
     assert "±" in table["ACC, %"][0]
+    columns = json.loads(at.dataframe[0].proto.columns)
+    assert {columns[name].get("alignment") for name in table if name != "method"} == {"right"}
+    assert "alignment" not in columns["method"]
+    assert {frame.proto.placeholder for frame in at.dataframe} == {"–"}
     assert len(at.selectbox(key=next(b.key for b in at.selectbox if b.key.startswith("family"))).options) == 2
     assert [toggle.key for toggle in at.toggle] == ["_large"]
 
