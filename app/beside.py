@@ -10,7 +10,7 @@ from app.comparison import Group
 from app.figures import costs, palette
 from app.language import text
 from app.reading import Entry
-from app.wording import size
+from app.wording import HELD, size
 from esacl import outcomes
 from esacl.config import RunConfig
 
@@ -33,7 +33,7 @@ def panel(entry: Entry) -> None:
     title = text("seconds of training") if clock == "training_seconds" else text("seconds of the whole run")
     left, right = st.columns(2, gap="large")
     with left:
-        _draw(bars(rivals, clock), title, "s", lambda seconds: f"{seconds:.3g} s")
+        _draw(bars(rivals, clock), title, "s", lambda seconds: f"{seconds:.3g}{HELD}s")
     with right:
         _draw(bars(rivals, "peak_bytes"), text("most memory, measured"), text("bytes"), size)
     st.caption(

@@ -13,7 +13,7 @@ from app.figures import compared
 from app.grouping import Grouped
 from app.language import text
 from app.reading import Entry
-from esacl import comparing
+from esacl import comparing, printing
 
 Made = TypeVar("Made")
 
@@ -109,7 +109,8 @@ def table(found: Sequence[Group]) -> None:
     hidden = ("name", "status", "benchmark", "scenario", "method", "base", "sparsity, %", "λmax dense", "λmax pruned")
     frame = frame.drop(columns=[name for name in hidden if name in frame])
     frame.insert(0, "method", [group.label for group in found])
-    widgets.grid(frame, text("Runs compared"), key="compared-table")
+    numbers = [name for name in map(str, frame.columns) if name not in printing.WORDS]
+    widgets.grid(frame, text("Runs compared"), key="compared-table", numbers=numbers)
 
 
 def exports(found: Sequence[Group], of: report.Family) -> None:

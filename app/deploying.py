@@ -7,7 +7,7 @@ import numpy as np
 
 from app.bills import Bar
 from app.language import marked, text
-from app.wording import number, percent
+from app.wording import HELD, number, percent
 from esacl.errors import RunUnreadable
 
 ENGINES = {  # as the analysis names them -> as the reader reads them
@@ -104,7 +104,7 @@ def times(found: Deployment, batch: int) -> list[Bar]:
 
 def milliseconds(seconds: float) -> str:
     """A time of an answer."""
-    return f"{number(1e3 * seconds, 2 if seconds < 0.1 else 3)} ms"
+    return f"{number(1e3 * seconds, 2 if seconds < 0.1 else 3)}{HELD}ms"
 
 
 def verdict(found: Deployment, batch: int) -> str:
@@ -150,8 +150,10 @@ def widths(found: Deployment) -> str:
 
 
 def smaller(found: Deployment) -> str:
-    """How much the sparse file saves."""
+    """How much the sparse file saves, or that it saves nothing."""
     share = found.sizes["sparse"] / found.sizes["safetensors"]
+    if share >= 1:
+        return text("%(times)s times as large as dense safetensors: it saves nothing here.", times=number(share))
     return text(
         "%(times)s times smaller than dense safetensors, %(share)s of it.",
         times=number(1 / share),

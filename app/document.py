@@ -8,7 +8,7 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from app import figure_script
@@ -28,7 +28,7 @@ p { max-width: 46rem; overflow-wrap: anywhere; } .small { font-size: .88rem; opa
 .numbers span { font-size: .88rem; opacity: .8; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; margin: .6rem 0 1.2rem; font-size: .9rem; }
 th, td { padding: .25rem .8rem .25rem 0; text-align: left; border-bottom: 1px solid #8886; }
-td { font-variant-numeric: tabular-nums; }
+td { font-variant-numeric: tabular-nums; } .number { text-align: right; white-space: nowrap; }
 pre { font: .84rem/1.45 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; padding: .8rem 1rem;
   background: light-dark(#f3f1ec, #1f2329); border-radius: 4px; }
 details { margin: .6rem 0; } summary { cursor: pointer; }
@@ -73,11 +73,19 @@ class Document:
         cells = "".join(f"<div><b>{html.escape(v)}</b><span>{html.escape(n)}</span></div>" for n, v in found)
         self._body.append(f'<div class="numbers">{cells}</div>')
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, about: str = "") -> None:
-        """A table of text; folded away under `about`, where that is given."""
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
-        lines = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
-        table = "".join(f"<tr>{line}</tr>\n" for line in (head, *lines))
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        about: str = "",
+        numbers: Collection[str] = (),
+    ) -> None:
+        """A table of text; folded away under `about`, where that is given. `numbers`: columns flush right."""
+        looks = [" class=number" if name in numbers else "" for name in columns]
+        cells = [[f"<th{look}>{html.escape(name)}</th>" for name, look in zip(columns, looks)]]
+        cells += [[f"<td{look}>{html.escape(cell)}</td>" for cell, look in zip(row, looks)] for row in rows]
+        table = "".join(f"<tr>{''.join(line)}</tr>\n" for line in cells)
         self._fold(f'<div class="wide"><table>\n{table}</table></div>', about)
 
     def code(self, text: str, *, about: str = "") -> None:

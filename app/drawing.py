@@ -5,9 +5,8 @@ one figure serves the light and the dark theme. Marks may carry `frames`, one va
 """
 
 import base64
-import struct
+import io
 import unicodedata
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -253,17 +252,11 @@ def apart(places: Sequence[float], gap: float, low: float, high: float) -> list[
 
 def png(pixels: np.ndarray) -> str:
     """A data address of `pixels` (h, w) grey or (h, w, 3) colour, uint8."""
-    grey = pixels.ndim == 2
-    height, width = pixels.shape[:2]
-    rows = np.ascontiguousarray(pixels, dtype=np.uint8).reshape(height, -1)
-    raw = b"".join(b"\0" + row.tobytes() for row in rows)
+    from PIL import Image  # loaded late: the first page has numbers to show, and no pictures
 
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 0 if grey else 2, 0, 0, 0)
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
-    return "data:image/png;base64," + base64.b64encode(data).decode()
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels, dtype=np.uint8)).save(file, "png")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _plain(value: Any) -> float | None:

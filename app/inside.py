@@ -8,7 +8,7 @@ import pandas as pd
 
 from app import frames
 from app.language import marked, text
-from app.wording import number
+from app.wording import number, whole
 from esacl.events import Event, Pruned, RunStarted, Stepped
 
 MOST = 240  # looks at a task that a slider still steps through with ease
@@ -59,7 +59,7 @@ class Inside:
     def names(self) -> list[str]:
         """Each look as the slider calls it."""
         return [
-            text("%(step)d of %(steps)d · epoch %(epoch)d", step=step, steps=self.steps, epoch=epoch + 1)
+            text("%(step)s of %(steps)s · epoch %(epoch)d", step=whole(step), steps=whole(self.steps), epoch=epoch + 1)
             for step, epoch in zip(self.looks["step"], self.looks["epoch"])
         ]
 

@@ -17,7 +17,7 @@ from app.reading import Entry
 from app.stepping import merged
 from app.ways import Map, Way, each_draw, errors, of_way, ways
 from app.ways import maps as maps_of
-from app.wording import number
+from app.wording import number, percent
 
 SIDE = 32  # pixels of an image in the sheet, at most
 WIDE = 345  # of a figure, three in a row
@@ -125,7 +125,7 @@ def _facts(pool: pd.DataFrame, found: Sequence[Way], arrays: Arrays) -> list[dic
     share = [float(pool.loc[way.times > 0, "score"].sum()) / total for way in found]
     facts: list[dict[str, object]] = [
         {"label": text("instances taken"), "values": taken},
-        {"label": text("of all scores"), "values": [f"{100 * one:.0f} %" for one in share]},
+        {"label": text("of all scores"), "values": [percent(one, 0) for one in share]},
         {"label": text("weights, from – to"), "values": [_weights(way) for way in found]},
     ]
     if "estimate_names" in arrays:

@@ -30,7 +30,7 @@ from app.figures import (
 from app.headings import heading
 from app.language import text
 from app.reading import Entry
-from app.wording import number, percent, points, size
+from app.wording import number, percent, points, size, whole
 from esacl.errors import InputError
 from esacl.events import Evaluated, Event
 from esacl.records import RunRecord
@@ -292,7 +292,7 @@ def _provenance(document: Document, run: _Run) -> None:
 
 def _tested(record: RunRecord) -> str:
     counts = [e.examples for e in record.events if isinstance(e, Evaluated) and e.after == -1]
-    return f"{sum(counts):,}".replace(",", " ") if counts else "–"
+    return whole(sum(counts)) if counts else "–"
 
 
 def _grid(document: Document, frame: pd.DataFrame, about: str) -> None:

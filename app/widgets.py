@@ -1,7 +1,7 @@
 """Controls and texts that pages share. Text that a user or a run's folder brings is shown as text, never as markup."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
@@ -13,7 +13,7 @@ from app.figures import palette
 from app.headings import heading
 from app.language import marked, text
 from app.reading import Entry
-from app.wording import percent, sentence, whole
+from app.wording import HELD, number, percent, sentence, whole
 from esacl import jobs, normalisation
 from esacl.config import RunConfig
 from esacl.errors import InputError
@@ -170,7 +170,8 @@ def trouble() -> None:
 
 def plain(line: str) -> str:
     """Text in which Markdown finds nothing to do."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+!|$~:^=-])", r"\\\1", " ".join(line.split()))
+    on_one_line = re.sub(rf"[^\S{HELD}]+", " ", line).strip()
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|$~:^=-])", r"\\\1", on_one_line)
 
 
 def facts(entry: Entry, record: RunRecord | None = None) -> None:
@@ -235,9 +236,9 @@ def duration(seconds: float) -> str:
     """A time span in one or two units, which are the same in every language."""
     seconds = max(0.0, seconds)
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f}{HELD}s"
     minutes, hours = seconds / 60, seconds / 3600
-    return f"{minutes:.0f} min" if minutes < 90 else f"{hours:.1f} h"
+    return f"{minutes:.0f}{HELD}min" if minutes < 90 else f"{hours:.1f}{HELD}h"
 
 
 def time_left(stage: str, seconds: float | None) -> str:
@@ -278,16 +279,26 @@ def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
     return chosen if chosen in options else names[0]
 
 
-def grid(frame: "pd.DataFrame", alt: str, *, key: str, headings: Mapping[str, str] | None = None) -> None:
+def grid(
+    frame: "pd.DataFrame",
+    alt: str,
+    *,
+    key: str,
+    headings: Mapping[str, str] | None = None,
+    numbers: Collection[str] = (),
+) -> None:
     """A table with numbers of three significant digits; its headings stay English in what is downloaded of it.
 
-    `headings`: of columns whose names hold a number, in the reader's language.
+    `headings`: of columns whose names hold a number, in the reader's language. `numbers`: columns whose numbers are
+    texts already, which stand at the right as numbers do. What is not known is a dash, as in texts.
     """
     written = {name: (headings or {}).get(str(name)) or heading(name) for name in frame.columns}
     config: dict[str, Any] = {name: st.column_config.Column(written[name]) for name in frame.columns}
     for name in frame.select_dtypes("float").columns:
         config[name] = st.column_config.NumberColumn(written[name], format="%.3g")
-    st.dataframe(frame, hide_index=True, column_config=config, key=key, alt=alt)
+    for name in numbers:
+        config[name] = st.column_config.Column(written[name], alignment="right")
+    st.dataframe(frame, hide_index=True, column_config=config, key=key, alt=alt, placeholder=number(None))
 
 
 def table(frame: "pd.DataFrame", title: str, *, key: str) -> None:

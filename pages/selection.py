@@ -1,6 +1,6 @@
 import streamlit as st
 
-from app import analysing, frames, instances, pickers, reading, session, widgets
+from app import analysing, frames, gate, instances, pickers, reading, session, widgets
 from app.experiments import hard_examples
 from app.figures import training
 from app.language import text
@@ -59,15 +59,16 @@ with right:
             "2021)."
         )
     )
-gate = training.gate(frames.thinned(frames.losses(record.events)), config.tasks)
-if gate is not None:
+opens_below = gate.opens_below(record.events, config.ids.train_fraction)
+ratios = training.gate(frames.thinned(frames.losses(record.events)), config.tasks, opens_below)
+if ratios is not None:
     st.header(text("Was it worth choosing while training?"))
-    widgets.draw(gate, key="gate")
+    widgets.draw(ratios, key="gate")
     st.markdown(
         text(
-            "The variance of a gradient from the chosen images over that from as many random ones. Where it is low, "
-            "choosing pays and the gate lets IDS choose; where the gradients are nearly equal, random images do as "
-            "well."
+            "The second moment of a gradient from the chosen images over that from as many random ones. Below the "
+            "line choosing pays, with the cost of the scores, and the gate lets IDS choose. Where the gradients are "
+            "nearly equal the ratio is near 1: there it takes somewhat more random images, for the same FLOPs."
         )
     )
 widgets.table(pool.drop(columns=["thumbnail"]), text("Every instance of the pool"), key="pool-table")

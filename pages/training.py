@@ -1,6 +1,6 @@
 import streamlit as st
 
-from app import frames, inside, measured, pickers, reading, session, widgets
+from app import frames, gate, inside, measured, pickers, reading, session, widgets
 from app.figures import curvature
 from app.figures import inside as figures
 from app.language import text
@@ -26,7 +26,13 @@ else:
     st.markdown(text("This run cuts nothing: there is its loss, its learning rate, and no mask that could move."))
 
 drawn = reading.once(
-    lambda: figures.drawings(one, inside.others(record.events, config.tasks, task), task, config.tasks),
+    lambda: figures.drawings(
+        one,
+        inside.others(record.events, config.tasks, task),
+        task,
+        config.tasks,
+        gate.opens_below(record.events, config.ids.train_fraction),
+    ),
     "inside-figures",
     [entry],
     task,

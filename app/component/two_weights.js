@@ -17,7 +17,7 @@ const WRITE = {
 const WRITTEN = {
   sharp: (state) => number(state.sharp), flat: (state) => number(state.flat),
   angle: (state) => `${Math.round(state.angle * 180 / Math.PI)}°`.replace("-", "−"), beta: (state) => number(state.beta),
-  shrunk: (state) => `${Math.round(100 * state.shrunk)} %`,
+  shrunk: (state) => `${Math.round(100 * state.shrunk)}\u00a0%`,
 };
 
 function make(tag, look, text) {
@@ -109,7 +109,7 @@ function numbers(data) {
     return [name, value];
   });
   return [list, (known) => values.forEach(([name, value]) => {
-    value.textContent = SHARES.has(name) ? `${Math.round(100 * known[name])} %`.replace("-", "−") : number(known[name]);
+    value.textContent = SHARES.has(name) ? `${Math.round(100 * known[name])}\u00a0%`.replace("-", "−") : number(known[name]);
   })];
 }
 

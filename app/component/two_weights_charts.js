@@ -6,7 +6,7 @@ function number(value) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   if (size < 5e-4) return "0";
-  const text = size >= 1000 ? Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, " ") : Number(value.toPrecision(3)).toString();
+  const text = size >= 1000 ? Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, "\u00a0") : Number(value.toPrecision(3)).toString();
   return text.replace("-", "−");
 }
 
@@ -80,7 +80,7 @@ function key(data) {
 }
 
 // Bars on a logarithmic axis, with the true rise as a line through all of them: what falls short of it is said in words.
-const BARS = { width: 340, row: 29, left: 96, right: 104, top: 26, bottom: 24 };
+const BARS = { width: 340, row: 29, left: 116, right: 104, top: 26, bottom: 24 };
 const DECADES = [-2, -1, 0, 1, 2];
 const SAME = 0.005;  // half a per cent apart is the same to the eye
 const short = (value) => number(Number(value.toPrecision(2)));

@@ -12,7 +12,7 @@ from app.figures import selection
 from app.language import marked, text
 from app.predict import predict
 from app.reading import Entry
-from app.wording import number
+from app.wording import excess, number
 from esacl.records import RunRecord
 
 RIGHT = 0.25  # relative: nearer than this counts as about right
@@ -115,7 +115,7 @@ def finding(estimates: pd.DataFrame) -> Finding:
                     sentence,
                     value=number(float(row["lambda_max"])),
                     sd=number(float(row["sd"])),
-                    bias=_signed(float(row["bias"])),
+                    bias=excess(float(row["bias"])),
                     draws=int(row["draws"]),
                 )
             )
@@ -137,10 +137,6 @@ _DRAWN = {
         "practice one draws once."
     ),
 }
-
-
-def _signed(off: float) -> str:
-    return f"{round(100 * off):+d} %".replace("-", "−").replace("+0 ", "0 ")
 
 
 def _how_many(pool: pd.DataFrame, score: str) -> None:

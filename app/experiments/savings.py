@@ -181,10 +181,10 @@ def _sources(sparse: Pace, dense: Pace | None, name: str) -> str:
         return said
     of = text("of the run beside it, %(name)s,", name=name) if name else text("of this run")
     return f"{said} " + text(
-        "Pale, with an outline: by the clock, over %(sparse)d steps of this run at sparse weights and %(dense)d steps "
+        "Pale, with an outline: by the clock, over %(sparse)s steps of this run at sparse weights and %(dense)s steps "
         "%(of)s at dense ones, evaluation and consolidation between them included; one machine, no repeats.",
-        sparse=sparse.steps,
-        dense=dense.steps,
+        sparse=whole(sparse.steps),
+        dense=whole(dense.steps),
         of=of,
     )
 

@@ -8,19 +8,19 @@ import pandas as pd
 from app.drawing import Drawing, Panel
 from app.figures import palette
 from app.figures.sparsity import short
-from app.figures.training import CHEAP, held_at_last
+from app.figures.training import CHEAP, gate_rule, held_at_last
 from app.inside import Inside
 from app.language import text
 from app.scale import Scale, span
-from app.wording import number, percent
+from app.wording import number, percent, whole
 
 Others = Mapping[int, pd.DataFrame]  # other tasks -> their looks
 LAYERS = 8  # that are drawn: more lines than this cannot be told apart
 HEIGHT = 250.0
 
 
-def drawings(one: Inside, others: Others, task: int, tasks: int) -> list[Drawing | None]:
-    """Every figure of a task; None where there is nothing to show."""
+def drawings(one: Inside, others: Others, task: int, tasks: int, opens_below: float) -> list[Drawing | None]:
+    """Every figure of a task; None where there is nothing to show. `opens_below`: of the gate of IDS."""
     return [
         _loss(one),
         _changed(one, others, task, tasks),
@@ -28,7 +28,7 @@ def drawings(one: Inside, others: Others, task: int, tasks: int) -> list[Drawing
         _doomed(one, others, task, tasks),
         _density(one),
         _sharpness(one),
-        _gate(one),
+        _gate(one, opens_below),
     ]
 
 
@@ -64,7 +64,8 @@ def _curve(
 ) -> None:
     xs, ys = one.looks["step"].to_numpy(dtype=float), one.looks[column].to_numpy(dtype=float)
     panel.line(xs, ys / scaled, look)
-    tips = [text("step %(step)d: %(name)s %(value)s", step=int(x), name=name, value=write(y)) for x, y in zip(xs, ys)]
+    told = [{"step": whole(int(x)), "name": name, "value": write(y)} for x, y in zip(xs, ys)]
+    tips = [text("step %(step)s: %(name)s %(value)s", **one_step) for one_step in told]
     panel.follow(xs, ys / scaled, look, 0, tips=tips)
 
 
@@ -204,16 +205,18 @@ def _sharpness(one: Inside) -> Drawing | None:
     return panel.drawing()
 
 
-def _gate(one: Inside) -> Drawing | None:
+def _gate(one: Inside, opens_below: float) -> Drawing | None:
     known = one.looks["selection_ratio"].dropna()
     if known.empty:
         return None
-    label = text("variance of IDS over variance of random choice")
+    label = text("second moment of IDS over that of random choice")
     panel = _panel(one, span(known, include=(0.0, 1.0)), label)
-    panel.rule(y=1.0, look="axis dotted")
+    gate_rule(panel, opens_below)
     _curve(panel, one, "selection_ratio", "green", number, text("ratio"))
     panel.alt = text(
-        "Variance ratio of IDS against random choice; its mean is %(mean)s.", mean=number(float(known.mean()))
+        "Ratio of second moments, IDS against random choice; its mean is %(mean)s. The gate opens below %(ratio)s.",
+        mean=number(float(known.mean())),
+        ratio=number(opens_below),
     )
     return panel.drawing()
 

@@ -266,7 +266,7 @@ def coloured(plane: Plane, locked: tuple[float, float], quantity: str = "loss") 
 def ticks(locked: tuple[float, float], quantity: str = "loss") -> dict[str, Any]:
     """Places on the scale and what is written there: losses 1, 2, 5, 10, ..., or accuracies."""
     if quantity == "accuracy":
-        return {"tickvals": [v / 4 for v in range(5)], "ticktext": [f"{25 * v} %" for v in range(5)]}
+        return {"tickvals": [v / 4 for v in range(5)], "ticktext": [percent(v / 4, 0) for v in range(5)]}
     start, end = (int(np.floor(np.log10(value))) for value in locked)
     steps = [m * 10.0**p for p in range(start, end + 1) for m in (1, 2, 5)]
     inside = [v for v in steps if locked[0] * 0.999 <= v <= locked[1] * 1.001]

@@ -10,7 +10,7 @@ from app.drawing import Drawing, Mark, Panel, marker, png, words
 from app.frames import rows
 from app.language import marked, text
 from app.scale import Numbers, Scale, span
-from app.wording import number, percent
+from app.wording import excess, number, percent
 
 CHOICES = {  # name in the array -> (as it is written, look, shape)
     "whole pool": (marked("the whole pool: the truth"), "dense", "circle"),
@@ -198,4 +198,4 @@ def _estimate(panel: Panel, entry: Any, at: float, each: Numbers, back: str, *, 
 
 def bias(share: float) -> str:
     """A relative bias as the reader reads it, with its sign; empty where it is undefined."""
-    return f"{round(100 * share):+d} %".replace("-", "−").replace("+0 ", "0 ") if np.isfinite(share) else ""
+    return excess(share) if np.isfinite(share) else ""

@@ -78,8 +78,10 @@ def held_at_last(shares: str, *, cheap: bool) -> str:
     return text("At the last look before a cut, the weights to go held %(found)s of |θ|².", found=shares)
 
 
-def gate(frame: pd.DataFrame, tasks: int, *, width: float = 580, height: float = 240) -> Drawing | None:
-    """The ratio that opens the gate of IDS in training: below the line it is worth choosing, above it is not."""
+def gate(
+    frame: pd.DataFrame, tasks: int, opens_below: float, *, width: float = 580, height: float = 240
+) -> Drawing | None:
+    """The ratio that opens the gate of IDS in training: below the line IDS chooses, above it chance does."""
     known = frame.dropna(subset=["selection_ratio"])
     if known.empty:
         return None
@@ -87,18 +89,29 @@ def gate(frame: pd.DataFrame, tasks: int, *, width: float = 580, height: float =
         Scale(0, _last_step(frame)),
         span(known["selection_ratio"], include=(0.0, 1.0)),
         text("optimiser step"),
-        text("variance of IDS over variance of random choice"),
+        text("second moment of IDS over that of random choice"),
         alt="",
         basis=640,
         width=width,
         height=height + _NAMES,
         top=30 + _NAMES,
     )
-    panel.rule(y=1.0, look="axis dotted")
+    gate_rule(panel, opens_below)
     _tasks(panel, known, "selection_ratio", tasks)
-    mean = number(float(known["selection_ratio"].mean()))
-    panel.alt = text("Variance ratio of IDS against random choice while training; its mean is %(mean)s.", mean=mean)
+    panel.alt = text(
+        "Ratio of second moments, IDS against random choice, while training; its mean is %(mean)s. The gate opens "
+        "below %(ratio)s.",
+        mean=number(float(known["selection_ratio"].mean())),
+        ratio=number(opens_below),
+    )
     return panel.drawing()
+
+
+def gate_rule(panel: Panel, opens_below: float) -> None:
+    """The ratio at which the gate of IDS decides, named at its right end."""
+    panel.rule(y=opens_below, look="axis dotted")
+    said = text("the gate opens below %(ratio)s", ratio=number(opens_below))
+    panel.text(panel.x.high, opens_below, said, "note", dy=-5, anchor="end")
 
 
 def _tasks(panel: Panel, frame: pd.DataFrame, column: str, tasks: int) -> None:

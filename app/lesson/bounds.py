@@ -1,6 +1,6 @@
 """What is a bound and what is not: first as a table, then on the chosen run, with a prediction before the answer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
@@ -79,8 +79,10 @@ def table() -> None:
     )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, key: str) -> None:
-    lines = [head, ["---"] * len(head), *rows]
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, key: str) -> None:
+    """On a phone a row is a block of its own, where each cell says its heading: hidden elsewhere (`theme.css`)."""
+    headed = [[f"*{name}* {cell}" if name else cell for name, cell in zip(head, row)] for row in rows]
+    lines = [head, ["---"] * len(head), *([row[0], *said[1:]] for row, said in zip(rows, headed))]
     with st.container(key=key):
         st.markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
 

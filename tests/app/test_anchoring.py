@@ -33,9 +33,9 @@ def levels_of(*rows: Row):
 def test_the_answer_names_the_best_and_both_numbers():
     finding = anchors.finding(levels_of(*ROWS))
     assert finding.true == {"between"}
-    assert "**λ = 1**: 96.0 % ± 1.4 % over 2 seeds" in finding.said[0]
+    assert "**λ = 1**: 96.0\u00a0% ± 1.4\u00a0% over 2 seeds" in finding.said[0]
     assert "−18.0 points at λ = 0 and −1.0 at λ = 10" in finding.said[1]
-    assert "99.0 % at λ = 0 and to 91.0 % at λ = 10" in finding.said[2]
+    assert "99.0\u00a0% at λ = 0 and to 91.0\u00a0% at λ = 10" in finding.said[2]
     assert finding.against == ""
 
 
@@ -67,5 +67,5 @@ def test_the_line_of_the_tasks_is_that_of_the_strength():
     levels = levels_of(*ROWS)
     drawing = stepping.merged([anchors.DRAWN[2](levels, place) for place in range(3)])
     tips = [mark["frames"]["tip"] for mark in drawing["marks"] if "tip" in mark.get("frames", {})]
-    assert tips[0] == ["λ = 0, task 1: 81.0 %", "λ = 1, task 1: 94.0 %", "λ = 10, task 1: 90.0 %"]
+    assert tips[0] == ["λ = 0, task 1: 81.0\u00a0%", "λ = 1, task 1: 94.0\u00a0%", "λ = 10, task 1: 90.0\u00a0%"]
     assert np.all([one.mean[-1, 0] for one in levels] == pytest.approx([0.81, 0.94, 0.90]))

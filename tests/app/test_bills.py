@@ -73,7 +73,7 @@ def test_bars_say_shares_and_what_was_not_run(cost, events):
     pale = [mark for mark in drawing["marks"] if "pale" in mark["at"].get("class", "")]
     assert len(pale) == 3
     assert all(mark["tip"].endswith("computed, not run") for mark in pale)
-    assert "replay 1.86·10⁹ (200 %)" in drawing["alt"]
+    assert "replay 1.86·10⁹ (200\u00a0%)" in drawing["alt"]
     assert "share of dense SGD" in drawing["alt"]
     assert costs.bars([], "kept", "bytes", size)["alt"]
 

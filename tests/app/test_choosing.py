@@ -100,8 +100,8 @@ def test_the_answer_follows_the_estimate(top, came):
 def test_the_answer_names_bias_scatter_and_draws():
     said = hard_examples.finding(estimates(24.0)).said
     assert "**24**: 3 times the truth" in said[0]
-    assert "8.4 ± 0.5 over 5 draws (bias +5 %)" in said[1]
-    assert "9 ± 2 over 5 draws (bias +12 %)" in said[2]
+    assert "8.4 ± 0.5 over 5 draws (bias +5\u00a0%)" in said[1]
+    assert "9 ± 2 over 5 draws (bias +12\u00a0%)" in said[2]
     assert "should scatter less" in hard_examples.finding(estimates(24.0, sd=2.5)).against
 
 
@@ -112,4 +112,4 @@ def test_a_run_without_that_estimate_cannot_tell():
 def test_another_score_is_named_where_it_was_recorded():
     more = {"name": "EL2N", "draws": 1, "lambda_max": 16.0, "sd": 0.0, "bias": 1.0}
     said = hard_examples.finding(pd.concat([estimates(24.0), pd.DataFrame([more])])).said
-    assert said[1] == "The highest EL2N, another score for what is hard, unweighted too, say 16 (bias +100 %)."
+    assert said[1] == "The highest EL2N, another score for what is hard, unweighted too, say 16 (bias +100\u00a0%)."

@@ -35,7 +35,7 @@ def looks(drawing):
 
 def test_groups_come_in_the_order_of_the_methods_and_twins_have_letters(groups):
     assert [(g.label, g.tag, g.row["n"]) for g in groups] == [
-        ("EsaCL, 90 %", "a", 3), ("EsaCL, 95 %", "b", 1), ("EWC, dense", "", 3),
+        ("EsaCL, 90\u00a0%", "a", 3), ("EsaCL, 95\u00a0%", "b", 1), ("EWC, dense", "", 3),
     ]  # fmt: skip
     assert [g.tag for g in comparison.tagged(groups[1:])] == ["", ""]
 
@@ -128,7 +128,7 @@ def test_the_other_figures_have_a_mark_for_each_group_and_words(groups):
         json.dumps(drawing, allow_nan=False)
         assert {"mark esacl", "mark ewc"} <= set(looks(drawing))
         assert len(drawing["alt"]) > 15
-    assert "a: EsaCL, 90 %" in texts(drawings[2])
+    assert "a: EsaCL, 90\u00a0%" in texts(drawings[2])
     assert len(drawings) == 6
 
 
@@ -168,7 +168,7 @@ def test_published_marks_are_hollow_and_tell_their_source(groups):
     drawing = compared.tradeoff(comparison.tradeoff(groups, "flops"), "flops", marks)
     hollow = [mark for mark in drawing["marks"] if mark["at"].get("class", "").startswith("open")]
     assert len(hollow) == len(marks) == 8
-    assert "Published, beside the axes: joint training 98.3 %; " in drawing["alt"]
+    assert "Published, beside the axes: joint training 98.3\u00a0%; " in drawing["alt"]
     assert "Published" not in compared.tradeoff(comparison.tradeoff(groups, "flops"), "flops")["alt"]
     assert all("Buzzega" in mark["tip"] or "Cha et al." in mark["tip"] for mark in hollow)
     right = max(mark["at"].get("cx", 0) for mark in drawing["marks"] if mark["at"].get("class") == "mark esacl")
@@ -201,7 +201,7 @@ def test_the_report_as_a_process_says_what_is_wrong_in_one_line(tmp_path, capsys
 def test_an_unequal_effort_is_said_in_a_line_and_in_every_name():
     found = comparison.groups([summary("a"), summary("b", method="ewc", epochs=5, train_limit=40)])
     assert [group.label for group in found] == [
-        "EsaCL, 90 %, train_limit=None, epochs=3",
+        "EsaCL, 90\u00a0%, train_limit=None, epochs=3",
         "EWC, dense, train_limit=40, epochs=5",
     ]
     assert comparison.unequal(found) == "These methods were not given the same: train_limit all, 40; epochs 3, 5."
@@ -210,7 +210,7 @@ def test_an_unequal_effort_is_said_in_a_line_and_in_every_name():
 
 def test_what_sparcl_is_laid_over_is_in_its_name():
     (group,) = comparison.groups([summary("a", method="sparcl", sparcl={"base": "er"})])
-    assert group.label == "SparCL over ER, 90 %"
+    assert group.label == "SparCL over ER, 90\u00a0%"
 
 
 def test_no_band_leaves_the_accuracies_that_there_are():

@@ -135,7 +135,7 @@ def test_the_densities_share_both_scales_and_mark_the_top(config, kept):
     assert ticks[0] == ticks[1] == ticks[2]
     tips = [mark["tip"] for mark in drawn[2]["marks"] if mark.get("tip")]
     assert tips == [f"{spectrum.subscript(i + 1)} = {number(float(v))}" for i, v in enumerate(kept["survivors/top"])]
-    assert drawn[0]["caption"].startswith("1 680 eigenvalues, smoothed by")
+    assert drawn[0]["caption"].startswith("1\u00a0680 eigenvalues, smoothed by")
     assert spectrum.density([]) == []
 
 

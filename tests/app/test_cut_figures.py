@@ -190,7 +190,7 @@ def test_an_exact_cut_is_a_mark_with_its_n(arrays):
     seen = frames.accuracy_at_levels(arrays["sparsity-t2"])
     drawing = sparsity.accuracy(seen, 3, 0.9, [0.5] * 3, exact=(one,))
     tips = [mark["tip"] for mark in drawing["marks"] if "exactly" in mark.get("tip", "")]
-    assert tips == [f"exactly at 93.00 %, task {task}: 95.0 % of 100 images" for task in (1, 2, 3)]
+    assert tips == [f"exactly at 93.00\u00a0%, task {task}: 95.0\u00a0% of 100 images" for task in (1, 2, 3)]
     # Of a longer run, its tasks keep the hues that they have everywhere.
     hues = [mark["hue"] for mark in sparsity.accuracy(seen, 3, 0.9, [0.5] * 3, tasks=5, exact=(one,))["marks"]
             if "hue" in mark]  # fmt: skip

@@ -55,10 +55,10 @@ def test_which_falls_first(pair, came):
 def test_the_answer_names_the_numbers_and_keeps_names_as_text():
     finding = two_networks.finding((SURVIVES, FALLS), True, False)
     said = " ".join(finding.said)
-    assert "**one** has lost 5 points first at **98.0 %** removed: 98.0 % dense, 70.0 % there." in said
-    assert "At 90.0 % removed: the cut of one moves the weights by |d| = 3.6 and takes 45.0 % of |θ|²" in said
+    assert "**one** has lost 5 points first at **98.0\u00a0%** removed: 98.0\u00a0% dense, 70.0\u00a0% there." in said
+    assert "At 90.0\u00a0% removed: the cut of one moves the weights by |d| = 3.6 and takes 45.0\u00a0% of |θ|²" in said
     assert r"\*two\*" in said
-    assert "half of the rise of one has come after 75 % of the way" in said
+    assert "half of the rise of one has come after 75\u00a0% of the way" in said
     assert finding.against == ""
 
 
@@ -89,7 +89,7 @@ def test_two_runs_of_one_method_are_told_apart():
 def test_the_figures():
     pair = (SURVIVES, FALLS)
     drawing = cut_pair.accuracies(pair, 2, 0.05)
-    assert "at 90.0 %: one 98.0 %; *two* 85.0 %" in drawing["alt"]
+    assert "at 90.0\u00a0%: one 98.0\u00a0%; *two* 85.0\u00a0%" in drawing["alt"]
     hollow = [mark for mark in drawing["marks"] if "open" in str(mark["at"].get("class"))]
     assert len(hollow) == 2
     assert len([m for m in cut_pair.accuracies((NEVER, NEVER), 2, 0.05)["marks"] if "open" in m["at"]["class"]]) == 0

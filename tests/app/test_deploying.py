@@ -1,5 +1,7 @@
 """What was measured for deployment: read with care, and said honestly."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from synthetic_run import deployment_arrays
@@ -18,11 +20,16 @@ def test_each_engine_and_each_format_has_its_bar(found):
     assert [bar.name for bar in deploying.times(found, 32)] == [
         "PyTorch, dense", "PyTorch, sparse layers", "ONNX Runtime, dense",
     ]  # fmt: skip
-    assert "half of 5 rounds between 0.76 ms and 0.84 ms" in deploying.times(found, 32)[0].tip
+    assert "half of 5 rounds between 0.76\u00a0ms and 0.84\u00a0ms" in deploying.times(found, 32)[0].tip
     assert [(bar.name, bar.value) for bar in deploying.files(found)] == [
         ("safetensors, dense", 7200), ("compact sparse file", 900), ("ONNX, dense", 7900),
     ]  # fmt: skip
-    assert deploying.smaller(found) == "8 times smaller than dense safetensors, 12.5 % of it."
+    assert deploying.smaller(found) == "8 times smaller than dense safetensors, 12.5\u00a0% of it."
+
+
+def test_a_sparse_file_that_is_larger_is_not_called_smaller(found):
+    larger = dataclasses.replace(found, sizes={**found.sizes, "sparse": 7920})
+    assert deploying.smaller(larger) == "1.1 times as large as dense safetensors: it saves nothing here."
 
 
 def test_where_sparsity_does_not_pay_it_is_said(found):

@@ -31,8 +31,18 @@ def test_drawings_make_a_page_that_needs_nothing_and_runs_no_text():
     page = downloads.drawings("<b>name</b>", "about", [downloads.part(panel.drawing(), None)]).decode()
     assert "<title>&lt;b&gt;name&lt;/b&gt;</title>" in page
     assert "alert(1)</script>" not in page
-    assert page.count("</script>") == 1
+    assert page.count("</script>") == 2  # what is drawn, and what draws it
     assert not re.search(r"(src|href)=\"?http|@import|export default", page)
+    assert "default-src 'none'" in page  # as every file of drawings has it
+
+
+def test_numbers_stand_at_the_right_and_words_at_the_left():
+    columns, cells = ["method", "base", "ACC, %"], [["SparCL", "er", "98.1 ± 0.2"], ["<i>", "", "–"]]
+    page = downloads.comparison("t", "about", [("first", columns, cells, []), ("second", [], [], [])]).decode()
+    assert re.findall(r"<td class=number>(.*?)</td>", page) == ["98.1 ± 0.2", "–"]
+    assert re.findall(r"<td>(.*?)</td>", page) == ["SparCL", "er", "&lt;i&gt;", ""]
+    assert re.findall(r"<h2>(.*?)</h2>", page) == ["first", "second"]
+    assert page.count("<table>") == 1
 
 
 def test_figures_make_a_page_with_the_library_in_it():

@@ -1,14 +1,15 @@
 import base64
+import io
 import itertools
 import re
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from app import drawing, wording
+from app import drawing, widgets, wording
+from app.deploying import milliseconds
 from app.drawing import Panel
 from app.scale import Scale, span
 
@@ -64,15 +65,13 @@ def test_a_follower_has_one_place_a_level():
     assert frames["cy"][1] is None
 
 
-def test_a_picture_holds_its_pixels():
-    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+@pytest.mark.parametrize("shape", [(2, 4), (2, 4, 3)])
+def test_a_picture_holds_its_pixels(shape):
+    pixels = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)[:, ::-1]  # as a view lies in memory
     data = base64.b64decode(drawing.png(pixels).removeprefix("data:image/png;base64,"))
-    assert data[:8] == b"\x89PNG\r\n\x1a\n"
-    assert struct.unpack(">II", data[16:24]) == (4, 2)
-    start = data.index(b"IDAT") + 4
-    length = struct.unpack(">I", data[start - 8 : start - 4])[0]
-    raw = zlib.decompress(data[start : start + length])
-    assert raw == b"".join(b"\0" + row.tobytes() for row in pixels)
+    with Image.open(io.BytesIO(data)) as found:
+        assert found.format == "PNG"
+        assert np.array_equal(np.asarray(found), pixels)
 
 
 def test_scales_hold_every_value():
@@ -92,16 +91,16 @@ def test_scales_hold_every_value():
         (0, "0"),
         (0.12345, "0.123"),
         (-1.5, "−1.5"),
-        (12345.0, "12 345"),
+        (12345.0, "12\u00a0345"),
         (1e-5, "10⁻⁵"),
         (6.4e-4, "6.4·10⁻⁴"),
         (2.5e7, "2.5·10⁷"),
         (1.04e8, "1.04·10⁸"),
         (1e10, "10¹⁰"),
-        (999.6, "1 000"),
+        (999.6, "1\u00a0000"),
         (9.996, "10"),
         (0.0009996, "0.001"),
-        (17610, "17 610"),
+        (17610, "17\u00a0610"),
     ],
 )
 def test_numbers_are_written_for_readers(value, text):
@@ -111,11 +110,11 @@ def test_numbers_are_written_for_readers(value, text):
 @pytest.mark.parametrize(
     ("form", "values", "digits", "told"),
     [
-        (wording.percent, [0.9, 0.95], 0, ["90 %", "95 %"]),
-        (wording.percent, [0.9012, 0.9014, 0.9016], 0, ["90.12 %", "90.14 %", "90.16 %"]),
+        (wording.percent, [0.9, 0.95], 0, ["90\u00a0%", "95\u00a0%"]),
+        (wording.percent, [0.9012, 0.9014, 0.9016], 0, ["90.12\u00a0%", "90.14\u00a0%", "90.16\u00a0%"]),
         (wording.number, [1.2341e8, 1.2344e8], 3, ["1.2341·10⁸", "1.2344·10⁸"]),
-        (wording.size, [2501.0, 2502.0], 3, ["2.501 kB", "2.502 kB"]),
-        (wording.percent, [0.5, 0.5], 1, ["50.0 %", "50.0 %"]),
+        (wording.size, [2501.0, 2502.0], 3, ["2.501\u00a0kB", "2.502\u00a0kB"]),
+        (wording.percent, [0.5, 0.5], 1, ["50.0\u00a0%", "50.0\u00a0%"]),
         (wording.percent, [], 1, []),
     ],
 )
@@ -126,13 +125,23 @@ def test_two_ticks_never_read_the_same(form, values, digits, told):
 
 def test_two_digits_of_a_hundred_are_no_power_of_ten():
     assert wording.number(120, 2) == "120"
-    assert wording.number(999.6, 2) == "1 000"
+    assert wording.number(999.6, 2) == "1\u00a0000"
+
+
+def test_no_line_ends_within_a_number_or_before_its_unit():
+    shares = [wording.percent(0.5), wording.brief(0.5), wording.excess(0.02), wording.excess(0.0)]
+    units = [wording.size(7), wording.size(7e9), *map(widgets.duration, (5, 200, 20_000)), milliseconds(0.003)]
+    for written in (*shares, *units, wording.whole(11_173_962), wording.number(-1234.5)):
+        assert "\u00a0" in written
+        assert " " not in written
+        assert "\u00a0" in widgets.plain(f" {written}\n and on ")  # what Markdown is given keeps it
 
 
 def test_percentages_and_points():
-    assert wording.percent(-0.0001) == "0.0 %"
-    assert [wording.brief(share) for share in (0.1, 1 - 0.9, 1 - 0.995, 0.985)] == ["10 %", "10 %", "0.5 %", "98.5 %"]
-    assert wording.percent(0.9871) == "98.7 %"
+    assert wording.percent(-0.0001) == "0.0\u00a0%"
+    briefly = [wording.brief(share) for share in (0.1, 1 - 0.9, 1 - 0.995, 0.985)]
+    assert briefly == ["10\u00a0%", "10\u00a0%", "0.5\u00a0%", "98.5\u00a0%"]
+    assert wording.percent(0.9871) == "98.7\u00a0%"
     assert wording.percent(None) == "–"
     assert wording.points(-0.0069) == "−0.7"
     assert wording.points(0.012) == "+1.2"

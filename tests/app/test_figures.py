@@ -26,7 +26,7 @@ def every_drawing(events, arrays):
     yield accuracy.matrix(MATRIX, tasks=3)
     yield training.loss(frames.losses(events), 3)
     yield training.doomed(frames.losses(events), 3)
-    yield training.gate(frames.losses(events).assign(selection_ratio=0.3), 3)
+    yield training.gate(frames.losses(events).assign(selection_ratio=0.3), 3, 0.6)
     yield costs.flops({"train_flops": 4e8, "train_flops_dense_sgd": None})
     yield costs.state({"state_bytes": {"weights": 720, "masks": 225, "buffer": 0}})
     yield curvature.tops(measured, 3, "this run")
@@ -75,7 +75,7 @@ def test_the_matrix_says_which_way_it_is_read_and_leaves_the_unknown_blank():
     assert len(blank) == 3
     assert "85.0" in texts(drawing)
     tips = {mark.get("tip") for mark in drawing["marks"]}
-    assert "after task 2, on task 1: 85.00 %" in tips
+    assert "after task 2, on task 1: 85.00\u00a0%" in tips
 
 
 def relative_luminance(colour):
@@ -137,7 +137,7 @@ def test_a_dense_run_has_no_cut_in_view(events):
 
 def test_zero_accuracy_is_drawn():
     drawing = accuracy.over_sequence([[0.9, None], [0.0, 0.95]], 0.1)
-    assert "0.0 %" in drawing["alt"]
+    assert "0.0\u00a0%" in drawing["alt"]
 
 
 def test_tasks_have_an_order_of_hues():

@@ -14,7 +14,7 @@ from esacl.events import Pruned, Stepped
 
 
 def drawn(one, events, task=1, tasks=3):
-    return [d for d in figures.drawings(one, inside.others(events, tasks, task), task, tasks) if d]
+    return [d for d in figures.drawings(one, inside.others(events, tasks, task), task, tasks, 0.6) if d]
 
 
 def alts(drawings):
@@ -47,6 +47,13 @@ def test_the_first_mask_is_no_flip(events):
     assert changed[2:] == [84 / 1680, 1512 / 1680, 0.0]
     dense = inside.inside([started, *(stepped(s, 0, density=1.0) for s in (5, 10))], 0)
     assert not dense.moves
+
+
+def test_many_steps_are_written_as_other_counts_are(events):
+    one = inside.inside(events, 1)
+    far = dataclasses.replace(one, looks=one.looks.assign(step=one.looks["step"] + 1173), steps=12_000)
+    assert far.names[0] == "1\u00a0178 of 12\u00a0000 · epoch 1"
+    assert "step 1\u00a0178: loss " in json.dumps(drawn(far, events), ensure_ascii=False)
 
 
 def test_the_cut_lies_where_the_run_made_it():

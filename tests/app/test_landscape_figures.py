@@ -79,7 +79,7 @@ def test_of_one_slice_the_finest_is_shown_and_either_way_round():
 def test_a_slice_says_what_was_computed_what_guessed_and_what_is_missing():
     said = planes.facts(plane(holes=[(0, 0), (6, 8)], statistics=np.array("kept")))
     assert said.startswith(
-        "9 × 7 cells: 27 % computed, the others interpolated, off by at most 0.0021 nats (estimated)"
+        "9 × 7 cells: 27\u00a0% computed, the others interpolated, off by at most 0.0021 nats (estimated)"
     )
     assert "2 holes without a finite loss, left blank" in said
     assert "BatchNorm statistics: the network's own" in said

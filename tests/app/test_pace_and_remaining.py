@@ -108,7 +108,7 @@ def share(name, of_dense):
 def test_the_answer_says_what_fell_and_where_nothing_is_saved():
     finding = savings.finding([share("flops", 0.18), share("kept", 0.37), share("time", 1.19)], 0.1)
     assert finding.true == {"flops"}
-    assert "18 %" in finding.said[0]
+    assert "18\u00a0%" in finding.said[0]
     assert "**Nothing is saved**" in finding.said[2]
     assert finding.against == ""
     assert savings.finding([share("flops", 0.48), share("time", 1.0)], 0.1).true == {"none"}
@@ -128,14 +128,14 @@ def test_a_masked_step_that_was_faster_is_not_believed():
 def test_the_figures():
     found = [share("flops", 0.48), Share("time", "ms", 1.19, 1.0, "told", measured=True)]
     drawing = drawn.remaining(found, 0.1)
-    assert "flops 48 %; ms 119 %" in drawing["alt"]
+    assert "flops 48\u00a0%; ms 119\u00a0%" in drawing["alt"]
     looks = [mark["at"]["class"] for mark in drawing["marks"] if mark["tag"] == "rect"]
     assert looks == ["bar pruned", "bar warm pale"]
     places = {mark["text"]: mark["at"]["x"] for mark in drawing["marks"] if mark["tag"] == "text"}
     whole = next(mark["at"]["x1"] for mark in drawing["marks"] if mark["at"].get("class") == "axis" and
                  mark["at"]["x1"] == mark["at"]["x2"] and mark["at"]["y2"] - mark["at"]["y1"] > 10)  # fmt: skip
-    assert places["48 %"] < whole < places["119 %"]
+    assert places["48\u00a0%"] < whole < places["119\u00a0%"]
     near = drawn.remaining([share("flops", 0.93)], 0.1)
-    assert next(mark["at"]["x"] for mark in near["marks"] if mark.get("text") == "93 %") > near["width"] - 70 - 12
+    assert next(mark["at"]["x"] for mark in near["marks"] if mark.get("text") == "93\u00a0%") > near["width"] - 70 - 12
     assert all(len(fact["values"]) == len(savings.LEVELS) for fact in drawn.facts(1000, savings.LEVELS))
-    assert "at 90.0 %" in drawn.forms(1000, savings.LEVELS, 11)["alt"]
+    assert "at 90.0\u00a0%" in drawn.forms(1000, savings.LEVELS, 11)["alt"]

@@ -37,8 +37,8 @@ def test_refreshed_statistics_are_told_of_with_what_they_did(made):
     told = StatisticsRefreshed(task=1, examples=1200, accuracy_before=0.5, accuracy=0.75)
     with_it = replace(run, events=(*run.events, told))
     assert results.refreshed(with_it, 0) == ""
-    assert "1 200 images" in results.refreshed(with_it, 1)
-    assert "50.0 % by the cut alone, 75.0 % with them" in results.refreshed(with_it, 1)
+    assert "1\u00a0200 images" in results.refreshed(with_it, 1)
+    assert "50.0\u00a0% by the cut alone, 75.0\u00a0% with them" in results.refreshed(with_it, 1)
 
 
 def test_guessing_is_one_of_the_classes_that_compete(made):

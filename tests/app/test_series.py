@@ -94,11 +94,11 @@ def test_the_strengths_become_one_drawing(told, kept):
     lines = stepping.merged([anchor.sequence(one, found) for one in found])
     json.dumps(lines, allow_nan=False)
     assert len(lines["alts"]) == 3
-    assert "62.0 %" in lines["alts"][0]
+    assert "62.0\u00a0%" in lines["alts"][0]
     moving = [mark for mark in lines["marks"] if "frames" in mark]
     assert {"path", "polygon", "circle", "text"} <= {mark["tag"] for mark in moving}
     tips = [mark["frames"]["tip"] for mark in moving if "tip" in mark["frames"]]
-    assert any("after task 2: 62.0 % ± 2.0" in tip[0] for tip in tips)
+    assert any("after task 2: 62.0\u00a0% ± 2.0" in tip[0] for tip in tips)
 
 
 def test_a_ring_is_on_the_strength_that_is_looked_at(told, kept):

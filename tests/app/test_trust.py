@@ -89,7 +89,7 @@ def test_what_contradicts_the_theory_is_said():
     broken = bounds.finding(curve(lambda_bound=RISE * 0.9), "relu")
     assert broken.true == {"none"}
     assert "here it does" in broken.against
-    assert "off by up to 50 %" in bounds.finding(curve(path_integral=RISE * 1.5), "relu").against
+    assert "off by up to 50\u00a0%" in bounds.finding(curve(path_integral=RISE * 1.5), "relu").against
     lucky = bounds.finding(curve(taylor=RISE * 2), "relu")
     assert lucky.true == {"lambda_bound", "taylor"}
     assert "Taylor is no bound by any theorem" in lucky.against
@@ -102,7 +102,7 @@ def test_nothing_cut_is_nothing_to_compare():
 def test_the_figure_has_a_line_an_estimate_and_a_value_a_level():
     names = trust.known(curve())
     drawing = rises.over_truth(curve(), names, 3, 0.8)
-    assert "at 90.0 %: Taylor 0.5 ×, path integral 1 ×, λ bound 100 ×, ½ d'Hd alone 0.25 ×." in drawing["alt"]
+    assert "at 90.0\u00a0%: Taylor 0.5 ×, path integral 1 ×, λ bound 100 ×, ½ d'Hd alone 0.25 ×." in drawing["alt"]
     assert drawing["alt"].endswith("Somewhere below it: Taylor, path integral, ½ d'Hd alone.")
     assert all(len(fact["values"]) == 4 for fact in rises.facts(curve(), names))
     moving = [mark["frames"]["cy"] for mark in drawing["marks"] if "cy" in mark.get("frames", {})]
@@ -130,4 +130,4 @@ def test_before_the_answer_the_truth_stands_alone():
     looks = " ".join(mark["at"].get("class", "") for mark in figure["marks"])
     assert "dense" in looks
     assert not {"warm", "purple", "green", "pink"} & set(looks.split())
-    assert "at 80.0 % it is 0.2" in figure["alt"]
+    assert "at 80.0\u00a0% it is 0.2" in figure["alt"]

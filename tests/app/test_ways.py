@@ -53,7 +53,7 @@ def test_a_map_knows_how_far_it_can_be_trusted(kept):
     linear, near = ways.maps(kept)
     assert (linear.trust, near.name, near.trust) == (0.91, "t-SNE", 0.97)
     pool = frames.pool(kept)
-    assert "97 %" in maps.scatter(pool, near, ["2", "3"])["caption"]
+    assert "97\u00a0%" in maps.scatter(pool, near, ["2", "3"])["caption"]
     unknown = maps.scatter(pool, ways.Map("t-SNE", near.x, near.y, None), ["2", "3"])
     assert "Trust" not in unknown["caption"]
 
@@ -113,8 +113,8 @@ def test_twenty_classes_are_told_apart_and_the_first_are_named(kept):
 def test_the_bias_is_written_with_its_sign_and_draws_are_ticks(kept):
     frame = frames.estimates(kept)
     drawing = selection.estimates(frame, ways.each_draw(kept), way="top-k")
-    assert {"+5 %", "+20 %", "+233 %", "+264 %"} <= set(texts(drawing))
-    assert "bias +264 %" in drawing["alt"]
+    assert {"+5\u00a0%", "+20\u00a0%", "+233\u00a0%", "+264\u00a0%"} <= set(texts(drawing))
+    assert "bias +264\u00a0%" in drawing["alt"]
     without = selection.estimates(frame, way="top-k")
     assert len(drawing["marks"]) == len(without["marks"]) + 4
     faint = [mark["text"] for mark in drawing["marks"] if "faint" in mark["at"]["class"] and "text" in mark]

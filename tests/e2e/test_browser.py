@@ -59,7 +59,7 @@ def test_the_first_page_shows_real_results(visit):
     here = visit()
     here.open()
     expect(here.page.locator(".drawings svg")).to_have_count(8)  # one of them a key
-    expect(here.page.locator("[data-testid=stMetricValue]").first).to_have_text(re.compile(r"^\d+\.\d %$"))
+    expect(here.page.locator("[data-testid=stMetricValue]").first).to_have_text(re.compile(r"^\d+\.\d\u00a0%$"))
     here.page.get_by_text("How much can go?").click()
     expect(here.page.locator("h1")).to_have_text("How much can go?")
     assert "/sparsity" in here.page.url
@@ -231,7 +231,7 @@ def test_a_run_is_started_followed_left_found_again_and_finished(visit, store):
     expect(here.page.locator(BAR)).to_contain_text(re.compile("task 2 of 2", re.I), timeout=90_000)
     assert "FINISHED_SUCCESSFULLY" not in runs_of_page[after_start:], "following a run reran the whole page"
     assert "FINISHED_FRAGMENT_RUN_SUCCESSFULLY" in runs_of_page[after_start:]
-    expect(here.page.locator("[data-testid=stMetricValue]").first).to_have_text(re.compile(r"\d %$"))
+    expect(here.page.locator("[data-testid=stMetricValue]").first).to_have_text(re.compile(r"\d\u00a0%$"))
 
     here.page.locator("[data-testid=stTopNavLink]", has_text="Forgetting").click()
     expect(here.page.locator("h1")).to_have_text("Does it remember?")

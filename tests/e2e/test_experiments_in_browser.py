@@ -78,7 +78,7 @@ def test_1_two_networks_are_cut(visit):
     predict(here.page, "EWC, cut by magnitude falls first")
     expect(here.page.get_by_text("Where on the slice?")).to_be_visible()
     expect(here.page.locator(".drawings svg").nth(4)).to_be_visible()  # accuracy, length, both ways, two planes
-    press(here.page, "End", before="90.0 %", after="99.50 %")
+    press(here.page, "End", before="90.0\u00a0%", after="99.50\u00a0%")
     fits_a_telephone(here.page)
     here.page.set_viewport_size({"width": 1400, "height": 1000})
     here.page.get_by_text("to be turned and measured: Landscape").click()
@@ -91,7 +91,7 @@ def test_2_the_curves_are_put_beside_the_truth(visit):
     expect(curves).to_have_count(2)  # the true rise alone, over the pool and over the chosen
     predict(here.page, "none of them")
     assert curves.count() > 8
-    press(here.page, "End", before="90.0 %", after="99.50 %")
+    press(here.page, "End", before="90.0\u00a0%", after="99.50\u00a0%")
     expect(here.page.get_by_text("not below the true rise at")).to_have_count(5)
     fits_a_telephone(here.page)
 
@@ -155,7 +155,7 @@ def test_6_what_is_saved_and_what_is_not(visit):
     predict(here.page, "The milliseconds of a training step")
     expect(here.page.get_by_text("It came out otherwise: None of the three")).to_be_visible()
     expect(here.page.get_by_text("a step at sparse weights took")).to_be_visible()
-    press(here.page, "End", before="90.0 %", after="99.50 %")
+    press(here.page, "End", before="90.0\u00a0%", after="99.50\u00a0%")
     fits_a_telephone(here.page)
 
 

@@ -42,14 +42,14 @@ def test_play_moves_the_level_and_its_end_is_told(page_of):
     page.get_by_role("button", name="Pause").click()
     page.wait_for_url(re.compile(r"sparsity=0\.[1-9]|sparsity=0\.0\d"))
     expect(page.get_by_role("button", name="Play")).to_be_visible()
-    shown = float(page.locator(LEVEL).inner_text().removesuffix(" %")) / 100
+    shown = float(page.locator(LEVEL).inner_text().removesuffix("\u00a0%")) / 100
     assert float(told(page)) == pytest.approx(shown, abs=6e-4)
 
 
 def test_a_hand_that_takes_hold_while_it_plays_stops_it_there(page_of):
     page = page_of("sparsity", sparsity="0.0")
     page.get_by_role("button", name="Play").click()
-    expect(page.locator(LEVEL)).not_to_have_text("0.0 %")
+    expect(page.locator(LEVEL)).not_to_have_text("0.0\u00a0%")
     page.locator(SLIDER).focus()
     page.keyboard.press("End")
     page.wait_for_url(re.compile(r"sparsity=0\.995"))
@@ -79,7 +79,7 @@ def test_the_keyboard_steps_and_plays(page_of):
     page.wait_for_timeout(500)
     expect(slider).to_be_focused()  # the page was drawn anew, and the hand is where it was
     page.keyboard.press("Home")
-    expect(page.locator(LEVEL)).to_have_text("0.0 %")
+    expect(page.locator(LEVEL)).to_have_text("0.0\u00a0%")
     page.keyboard.press("Space")
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     page.keyboard.press("Space")
@@ -147,5 +147,5 @@ def test_one_cut_is_evaluated_exactly_as_a_job(visit, store):
     box.press("Enter")
     here.page.wait_for_timeout(700)
     here.page.get_by_role("button", name="Evaluate exactly here").click()
-    expect(here.page.get_by_text(re.compile(r"At 83\.50 %: mean accuracy"))).to_be_visible(timeout=120_000)
+    expect(here.page.get_by_text(re.compile(r"At 83\.50\u00a0%: mean accuracy"))).to_be_visible(timeout=120_000)
     assert float(store.array(run_id, "exact-t1-83500")["level"]) == 0.835

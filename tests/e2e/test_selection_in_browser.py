@@ -105,7 +105,7 @@ def test_another_way_of_choosing_moves_every_figure(opened):
         biases.add(facts.last.inner_text())
         expect(page.locator(".held li.taken")).to_have_count(20)
     assert len(looks) == 4
-    assert biases == {"+5 %", "+20 %", "+233 %", "+264 %"}
+    assert biases == {"+5\u00a0%", "+20\u00a0%", "+233\u00a0%", "+264\u00a0%"}
     page.keyboard.press("ArrowLeft")
     expect(page.locator(".held p").first).to_contain_text("that EL2N takes")
     assert len(runs) == before, "the page was run again"

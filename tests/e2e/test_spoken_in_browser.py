@@ -49,7 +49,7 @@ def test_each_level_is_said_once_as_a_number_with_its_figures(sparsity):
     slider.evaluate(DRAG)
     after = slider.evaluate(HEARD)
     assert after["said"] == after["value"]
-    assert re.fullmatch(r"[\d.]+ %", after["said"])
+    assert re.fullmatch(r"[\d.]+\u00a0%", after["said"])
     assert sparsity.evaluate("window.heard") == [after["said"]]
     assert after["same"], "a region that is put in anew says nothing"
     slider.evaluate("input => input.dispatchEvent(new Event('change', {bubbles: true}))")
@@ -67,7 +67,7 @@ def test_the_slider_has_a_name_and_its_value_in_words(sparsity):
     expect(slider).to_have_count(1)
     slider.focus()
     sparsity.keyboard.press("Home")
-    expect(slider).to_have_attribute("aria-valuetext", "0.0 %")
+    expect(slider).to_have_attribute("aria-valuetext", "0.0\u00a0%")
     expect(sparsity.get_by_role("button", name="Play")).to_have_count(1)
     sparsity.keyboard.press("Space")
     expect(sparsity.get_by_role("button", name="Pause")).to_have_count(1)

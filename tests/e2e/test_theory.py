@@ -6,6 +6,17 @@ import pytest
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
+OVERLAPPING = """texts => {
+  const found = [];
+  texts.forEach((one, i) => texts.slice(i + 1).forEach((other) => {
+    if (one.ownerSVGElement !== other.ownerSVGElement) return;
+    const [a, b] = [one.getBoundingClientRect(), other.getBoundingClientRect()];
+    const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+    const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+    if (wide > 1 && high > 4) found.push([one.textContent, other.textContent]);
+  }));
+  return found;
+}"""
 RERUN = 30_000  # milliseconds; of the page, on a machine that has other work
 
 
@@ -140,3 +151,10 @@ def test_the_lesson_fits_a_telephone(visit, esacl_run):
     for shown in here.page.locator(".lesson svg[viewBox]").all():
         box = shown.bounding_box()
         assert box is None or box["x"] + box["width"] <= 390
+    for cell in here.page.locator(".st-key-theory-bounds td").all():  # nothing is to be scrolled to from the side
+        right, hidden = cell.evaluate(
+            "cell => [cell.getBoundingClientRect().right, cell.scrollWidth - cell.clientWidth]"
+        )
+        assert right <= 390
+        assert hidden <= 1
+    assert here.page.locator(".lesson svg[role=img] text").evaluate_all(OVERLAPPING) == []

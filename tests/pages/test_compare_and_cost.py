@@ -1,5 +1,7 @@
 """The Compare page groups seeds and never mixes problems; the Cost page itemises what it can."""
 
+import json
+
 import pytest
 from pages_runs import record
 from synthetic_run import synthetic_config, synthetic_events
@@ -26,10 +28,14 @@ def seeds(app, monkeypatch, tmp_path):
 
 def test_seeds_are_one_method_and_other_problems_are_left_out(seeds):
     at = seeds("compare", run=next(e.run_id for e in reading.entries() if e.config.scenario == "task"))
-    assert at.multiselect[0].options == ["EsaCL, 90 % (n = 3)", "EWC, dense (n = 2)"]
+    assert at.multiselect[0].options == ["EsaCL, 90\u00a0% (n = 3)", "EWC, dense (n = 2)"]
     table = at.dataframe[0].value
     assert table["n"].tolist() == ["3", "2"]
     assert "±" in table["ACC, %"][0]
+    columns = json.loads(at.dataframe[0].proto.columns)
+    assert {columns[name].get("alignment") for name in table if name != "method"} == {"right"}
+    assert "alignment" not in columns["method"]
+    assert {frame.proto.placeholder for frame in at.dataframe} == {"–"}
     assert len(at.selectbox(key=next(b.key for b in at.selectbox if b.key.startswith("family"))).options) == 2
     assert [toggle.key for toggle in at.toggle] == ["_large"]
 
@@ -88,7 +94,7 @@ def test_the_clock_is_compared_on_one_machine_and_for_equal_effort(seeds):
     assert memory["alt"].startswith("most memory, measured: this run ")
     looks = [mark["at"]["class"] for mark in time["marks"] if mark["tag"] == "rect"]
     assert looks == ["bar ewc", "bar esacl"]  # and none of ER, which had fewer epochs
-    assert all("EsaCL, 90 % " in drawing["alt"] for drawing in (time, memory))
+    assert all("EsaCL, 90\u00a0% " in drawing["alt"] for drawing in (time, memory))
     alone = seeds("cost", run=next(e.run_id for e in reading.entries() if e.config.scenario == "class"))
     assert "No other method has finished the same problem on this machine" in everything(alone)
 

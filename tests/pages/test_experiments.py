@@ -118,7 +118,7 @@ def test_without_the_series_it_is_said(app, monkeypatch):
 
 def test_the_series_says_what_was_run(app):
     at = commit(app("experiments", run="esacl", experiment="5"))
-    assert "EsaCL on split digits in task-IL at 98 % sparsity, n = 3 seeds" in everything(at)
+    assert "EsaCL on split digits in task-IL at 98\u00a0% sparsity, n = 3 seeds" in everything(at)
     assert "Distillation, which the defaults add, is off" in everything(at)
 
 
@@ -152,7 +152,7 @@ def test_the_recorded_pair_is_answered_by_its_curves(recorded):
     for arrays in curves.values():
         mean = arrays["accuracy"].mean(axis=1)
         level = arrays["levels"][(mean[0] - mean >= 0.05).argmax()]
-        assert f"**{100 * level:.1f} %** removed" in shown
+        assert f"**{100 * level:.1f}\u00a0%** removed" in shown
     assert "It came out as you predicted." in shown
     assert "through the dense and the pruned point" in json.dumps(drawings(at))
 
@@ -178,6 +178,6 @@ def test_the_recorded_savings_are_counted_and_timed(recorded):
     at = commit(recorded("6"), 3)
     shown = everything(at)
     cost = reading.summary(entry_of("esacl"))["cost"]
-    assert f"{100 * cost['train_flops'] / cost['train_flops_dense_sgd']:.0f} % of dense SGD's" in shown
+    assert f"{100 * cost['train_flops'] / cost['train_flops_dense_sgd']:.0f}\u00a0% of dense SGD's" in shown
     assert "a step at sparse weights took" in shown
     assert "It came out as you predicted." in shown

@@ -10,7 +10,7 @@ from app import series
 from esacl.store import RunStore
 
 
-@pytest.mark.parametrize(("kind", "floor"), [("esacl", "50 %"), ("class", "17 %")])
+@pytest.mark.parametrize(("kind", "floor"), [("esacl", "50\u00a0%"), ("class", "17\u00a0%")])
 def test_the_shade_begins_at_guessing(app, kind, floor):
     at = app("forgetting", run=kind)
     assert any(f"from guessing, {floor}, to 100 %" in caption.value for caption in at.caption)
@@ -19,7 +19,7 @@ def test_the_shade_begins_at_guessing(app, kind, floor):
 def test_the_shade_follows_what_the_network_is_told(app):
     at = app("forgetting", run="class")
     at.toggle(key="task-known").set_value(True).run()
-    assert any("from guessing, 50 %, to 100 %" in caption.value for caption in at.caption)
+    assert any("from guessing, 50\u00a0%, to 100 %" in caption.value for caption in at.caption)
 
 
 def test_the_reader_learns_where_tasks_count_from(app):
@@ -75,7 +75,7 @@ def test_a_run_alone_has_nobody_beside_it(app):
 def test_zero_in_class_il_is_explained_with_the_numbers_of_real_runs(app):
     words = everything(app("forgetting", run="esacl"))
     assert "no example of an earlier class is seen" in words
-    assert "**0.0 %** on the earlier tasks" in words
+    assert "**0.0\u00a0%** on the earlier tasks" in words
     assert "mean of n = 3 seeds" in words
 
 
@@ -86,7 +86,7 @@ def test_fine_tuning_in_class_il_is_explained_with_its_own_numbers(app, monkeypa
     words = everything(app("forgetting", run=run_id))
     assert "This run." in words
     assert "no example of an earlier class is seen" in words
-    assert "**88.9 %** on the earlier tasks" in words
+    assert "**88.9\u00a0%** on the earlier tasks" in words
 
 
 @pytest.mark.parametrize("switch", [{"mask_logits": True}, {"balance_logits": 1.0}])

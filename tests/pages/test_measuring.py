@@ -64,12 +64,12 @@ def test_recorded_slices_stand_side_by_side_at_once(app, store, ours):
     at = app("landscape", run=ours)
     assert [p["title"] for p in panels(at)] == [
         "ours, through the dense and the pruned point",
-        "EWC, 90 %, seed 7, through the dense and the pruned point",
+        "EWC, 90\u00a0%, seed 7, through the dense and the pruned point",
     ]
     choose(at, "random1", "random2")
     shown = panels(at)
     assert len(shown) == 4
-    assert "25 % computed" in shown[0]["note"]
+    assert "25\u00a0% computed" in shown[0]["note"]
     scales = {(p["figure"]["data"][0]["zmin"], p["figure"]["data"][0]["zmax"]) for p in shown}
     axes = [[p["figure"]["layout"][f"{name}axis"]["range"] for name in "xy"] for p in shown]
     assert len(scales) == 1

@@ -145,7 +145,7 @@ def test_the_overview_shows_real_numbers_of_the_run(app, runs):
     entry = next(e for e in reading.entries() if e.run_id == runs["ewc"])
     average = results.summary(reading.record(entry))["average_accuracy"]
     assert at.metric[0].value == percent(average)
-    assert at.metric[1].value == "90 %"
+    assert at.metric[1].value == "90\u00a0%"
     assert len(drawings(at)) == 8  # one of them a key
 
 
@@ -159,7 +159,7 @@ def test_one_sparsity_is_shared_by_the_pages(app, given, shown):
         for element in at.main
         if getattr(getattr(element, "proto", None), "component_name", "") == "esacl_drawings"
     )
-    level = float(data["scrub"]["names"][data["scrub"]["index"]].removesuffix(" %")) / 100
+    level = float(data["scrub"]["names"][data["scrub"]["index"]].removesuffix("\u00a0%")) / 100
     assert level == pytest.approx(shown, abs=0.04)
     at.switch_page("../pages/landscape.py").run()
     assert not at.exception
@@ -188,8 +188,8 @@ def test_class_il_can_be_read_with_the_task_known(app):
     at = app("forgetting", run="class")
     before = at.metric[0].value
     at.toggle(key="task-known").set_value(True).run()
-    assert before == "98.9 %"
-    assert at.metric[0].value == "100.0 %"
+    assert before == "98.9\u00a0%"
+    assert at.metric[0].value == "100.0\u00a0%"
 
 
 def test_undefined_is_a_dash_and_never_nan(app):

@@ -44,8 +44,8 @@ def test_the_gallery_shows_every_run_with_its_numbers(app, runs):
     assert len(by_id) == 12  # of 13: one more is a page on
     row = by_id[runs["ewc"]]
     entry = next(e for e in reading.entries() if e.run_id == runs["ewc"])
-    assert row["cells"][0] == f"{100 * reading.summary(entry)['average_accuracy']:.1f} %"
-    assert row["cells"][1] == "90 %"
+    assert row["cells"][0] == f"{100 * reading.summary(entry)['average_accuracy']:.1f}\u00a0%"
+    assert row["cells"][1] == "90\u00a0%"
     assert len(row["curve"]) == 3
     assert min(v for r in shown["rows"] for v in r["curve"]) > shown["low"]
     assert by_id[runs["bad config"]]["about"] == "cannot be read"
@@ -102,7 +102,7 @@ def test_a_run_is_renamed_and_its_config_is_not(app, store):
     assert "control characters" in said(at)[0]
     assert at.text_input(key=f"name-{run_id}").value == "<b>after</b>"
     at.text_input(key=f"name-{run_id}").set_value("").run()
-    assert gallery(at)["rows"][0]["name"] == "EsaCL, 90 %, seed 7"
+    assert gallery(at)["rows"][0]["name"] == "EsaCL, 90\u00a0%, seed 7"
 
 
 def test_deleting_can_be_undone(app, store):
@@ -284,7 +284,7 @@ def test_a_sweep_shows_how_far_it_has_come_when_it_ends_and_what_became_of_its_r
     monkeypatch.setattr(sweeps.record.locks, "is_held", lambda path: path.parent.name == "field")
     at = app("runs")
     assert not at.exception
-    assert bars(at) == ["field: 1 of 4 finished, 1 running, 1 failed, about 10 min left"]
+    assert bars(at) == ["field: 1 of 4 finished, 1 running, 1 failed, about 10\u00a0min left"]
     table = next(frame.value for frame in at.dataframe if "detail" in frame.value)
     assert table["settings"].tolist() == ["seed=0", "seed=1", "seed=2", "seed=3"]
     assert table["status"].tolist() == ["finished", "is under way", "waits for its turn", "failed"]

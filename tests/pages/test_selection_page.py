@@ -64,7 +64,7 @@ def test_every_way_can_be_looked_at_without_the_server(app, runs):
     assert [drawing.get("lasso", False) for drawing in data["drawings"]] == [True, True, False, False, False, False]
     assert all(len(drawing["alts"]) == 4 for drawing in data["drawings"])
     facts = {fact["label"]: fact["values"] for fact in data["scrub"]["facts"]}
-    assert facts["signed bias of λₘₐₓ"] == ["+5 %", "+20 %", "+233 %", "+264 %"]
+    assert facts["signed bias of λₘₐₓ"] == ["+5\u00a0%", "+20\u00a0%", "+233\u00a0%", "+264\u00a0%"]
     assert facts["instances taken"] == ["20 of 80"] * 4
     assert len(data["linked"]["weights"]) == 4
 

@@ -76,7 +76,7 @@ def test_the_furthest_is_told_from_the_data_of_the_run(app, runs):
     question = next(radio for radio in at.radio if radio.key.startswith("ask-lesson-furthest"))
     curve = curve_of(runs)
     index = int((curve["level"] - 0.95).abs().argmin())
-    assert f"{100 * curve['level'].iloc[index]:.1f} %" in question.label
+    assert f"{100 * curve['level'].iloc[index]:.1f}\u00a0%" in question.label
     assert question.options == ["Taylor", "path integral", "output bound", "λ bound"]
     at = answer(at, "lesson-furthest", "taylor")
     assert trust.furthest(curve, index, ["taylor", "path_integral", "lambda_bound"]) == "lambda_bound"
@@ -96,7 +96,7 @@ def test_what_never_falls_short_is_told_from_the_data_of_the_run(app, runs, opti
     assert drawn(at)[2:] == ["rise of the loss by the cut, nats (log)", "estimate over true rise (log)"]
     table = next(element.value for element in at.markdown if element.value.startswith("| estimate |"))
     counted, above = known["taylor"].levels, known["taylor"].above
-    assert f"| Taylor | at {counted - above} of {counted} levels | 0.882 |" in table
+    assert f"| Taylor | *below the truth* at {counted - above} of {counted} levels | *smallest factor* 0.882 |" in table
     assert "to 10⁻⁵ nats" in everything(at)
     assert "computes with ReLU, so none of the bounds is a theorem here" in everything(at)
 

@@ -121,4 +121,4 @@ def test_forgetting_shows_six_methods_of_a_hundred(thousand, opened):
     at.run()
     assert opened == []
     legend = next(one for one in drawings(at) if one["alt"].startswith("Key: "))
-    assert legend["alt"].count(" %") == 6
+    assert legend["alt"].count("\u00a0%") == 6

@@ -1,0 +1,34 @@
+"""The variance gate of IDS in training, as far as a run tells it: below which ratio it opens. Loads no torch."""
+
+from collections.abc import Sequence
+
+from esacl.events import CostCounted, Event, Stepped
+
+MARGIN = 0.9  # as in `esacl/gate.py`, which needs torch; a test compares the two
+BACKWARD_TO_FORWARD = 2.0  # FLOPs; less with a wide first layer, whose inputs need no gradient
+
+
+def opens_below(events: Sequence[Event], fraction: float) -> float:
+    """The ratio of second moments below which the gate lets IDS choose `fraction` of each batch.
+
+    It depends on what a backward pass costs in forward passes, which a run's first bill tells of dense training and
+    tells nearly of sparse; so what the gate has decided has the last word: it was below every ratio of a shut gate and
+    above every one of an open gate.
+    """
+    backs = [back for event in events if isinstance(event, CostCounted) and (back := _back(event)) is not None]
+    found = threshold(fraction, min([BACKWARD_TO_FORWARD, *backs[:1]]))
+    told = [(e.selection_ratio, e.selection_open) for e in events if isinstance(e, Stepped)]
+    at_least = max((ratio for ratio, is_open in told if ratio is not None and is_open), default=0.0)
+    at_most = min((ratio for ratio, is_open in told if ratio is not None and not is_open), default=float("inf"))
+    return min(max(found, at_least), at_most)
+
+
+def threshold(fraction: float, back: float) -> float:
+    """`MARGIN` of the ratio at which both ways cost the same variance (`Gate.break_even`)."""
+    return MARGIN * fraction * (1 + back) / (1 + back * fraction)
+
+
+def _back(bill: CostCounted) -> float | None:
+    if not bill.fresh_forward_flops or bill.fresh_backward_flops is None:
+        return None
+    return bill.fresh_backward_flops / bill.fresh_forward_flops
