@@ -26,6 +26,11 @@ def missing(entry: Entry, what: str, kind: str, task: int) -> NoReturn:
     st.stop()
 
 
+def curve_missing(entry: Entry, task: int) -> NoReturn:
+    """`missing`, of the sparsity curve of a task."""
+    missing(entry, text("The sparsity curve of task %(task)d has not been recorded", task=task + 1), "sparsity", task)
+
+
 def offer(
     entry: Entry,
     what: str,

@@ -8,7 +8,7 @@ import numpy as np
 
 from app import bills, comparison, frames, measured, reading, results, session, ways
 from app.drawing import Drawing
-from app.figures import accuracy, compared, costs, curvature, palette, planes, selection, sparsity
+from app.figures import accuracy, compared, costs, curvature, palette, plane_colours, planes, selection, sparsity
 from app.language import listed, text
 from app.reading import Entry
 from app.wording import brief, number, percent, points
@@ -127,7 +127,7 @@ def _landscape(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card
     if plane is None:
         return None
     said = text("A slice of the loss %(where)s, and not the whole landscape.", where=plane.title)
-    drawing = planes.picture(plane, width=WIDTH, height=HEIGHT)
+    drawing = plane_colours.picture(plane, width=WIDTH, height=HEIGHT)
     return Card("landscape", text("What does it look like there?"), said, drawing)
 
 

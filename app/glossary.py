@@ -57,7 +57,7 @@ def _terms() -> None:
         for term in found:
             with st.container(gap=None):
                 st.markdown(f"**{text(term.name)}**  \n{text(term.meaning)}")
-                st.page_link(f"../pages/{term.see}.py", query_params=session.look())
+                st.page_link(f"../pages/{term.see}.py", query_params=session.appearance())
 
 
 def _plain(written: str) -> str:

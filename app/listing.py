@@ -62,7 +62,7 @@ class Listing:
             # Of a run that waits or works only this changes; its config is the one that every visitor has.
             status = self._store.standing(run_id, positions() if alive else None)
         else:
-            config, status = self._store.look(run_id)
+            config, status = self._store.config_and_status(run_id)
         return _Read(named, ended, alive, (run_id, config, status, mark))
 
     def _run_ids(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from app import analysing, downloads, measured, plots, session, widgets
-from app.figures import landscape, planes
+from app.figures import landscape, plane_colours, planes
 from app.figures.landscape import Figure
 from app.figures.planes import Plane, Slice
 from app.language import marked, text
@@ -93,7 +93,7 @@ def show(
             else:
                 shown.append((run, plane))
     every = [p for run in runs for p in measured.all_slices(run, run.config.tasks if run.config else 0)]
-    limits = planes.limits(every if locked else [plane for _, plane in shown], quantity)
+    limits = plane_colours.limits(every if locked else [plane for _, plane in shown], quantity)
     if shown:
         _panels(shown, limits, quantity, view, f"{entry.run_id}-t{task}-{asked.x}-{asked.y}")
     for place, (run, where) in enumerate(lacking):

@@ -20,6 +20,7 @@ from app.figures import (
     curvature,
     maps,
     palette,
+    plane_colours,
     planes,
     selection,
     slices,
@@ -204,11 +205,11 @@ def _landscape(document: Document, run: _Run) -> None:
     document.heading(text("What does the loss look like there?"))
     drawn = []
     for plane in planes.planes(arrays).values():
-        low, high = planes.limits([plane])
+        low, high = plane_colours.limits([plane])
         axes = f"→ {planes.axis_title(plane.x_name)}; ↑ {planes.axis_title(plane.y_name)}"
         scale = text("Loss %(low)s (dark) to %(high)s (light), logarithmic", low=number(low), high=number(high))
         caption = f"{plane.title.capitalize()}. {axes}. {scale}. {planes.facts(plane)}."
-        drawn.append({**planes.picture(plane, width=420, height=280), "caption": caption})
+        drawn.append({**plane_colours.picture(plane, width=420, height=280), "caption": caption})
     document.figures(downloads.part(*drawn))
     document.figures(downloads.part(slices.along_pruning(arrays, "loss"), slices.random_lines(arrays, "loss")))
     document.paragraph(

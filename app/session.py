@@ -113,7 +113,7 @@ def large() -> bool:
     return str(shared("large")) == "1"
 
 
-def look() -> dict[str, str]:
+def appearance() -> dict[str, str]:
     """What a link to another page must carry for the reader to find it as this one: the language and the type."""
     return {name: str(value) for name in ("language", "large") if (value := shared(name)) is not None}
 

@@ -1,6 +1,6 @@
 """What a run has recorded of the Hessian's spectrum, read from its arrays and checked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,11 +86,7 @@ def ends(arrays: Arrays) -> list[Ends]:
         RunUnreadable: a part is missing or has another shape.
     """
     found = []
-    for where in WHERE:
-        part = _below(arrays, where)
-        if not part:
-            continue
-        _need(part, "spectrum", "top", "products", "converged")
+    for where, part in _points(arrays, "spectrum", "top", "products", "converged"):
         top = np.atleast_1d(part["top"]).astype(float)
         k = len(top)
         lines = {key: np.asarray(part[key], dtype=float) for key in ("slice_x", "slice_loss") if key in part}
@@ -114,11 +110,7 @@ def densities(arrays: Arrays) -> list[Density]:
         RunUnreadable: a part is missing or has another shape.
     """
     found = []
-    for where in WHERE:
-        part = _below(arrays, where)
-        if not part:
-            continue
-        _need(part, "density", "grid", "density", "error", "entries", "products", "converged")
+    for where, part in _points(arrays, "density", "grid", "density", "error", "entries", "products", "converged"):
         grid, density, error = (np.asarray(part[key], dtype=float) for key in ("grid", "density", "error"))
         if not grid.shape == density.shape == error.shape:
             raise _damaged("density")
@@ -190,6 +182,15 @@ def interval(arrays: Arrays) -> Interval | None:
         bool(arrays.get("dense/converged", True)),
         *about,
     )
+
+
+def _points(arrays: Arrays, what: str, *keys: str) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """The recorded points, in the order of WHERE, each with what is recorded there."""
+    for where in WHERE:
+        part = _below(arrays, where)
+        if part:
+            _need(part, what, *keys)
+            yield where, part
 
 
 def _below(arrays: Arrays, group: str) -> dict[str, np.ndarray]:

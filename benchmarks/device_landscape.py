@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.device_checks import Seen
+from benchmarks.device_place import Seen
 from benchmarks.device_timings import wait
 from benchmarks.resnet import WIDTH, ResNet18
 from esacl.curvature import hessian, top_eigenpairs

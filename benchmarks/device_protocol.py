@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.device_checks import OFF, Seen
+from benchmarks.device_place import OFF, Seen
 from benchmarks.device_timings import seconds_of, step_seconds
 from esacl.config import RunConfig
 from esacl.errors import DataMissing

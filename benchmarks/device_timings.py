@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.device_checks import OFF, Seen
+from benchmarks.device_place import OFF, Seen
 from benchmarks.once import measure
 from esacl import networks
 from esacl.config import NETWORK_NAMES, RunConfig

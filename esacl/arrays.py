@@ -2,19 +2,42 @@
 
 import io
 import math
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from esacl.durable import replace_file
-from esacl.errors import RunUnreadable
+from esacl.durable import own_folder, replace_file
+from esacl.errors import InputError, RunUnreadable
+from esacl.events import ArrayRecorded
 from esacl.zip_end import zip_end
 
 MOST_BYTES = 2**30  # of one file's arrays together, unpacked
 MOST_ARRAYS = 10_000
 _ENTRY_BYTES = 200  # of the zip's directory for one array, with a name as arrays have
+
+
+def keep_arrays(folder: Path, event: ArrayRecorded) -> None:
+    """Write the arrays of an event into `arrays/NAME.npz`.
+
+    Raises:
+        InputError: the name cannot be a file's name.
+        OSError: the file cannot be written.
+    """
+    write_arrays(own_folder(folder / "arrays") / f"{array_name(event.name)}.npz", event.arrays)
+
+
+def array_name(name: str) -> str:
+    """`name` where it can be a file's name.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+        raise InputError(f"array name {name[:80]!r} will not do; write 1 to 64 of letters, digits, - and _")
+    return name
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

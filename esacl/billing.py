@@ -42,9 +42,9 @@ def _all_bytes(stage: Stage) -> int:
 def _activation_bytes(learner: Learner, stage: Stage) -> int:
     if learner.contrast is not None:
         return learner.contrast.activation_bytes(stage, learner.buffer)
-    told = learner.teacher.told if learner.teacher else None
+    taught = learner.teacher.taught if learner.teacher else None
     one = activation_bytes(learner.network, stage.examples.inputs[: learner.config.batch_size])
-    return learner.passes * one + (0 if told is None else told.nbytes)
+    return learner.passes * one + (0 if taught is None else taught.nbytes)
 
 
 def _optimiser_bytes(learner: Learner) -> int:

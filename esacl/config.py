@@ -14,7 +14,7 @@ from esacl.conflicts import conflicts
 from esacl.defaults import resolved
 from esacl.errors import InputError
 from esacl.labels import MOST_CHARACTERS, checked
-from esacl.protocols import BENCHMARKS, PROTOCOL_NAMES
+from esacl.protocols import BENCHMARKS, PROTOCOL_NAMES, ProtocolName
 from esacl.refusal import one_line
 from esacl.sections import (
     DERPP,
@@ -29,16 +29,16 @@ from esacl.sections import (
     RigL,
     Section,
     SparCL,
+    choices,
 )
 
 METHOD_NAMES = ("esacl", "finetune", "joint", "ewc", "er", "derpp", "packnet", "rigl", "sparcl")
 NETWORK_NAMES = ("mlp", "small-cnn", "resnet18")
-SCENARIO_NAMES = ("task", "class", "domain")
-SALIENCY_NAMES = ("second-order", "magnitude", "taylor", "random")
-ALLOCATION_NAMES = ("global", "erk", "uniform", "2:4", "neuron")
-SCORE_NAMES = ("ggn-trace", "el2n", "uniform")
-SPARCL_BASE_NAMES = ("ewc", "er", "derpp", "co2l")
-SDP_FORM_NAMES = ("admm", "segment", "progressive", "any")
+SALIENCY_NAMES = choices(Pruning, "saliency")
+ALLOCATION_NAMES = choices(Pruning, "allocation")
+SCORE_NAMES = choices(IDS, "score")
+SPARCL_BASE_NAMES = choices(SparCL, "base")
+SDP_FORM_NAMES = choices(SDP, "form")
 
 # Fields that came later: at the value that earlier code stood for they leave a run's digest as it was.
 LATER = {"balance_logits": 0.0, "pruning.flops_exponent": 0.0, "sdp.radius": 0.0, "sdp.revive": False}
@@ -64,7 +64,7 @@ class RunConfig(Section):
     """
 
     benchmark: str = "split-digits"
-    protocol: Literal["small", "der"] = "small"
+    protocol: ProtocolName = "small"
     """Where what is not given comes from: minutes on two cores, or the published settings."""
     scenario: Literal["task", "class", "domain"] = "task"
     method: str = "esacl"
@@ -157,6 +157,9 @@ class RunConfig(Section):
     def from_dict(cls, fields: dict[str, Any]) -> "RunConfig":
         """The config of nested fields, as `to_dict` and TOML write them."""
         return cls(**fields)
+
+
+SCENARIO_NAMES = choices(RunConfig, "scenario")
 
 
 def dotted(fields: Mapping[str, Any], before: str = "") -> dict[str, Any]:

@@ -41,21 +41,21 @@ def asked(network: nn.Module, solution: Mapping[str, Tensor], inputs: Tensor) ->
         return cast(Tensor, functional_call(network, dict(solution), (inputs,)))
 
 
-def distillation(outputs: Tensor, told: Tensor, groups: Sequence[Tensor]) -> Tensor:
+def distillation(outputs: Tensor, taught: Tensor, groups: Sequence[Tensor]) -> Tensor:
     """How far each example's outputs have moved on the columns of earlier tasks, in nats; (n,), >= 0.
 
-    T^2 KL(softmax(told / T) || softmax(outputs / T)), a mean over groups: the factor T^2 gives it the gradient of a
+    T^2 KL(softmax(taught / T) || softmax(outputs / T)), a mean over groups: the factor T^2 gives it the gradient of a
     squared distance between logits, whatever T is (Hinton et al. 2015, section 2.1), and a sum would outgrow the loss
     of today's task with every task more.
 
     Args:
         outputs: (n, c) now.
-        told: (n, c) then.
+        taught: (n, c) then.
         groups: `Stage.past`: (g, c') each, g groups of c' columns that compete with each other.
     """
     total = torch.zeros(len(outputs), device=outputs.device, dtype=outputs.dtype)
     for columns in groups:
-        now, then = ((o[:, columns] / TEMPERATURE).log_softmax(2) for o in (outputs, told))
+        now, then = ((o[:, columns] / TEMPERATURE).log_softmax(2) for o in (outputs, taught))
         total = total + TEMPERATURE**2 * (then.exp() * (then - now)).sum((1, 2))
     return total / sum(len(columns) for columns in groups)
 
@@ -67,20 +67,20 @@ class Teacher:
     Attributes:
         answers: what it says (n, c) of inputs (n, ...).
         densities: kept fraction of each prunable weight, which is what asking costs.
-        told: (n, c) of all of today's examples, where an answer depends on nothing else; None where each step crops
+        taught: (n, c) of all of today's examples, where an answer depends on nothing else; None where each step crops
             anew or normalises by its batch.
         group: the processes that train.
     """
 
     answers: Pass
     densities: Mapping[str, float]
-    told: Tensor | None
+    taught: Tensor | None
     group: Group = field(default_factory=Group)
 
     def of(self, rows: Tensor, inputs: Tensor, ledger: Ledger) -> Tensor:
         """What it says (b, c) of the examples `rows` (b,), the first of the `inputs` (m, ...) of a step."""
-        if self.told is not None:
-            return self.told[rows]
+        if self.taught is not None:
+            return self.taught[rows]
         ledger.forward(len(inputs), self.densities, item="other")
         return self.group.spread(self.answers, inputs)[: len(rows)]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from esacl.config import RunConfig
 from esacl.errors import InputError, RunFailure
+from esacl.failures import explain
 from esacl.others import END, FAILED, POLL, SILENCE, START, Others
 from esacl.ranks import Ranks
-from esacl.recording import explain
 
 PATIENCE = 60.0  # seconds that a follower which cannot go on waits to be ended
 

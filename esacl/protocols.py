@@ -4,11 +4,12 @@
 "Dark Experience for General Continual Learning", 2020, and its code.
 """
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 from esacl.errors import InputError
 
-PROTOCOL_NAMES = ("small", "der")
+ProtocolName = Literal["small", "der"]
+PROTOCOL_NAMES: tuple[str, ...] = get_args(ProtocolName)
 
 # What a benchmark fixes: its size and its training budget under `small`. Nothing in here belongs to a method, so
 # that one setting of a method has to hold on all of them. `network`, `train_limit` and `resolution` only where they are

@@ -1,28 +1,19 @@
-"""Keeps a stream of events in a run's folder: each event is durable before anybody sees it."""
+"""Keeps a run's stream of events in its folder: each event is durable before anybody sees it."""
 
 import contextlib
-import errno
 import json
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from esacl import machine
-from esacl.arrays import write_arrays
+from esacl.arrays import keep_arrays
 from esacl.checkpoints import Place, drop_later, place_of, write_checkpoint
-from esacl.durable import (
-    checked_regular,
-    leftovers,
-    own_folder,
-    read_json,
-    read_regular,
-    replace_file,
-    replace_json,
-)
-from esacl.errors import InputError, RunFailure, RunUnreadable, is_out_of_memory
+from esacl.durable import leftovers, read_json, read_regular, replace_file, replace_json
+from esacl.errors import InputError, RunFailure, RunUnreadable
+from esacl.event_file import Lines
 from esacl.events import (
     ArrayRecorded,
     Cancelled,
@@ -34,43 +25,12 @@ from esacl.events import (
     RunFinished,
     Stepped,
     TaskFinished,
-    to_line,
 )
-from esacl.records import is_number, read_config_file, read_measured, start_of
+from esacl.failures import explain, is_foreseen
+from esacl.records import is_number, read_measured, start_of
 
 MEASURED_EVERY = 1.0  # seconds
 RESERVE, RESERVE_BYTES = ".reserve", 16 * 1024  # kept free for the last event and `done.json`
-
-
-class Lines:
-    """An append-only file of event lines, one `os.write` each, opened at its first `place`."""
-
-    def __init__(self, path: Path, place: Place) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
-        self._descriptor = checked_regular(os.open(path, flags, 0o644), path)
-        self.place = place
-        os.ftruncate(self._descriptor, place.offset)
-
-    def append(self, event: Event) -> None:
-        """Add a line that outlives this process.
-
-        Raises:
-            OSError: the disk is full; no part of the line is left.
-        """
-        line = (to_line(event) + "\n").encode()
-        written = os.write(self._descriptor, line)
-        if written != len(line):
-            os.ftruncate(self._descriptor, self.place.offset)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.place = Place(self.place.offset + len(line), self.place.lines + 1)
-
-    def sync(self) -> None:
-        """Wait until the lines outlive the machine."""
-        os.fsync(self._descriptor)
-
-    def close(self) -> None:
-        """Give the file back."""
-        os.close(self._descriptor)
 
 
 class Recorder:
@@ -131,7 +91,7 @@ class Recorder:
             if not is_foreseen(error):
                 raise
         finally:
-            _close(stream)
+            close(stream)
             self._lines.close()
 
     def _follow(self, stream: Iterable[Event]) -> Iterator[Event]:
@@ -233,91 +193,7 @@ def _keep_aside(folder: Path) -> None:
                 os.replace(folder / f"{name}.jsonl", folder / f"{name}-before.jsonl")
 
 
-def keep_analysis(folder: Path, stream: Iterable[Event]) -> Iterator[Event]:
-    """Keeps the events of an analysis in `analyses.jsonl`, which ends with how the analysis ended.
-
-    Raises:
-        InputError: the stream refuses its input.
-        Exception: whatever unforeseen the stream raises, after it is kept as `Failed`.
-    """
-    path = folder / "analyses.jsonl"
-    before = read_regular(path)
-    lines = Lines(path, Place(before.rfind(b"\n") + 1, before.count(b"\n")))
-    end: Event = Cancelled()
-    try:
-        for event in stream:
-            if isinstance(event, ArrayRecorded):
-                keep_arrays(folder, event)
-            if not isinstance(event, Pulse):
-                lines.append(event)
-            yield event
-            if (folder / "CANCEL").exists():
-                break
-        else:
-            end = RunFinished()
-    except Exception as error:
-        end = Failed(error=str(error) if isinstance(error, InputError) else explain(error, folder))
-        if not is_foreseen(error):
-            raise
-    finally:
-        _close(stream)
-        with contextlib.suppress(OSError):
-            lines.append(end)
-        lines.close()
-        (folder / "CANCEL").unlink(missing_ok=True)
-    yield end
-
-
-def keep_arrays(folder: Path, event: ArrayRecorded) -> None:
-    """Write the arrays of an event into `arrays/NAME.npz`.
-
-    Raises:
-        InputError: the name cannot be a file's name.
-        OSError: the file cannot be written.
-    """
-    write_arrays(own_folder(folder / "arrays") / f"{array_name(event.name)}.npz", event.arrays)
-
-
-def array_name(name: str) -> str:
-    """`name` where it can be a file's name.
-
-    Raises:
-        InputError: it cannot.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
-        raise InputError(f"array name {name[:80]!r} will not do; write 1 to 64 of letters, digits, - and _")
-    return name
-
-
-def explain(error: Exception, folder: Path) -> str:
-    """One line for the reader: what stopped the run, and what to do."""
-    if isinstance(error, RunFailure):
-        return str(error)
-    if is_out_of_memory(error):
-        return f"out of memory; take {_smaller_batch(folder)} or a smaller curvature.examples, or another device"
-    if isinstance(error, OSError):
-        cause = f"the run's files cannot be written ({error.strerror or error})"
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        return f"{cause}; {'make room' if full else 'mend that'}, then `esacl resume {folder.name}`"
-    report = "please report it with what `esacl doctor --bundle fault.zip` writes"
-    text = f"internal error, {type(error).__name__}: {error}; {report}"
-    return " ".join(text.split())
-
-
-def _smaller_batch(folder: Path) -> str:
-    """The batch size to try: half of the run's."""
-    try:
-        size = read_config_file(folder).batch_size
-    except RunUnreadable:
-        size = 1
-    return f"batch_size {size // 2}" if size > 1 else "a smaller batch_size"
-
-
-def _close(stream: Iterable[Event]) -> None:
+def close(stream: Iterable[Event]) -> None:
+    """Let a stream that can be closed end its work."""
     if hasattr(stream, "close"):
         stream.close()
-
-
-def is_foreseen(error: Exception) -> bool:
-    """Whether one line says all of it: a run that cannot go on, a disk, a memory."""
-    return isinstance(error, (RunFailure, OSError)) or is_out_of_memory(error)

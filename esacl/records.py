@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from esacl.config import RunConfig
 from esacl.durable import open_regular, read_bounded, read_json
 from esacl.errors import InputError, RunUnreadable
-from esacl.events import Event, from_line
+from esacl.event_lines import from_line
+from esacl.events import Event
 from esacl.formats import settings_of
 from esacl.labels import label_of
 

@@ -1,6 +1,6 @@
 """The groups of settings that a RunConfig is made of."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,6 +9,11 @@ class Section(BaseModel):
     """A frozen group of fields that refuses unknown keys and silent conversions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def choices(section: type[Section], field: str) -> tuple[str, ...]:
+    """The names that a field of a section takes."""
+    return get_args(section.model_fields[field].annotation)
 
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -35,8 +40,8 @@ class SDP(Section):
     """Of sharpness-aware steps on survivors: how far uphill every third sparse step takes its gradient; 0 = off."""
     revive: bool = False
     """Whether units that earlier cuts have left dead (no weight leads to them, or none reads them) begin a new task
-    with new incoming weights, and outgoing weights of zero. On for esacl, where it is not given and there may be any: not
-    with softplus, nor with BatchNorm statistics a task."""
+    with new incoming weights, and outgoing weights of zero. On for esacl, where it is not given; not with softplus, nor
+    with BatchNorm statistics a task."""
 
 
 class Pruning(Section):

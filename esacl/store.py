@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from esacl import device_locks
-from esacl.arrays import read_arrays
+from esacl.analysis_recording import keep_analysis
+from esacl.arrays import array_name, read_arrays
 from esacl.checkpoints import newest
 from esacl.config import RunConfig
 from esacl.durable import read_json, replace_json
@@ -27,7 +28,7 @@ from esacl.errors import InputError, RunUnreadable
 from esacl.events import Cancelled, CheckpointReady, Event, Failed, RunFinished
 from esacl.formats import numbered
 from esacl.labels import write_label
-from esacl.recording import Recorder, array_name, keep_analysis
+from esacl.recording import Recorder
 from esacl.records import RunRecord, Status, Tail, read_config_file, read_events, read_measured
 from esacl.workers import Workers
 
@@ -157,9 +158,9 @@ class RunStore:
 
     def status(self, run_id: str) -> Status:
         """How the run stands; never raises for a corrupt folder, which is `unreadable` with the reason."""
-        return self.look(run_id)[1]
+        return self.config_and_status(run_id)[1]
 
-    def look(self, run_id: str) -> tuple[RunConfig | None, Status]:
+    def config_and_status(self, run_id: str) -> tuple[RunConfig | None, Status]:
         """The run's config, None where it cannot be read, and how the run stands."""
         folder = self.folder(run_id)
         try:

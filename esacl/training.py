@@ -137,18 +137,18 @@ class Learner(Parts):
         for group in self.optimiser.param_groups:
             group["lr"] = schedule.lr(step)
         self.optimiser.zero_grad(set_to_none=True)
-        told = self._told(rows, batch)
+        taught = self._taught(rows, batch)
         densities = self.form.enter(step)
         with self._uphill(stage, batch, densities, step):
             with batchnorm.by_batch(self.network, len(batch), moving=not (self.form.elsewhere or self._climbs(step))):
-                loss, backward_examples, outputs = self._loss(stage, batch, told, generator, step)
+                loss, backward_examples, outputs = self._loss(stage, batch, taught, generator, step)
             loss.backward()
         if self.removal.active:
             self.removal.observe(rows, stage.criterion.correct(outputs[: batch.fresh], fresh.targets))
         self.group.add_up(self.parameters.values())
         if self.freezes_rest and stage.task > 0:
             self._freeze_rest()
-        if told is not None and self.config.scenario == "task":
+        if taught is not None and self.config.scenario == "task":
             spare(self.network.head, stage.past)
         self.form.leave(step)
         self.optimiser.step()
@@ -208,7 +208,7 @@ class Learner(Parts):
             if name not in self.weights:
                 self.parameters[name].grad = None
 
-    def _told(self, rows: Tensor, batch: Batch) -> Tensor | None:
+    def _taught(self, rows: Tensor, batch: Batch) -> Tensor | None:
         """What the teacher says (b, c) of the fresh examples of a batch; only these: what is replayed has labels."""
         if self.teacher is None:
             return None
@@ -220,7 +220,7 @@ class Learner(Parts):
         return random or len(self.buffer) > 0
 
     def _loss(
-        self, stage: Stage, batch: Batch, told: Tensor | None, generator: torch.Generator | None, step: int
+        self, stage: Stage, batch: Batch, taught: Tensor | None, generator: torch.Generator | None, step: int
     ) -> tuple[Tensor, int, Tensor]:
         """The loss (), how many examples the backward pass needs, and the outputs (n, c), detached."""
         if self.contrast is not None:
@@ -230,18 +230,18 @@ class Learner(Parts):
         if not self.gate.asks(step):
             outputs = self.group.spread(self.forward, batch.inputs)
             loss = loss_of(self.config, stage, outputs, batch)
-            if told is not None:
-                loss = loss + strength * distillation(outputs[: batch.fresh], told, stage.past).mean()
+            if taught is not None:
+                loss = loss + strength * distillation(outputs[: batch.fresh], taught, stage.past).mean()
             return loss, len(batch), outputs.detach()
         assert generator is not None
         seen, outputs = self.group.spread(partial(with_features, self.network), batch.inputs)
         logits = stage.criterion.logits(shifted(outputs, batch.prior), batch.targets)
         rows, weights = self.gate.choose(logits, batch.targets, seen, step, generator)
         losses = per_example(self.config, stage, outputs[rows], batch.targets[rows], rows < batch.fresh, batch.prior)
-        if told is not None:
+        if taught is not None:
             moved = outputs.new_zeros(len(batch))
             # A mean over the fresh examples, whatever comes from the buffer beside them.
-            moved[: batch.fresh] = distillation(outputs[: batch.fresh], told, stage.past) * (len(batch) / batch.fresh)
+            moved[: batch.fresh] = distillation(outputs[: batch.fresh], taught, stage.past) * (len(batch) / batch.fresh)
             losses = losses + strength * moved[rows]
         return (weights * losses).mean(), len(rows), outputs.detach()
 

@@ -10,7 +10,7 @@ from esacl import logs, processes, stopping
 from esacl.device_turns import device_turn
 from esacl.errors import InputError
 from esacl.events import ArrayRecorded, Cancelled, CurvatureMeasured, Event, Failed
-from esacl.recording import explain, is_foreseen
+from esacl.failures import explain, is_foreseen
 from esacl.store import RunStore
 
 DONE, FAILED, CANCELLED = 0, 1, 130

@@ -18,8 +18,7 @@ with right:
     beside = pickers.beside_picker(entry, session.listed(), needs=name)
 arrays = reading.arrays(entry, name)
 if arrays is None:
-    lacking = text("The sparsity curve of task %(task)d has not been recorded", task=task + 1)
-    analysing.missing(entry, lacking, "sparsity", task)
+    analysing.curve_missing(entry, task)
 curve, seen, densities = frames.sparsity(arrays), frames.accuracy_at_levels(arrays), frames.layer_densities(arrays)
 target, chance = config.sparsity, [float(c) for c in arrays.get("chance", ())]
 levels, other = curve["level"].to_numpy(), measured.curve_beside(beside, name)

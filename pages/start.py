@@ -51,7 +51,7 @@ for first in range(0, len(made), 3):
     for column, card in zip(st.columns(3, gap="large"), made[first : first + 3]):
         with column, st.container(key=f"card-{card.page}"):
             st.page_link(
-                f"../pages/{card.page}.py", label=card.title, query_params={"run": entry.run_id, **session.look()}
+                f"../pages/{card.page}.py", label=card.title, query_params={"run": entry.run_id, **session.appearance()}
             )
             widgets.draw(card.legend, card.drawing, key=f"figure-{card.page}")
             st.caption(widgets.plain(card.text))

@@ -23,7 +23,8 @@ import numpy as np
 from esacl import computing, turns
 from esacl.checkpoints import newest
 from esacl.config import RunConfig
-from esacl.events import CheckpointReady, Event, Pulse, Stepped, to_line
+from esacl.event_lines import to_line
+from esacl.events import CheckpointReady, Event, Pulse, Stepped
 from esacl.records import read_events
 from esacl.store import RunStore
 

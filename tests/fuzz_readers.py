@@ -31,6 +31,7 @@ from esacl.config import RunConfig
 from esacl.datasets import read_idx
 from esacl.durable import read_json
 from esacl.errors import InputError
+from esacl.event_lines import from_line, to_line
 from esacl.events import (
     ArrayRecorded,
     Cancelled,
@@ -40,8 +41,6 @@ from esacl.events import (
     RunFinished,
     Stepped,
     TaskStarted,
-    from_line,
-    to_line,
 )
 from esacl.export.compact import as_compact, read_compact
 from esacl.formats import numbered

@@ -39,8 +39,7 @@ def show(entry: Entry, record: RunRecord) -> None:
     task = pickers.task_picker(record, about=results.where_looked(record.config))
     arrays = reading.arrays(entry, f"sparsity-t{task}")
     if arrays is None:
-        said = text("The sparsity curve of task %(task)d has not been recorded", task=task + 1)
-        analysing.missing(entry, said, "sparsity", task)
+        analysing.curve_missing(entry, task)
     curve, target = frames.sparsity(arrays), record.config.sparsity
     known = trust.known(curve)
     if not known:

@@ -9,7 +9,7 @@ from app import analysing, frames, measured, pickers, reading, results, session,
 from app.drawing import Drawing
 from app.experiments.answering import Finding, answer, found
 from app.experiments.notes import Notes
-from app.figures import cut_pair, planes, weight_values
+from app.figures import cut_pair, plane_colours, planes, weight_values
 from app.figures.cut_pair import Cut
 from app.language import clauses, listed, marked, text
 from app.predict import predict
@@ -32,8 +32,7 @@ def show(entry: Entry, record: RunRecord) -> None:
         beside = pickers.beside_picker(entry, session.listed(), needs=name)
     mine = _cut(entry, task)
     if mine is None:
-        said = text("The sparsity curve of task %(task)d has not been recorded", task=task + 1)
-        analysing.missing(entry, said, "sparsity", task)
+        analysing.curve_missing(entry, task)
     theirs = _cut(beside, task) if beside is not None else None
     if beside is None or theirs is None:
         said = text(
@@ -211,9 +210,9 @@ def _slices(runs: Sequence[Entry], pair: Sequence[Cut], task: int) -> None:
             )
         )
     shown = _planes(runs, task)
-    limits = planes.limits([plane for _, plane in shown])
+    limits = plane_colours.limits([plane for _, plane in shown])
     pictures = [
-        {**planes.picture(plane, locked=limits), "caption": f"{results.named(run)}, {plane.title}"}
+        {**plane_colours.picture(plane, locked=limits), "caption": f"{results.named(run)}, {plane.title}"}
         for run, plane in shown
     ]
     widgets.draw(*pictures, key="experiment-1-planes", even=True)

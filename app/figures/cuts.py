@@ -4,7 +4,7 @@ import numpy as np
 
 from app.cuts import Cuts
 from app.drawing import Drawing, Panel, words
-from app.figures import planes
+from app.figures import plane_colours, planes
 from app.figures.planes import Plane
 from app.language import text
 from app.scale import Scale, span
@@ -73,7 +73,7 @@ def place(
     )
     wide, high = panel.width - panel.left - panel.right, panel.height - panel.top - panel.bottom
     at = {"x": panel.left, "y": panel.top, "width": wide, "height": high, "preserveAspectRatio": "none"}
-    panel.marks.append({"tag": "image", "at": {**at, "href": planes.pixels(plane)}})
+    panel.marks.append({"tag": "image", "at": {**at, "href": plane_colours.pixels(plane)}})
     for name, _, x, y in plane.points:
         panel.text(x, y, text(name), "on-picture", dx=10, dy=-9)
         panel.point(x, y, "on-plane", size=3)

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from app.figures.planes import VIRIDIS, WORDS, Plane, axis_title, coloured, extent, short, ticks
+from app.figures.plane_colours import VIRIDIS, coloured, ticks
+from app.figures.planes import WORDS, Plane, axis_title, extent, short
 from app.language import marked, text
 
 LINES = 14  # contour lines between the ends of the colour scale

@@ -97,8 +97,7 @@ def on_the_run() -> None:
     task = pickers.task_picker(record, about=results.where_looked(config))
     arrays = reading.arrays(entry, f"sparsity-t{task}")
     if arrays is None:
-        missing = text("The sparsity curve of task %(task)d has not been recorded", task=task + 1)
-        analysing.missing(entry, missing, "sparsity", task)
+        analysing.curve_missing(entry, task)
     curve = frames.sparsity(arrays)
     names = [name for name in trust.known(curve) if name != "curvature_term"]  # which section 6 has told
     if not names:

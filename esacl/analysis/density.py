@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from esacl.analysis.driving import told
+from esacl.analysis.driving import reported
 from esacl.analysis.points import hessian_at, points
 from esacl.analysis.scene import Scene
 from esacl.curvature.spectrum import density_steps
@@ -27,10 +27,10 @@ def density(scene: Scene, look: Look) -> Iterator[Event]:
     for part, point in enumerate(places):
         operator = hessian_at(scene, point)
         steps = density_steps(operator, steps=STEPS, probes=look.probes, seed=seed)
-        found = yield from told(steps, scene.task, "density", 2 * part, parts)
+        found = yield from reported(steps, scene.task, "density", 2 * part, parts)
         products = max(4, min(TRACE_PRODUCTS, TRACE_BYTES // (operator.shape[0] * 4)))
         sums = trace_steps(operator, products=products, seed=seed)
-        whole = yield from told(sums, scene.task, "density", 2 * part + 1, parts)
+        whole = yield from reported(sums, scene.task, "density", 2 * part + 1, parts)
         scene.ledger.analysis(products=(found.products + whole.products) * len(scene.pool))
         values = {
             "grid": found.grid,

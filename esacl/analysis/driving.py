@@ -16,7 +16,9 @@ def driven(steps: Steps[Result]) -> Generator[Event, None, Result]:
     return (yield from mapped(steps, lambda _: (Pulse(),)))
 
 
-def told(steps: Steps[Result], task: int, stage: str, part: int = 0, parts: int = 1) -> Generator[Event, None, Result]:
+def reported(
+    steps: Steps[Result], task: int, stage: str, part: int = 0, parts: int = 1
+) -> Generator[Event, None, Result]:
     """Drive to the end; an `Analysing` at each tenth of this part of the stage, a `Pulse` at other steps.
 
     No tenth is left out, however many a step takes at once: how much a step does may follow from the clock, and equal

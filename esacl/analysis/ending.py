@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from esacl.analysis.driving import told
+from esacl.analysis.driving import reported
 from esacl.analysis.points import END, Point, hessian_at
 from esacl.analysis.scene import Scene
 from esacl.analysis.spectrum import measured
@@ -17,6 +17,6 @@ def ending(scene: Scene) -> Iterator[Event]:
     point = Point(END, scene.mask, scene.mask)
     operator = hessian_at(scene, point)
     top = min(scene.config.curvature.top, operator.shape[0])
-    found = yield from told(top_steps(operator, top), scene.task, "spectrum")
+    found = yield from reported(top_steps(operator, top), scene.task, "spectrum")
     scene.ledger.analysis(products=found.products * len(scene.pool))
     yield measured(scene, point, found, found.products, engine="lanczos")

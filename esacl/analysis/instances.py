@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from esacl.analysis import maps
-from esacl.analysis.driving import told
+from esacl.analysis.driving import reported
 from esacl.analysis.scene import Scene, as_numpy
 from esacl.curvature.lanczos import top_steps
 from esacl.curvature.operator import hessian
@@ -114,7 +114,7 @@ def _estimates(scene: Scene, ways: dict[str, list[Draw]]) -> Generator[Event, No
     values: dict[str, list[float]] = {}
     for number, (way, data) in enumerate(samples):
         steps = top_steps(hessian(scene.network, scene.criterion, data), 1)
-        found = yield from told(steps, scene.task, "selection", number, len(samples))
+        found = yield from reported(steps, scene.task, "selection", number, len(samples))
         scene.ledger.analysis(products=found.products * len(data[0]))
         values.setdefault(way, []).append(float(found.values[0]))
     drawn = np.full((len(values), DRAWS), np.nan)

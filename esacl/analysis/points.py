@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from esacl.analysis.driving import told
+from esacl.analysis.driving import reported
 from esacl.analysis.scene import Scene, at_cut
 from esacl.curvature.lanczos import Extremes, extreme_steps
 from esacl.curvature.operator import Hessian, hessian
@@ -67,6 +67,6 @@ def ends_at(scene: Scene, point: Point, top: int, part: int = 0, parts: int = 1)
     n = operator.shape[0]
     top = min(top, n)
     steps = extreme_steps(operator, top, min(1, n - top))
-    ends = yield from told(steps, scene.task, "spectrum", part, parts)
+    ends = yield from reported(steps, scene.task, "spectrum", part, parts)
     scene.ledger.analysis(products=ends.products * len(scene.pool))
     return Found(operator, ends)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from esacl import landscape
 from esacl.analysis.axes import Axis, axis, eigenvectors_wanted, plane_axes
-from esacl.analysis.driving import told
+from esacl.analysis.driving import reported
 from esacl.analysis.points import Found, ends_at, points
 from esacl.analysis.scene import Scene, as_numpy, at_cut
 from esacl.errors import InputError
@@ -76,7 +76,7 @@ def _line(scene: Scene, at: str, names: list[str], found: Mapping[str, Found], p
             scene.network, scene.criterion, scene.whole, x.direction,
             extent=x.extent, points=LINE_POINTS, correct=scene.criterion.correct,
         )  # fmt: skip
-    line = yield from told(steps, scene.task, "landscape", part, parts)
+    line = yield from reported(steps, scene.task, "landscape", part, parts)
     scene.ledger.analysis(forward_examples=line.evaluations * len(scene.pool))
     return {"x": as_numpy(line.x), "loss": as_numpy(line.loss), "accuracy": as_numpy(line.accuracy)}
 
@@ -96,7 +96,7 @@ def _plane(
     with _standing(scene, at):
         x, y = plane_axes(*(axis(scene, name, at=at, found=found, following=following) for name in names))
         steps = _plane_steps(scene, data, x, y)
-    plane = yield from told(steps, scene.task, "landscape", part, parts)
+    plane = yield from reported(steps, scene.task, "landscape", part, parts)
     scene.ledger.analysis(forward_examples=plane.evaluations * len(data[0]))
     facts: dict[str, Any] = {
         "x": plane.x, "y": plane.y, "loss": plane.loss, "accuracy": plane.accuracy, "evaluated": plane.evaluated,

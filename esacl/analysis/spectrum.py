@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from esacl import landscape
-from esacl.analysis.driving import driven, told
+from esacl.analysis.driving import driven, reported
 from esacl.analysis.points import Found, Point, ends_at, points
 from esacl.analysis.scene import Scene, as_numpy, at_cut, norm_of
 from esacl.curvature.interval import GROUPS, interval_steps
@@ -106,7 +106,7 @@ def _interval(scene: Scene, k: int, part: int, parts: int) -> Generator[Event, N
     steps = interval_steps(
         scene.network, scene.criterion, scene.sample, k, pool=len(scene.pool), groups=min(GROUPS, len(scene.chosen))
     )
-    found = yield from told(steps, scene.task, "spectrum", part, parts)
+    found = yield from reported(steps, scene.task, "spectrum", part, parts)
     scene.ledger.analysis(products=round(found.products * len(scene.chosen)))
     return {
         "interval/value": as_numpy(found.values),

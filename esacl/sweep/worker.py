@@ -11,7 +11,7 @@ from pathlib import Path
 
 from esacl import computing, logs, turns
 from esacl.errors import InputError
-from esacl.recording import explain
+from esacl.failures import explain
 from esacl.store import RunStore
 
 

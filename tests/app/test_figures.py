@@ -6,7 +6,19 @@ from pathlib import Path
 import numpy as np
 
 from app import curvature_frames, frames, ways
-from app.figures import accuracy, costs, curvature, maps, planes, selection, slices, sparsity, training, weight_values
+from app.figures import (
+    accuracy,
+    costs,
+    curvature,
+    maps,
+    plane_colours,
+    planes,
+    selection,
+    slices,
+    sparsity,
+    training,
+    weight_values,
+)
 from app.figures.palette import hue
 from app.wording import number
 
@@ -46,7 +58,7 @@ def every_drawing(events, arrays):
     yield slices.along_pruning(cuts, "loss")
     yield slices.random_lines(cuts, "accuracy")
     for plane in planes.planes(cuts).values():
-        yield planes.picture(plane)
+        yield plane_colours.picture(plane)
 
 
 def test_every_figure_is_plain_json_with_words_for_those_who_cannot_see_it(events, arrays):

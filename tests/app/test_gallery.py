@@ -54,8 +54,8 @@ def test_a_run_is_read_again_only_where_it_has_changed(store, monkeypatch):
     first, second = record(store), record(store, seed=8)
     listing = Listing(store)
     looked = []
-    look = store.look
-    monkeypatch.setattr(store, "look", lambda run_id: (looked.append(run_id), look(run_id))[1])
+    look = store.config_and_status
+    monkeypatch.setattr(store, "config_and_status", lambda run_id: (looked.append(run_id), look(run_id))[1])
     assert {known[0] for known in listing.read()} == {first, second}
     assert len(looked) == 2
     listing.read()

@@ -8,7 +8,7 @@ from synthetic_run import synthetic_config, synthetic_events
 from synthetic_spectra import plane_arrays
 
 from app import looking
-from app.figures import landscape, planes, slices
+from app.figures import landscape, plane_colours, planes, slices
 from esacl.errors import RunUnreadable
 from esacl.events import ArrayRecorded
 
@@ -100,7 +100,7 @@ def test_points_are_marked_where_they_are():
 
 def test_colours_are_locked_over_all_planes(arrays):
     found = every_plane(arrays)
-    low, high = planes.limits(found)
+    low, high = plane_colours.limits(found)
     assert low == pytest.approx(min(p.loss.min() for p in found))
     assert high == pytest.approx(max(p.loss.max() for p in found))
     for one in found:
@@ -108,15 +108,15 @@ def test_colours_are_locked_over_all_planes(arrays):
         assert (field["zmin"], field["zmax"]) == pytest.approx((np.log10(low), np.log10(high)))
         sheet = landscape.surface(one, (low, high))["data"][0]
         assert (sheet["cmin"], sheet["cmax"]) == pytest.approx((np.log10(low), np.log10(high)))
-    assert planes.limits(found, "accuracy") == (0.0, 1.0)
+    assert plane_colours.limits(found, "accuracy") == (0.0, 1.0)
 
 
 def test_a_loss_of_nearly_nothing_does_not_take_the_colours_from_the_rest():
     one = plane()
     one.loss[3, 4] = 1e-7
-    assert planes.limits([one]) == pytest.approx((1e-3, 1.0))
+    assert plane_colours.limits([one]) == pytest.approx((1e-3, 1.0))
     one.loss[:] = np.linspace(1e-7, 1e-5, one.loss.size).reshape(one.loss.shape)
-    assert planes.limits([one]) == pytest.approx((1e-6, 1e-5))
+    assert plane_colours.limits([one]) == pytest.approx((1e-6, 1e-5))
 
 
 @pytest.mark.parametrize("draw", [landscape.contour, landscape.surface])
@@ -133,11 +133,11 @@ def test_holes_are_counted_and_left_blank(draw, quantity):
     one = plane(holes=[(2, 3), (0, 0)])
     one.loss[0, 1] = np.inf
     assert one.holes == 3
-    figure = draw(one, planes.limits([one], quantity), quantity=quantity)
+    figure = draw(one, plane_colours.limits([one], quantity), quantity=quantity)
     assert sum(cell is None for row in figure["data"][0]["z"] for cell in row) == 3
     assert figure["data"][0]["connectgaps"] is False
     json.dumps(figure, allow_nan=False)
-    json.dumps(planes.picture(one), allow_nan=False)
+    json.dumps(plane_colours.picture(one), allow_nan=False)
 
 
 def test_a_cell_says_whether_it_was_computed():

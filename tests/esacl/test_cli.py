@@ -14,10 +14,10 @@ from picture_files import write_cifar10
 from small_stream import SmallStream, raising
 
 from esacl import analyse_command, analysis, cli, datasets, doctor, serving, viewing
+from esacl.arrays import array_name
 from esacl.config import METHOD_NAMES, RunConfig
 from esacl.errors import InputError, RunFailure
 from esacl.events import RunStarted, Stepped
-from esacl.recording import array_name
 from esacl.store import RunStore
 
 SMALL = [

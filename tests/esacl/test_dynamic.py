@@ -58,6 +58,7 @@ def test_a_renewal_removes_the_least_a_hundredth_of_all_weights_and_grows_as_man
 
 def test_a_step_updates_a_part_of_the_survivors():
     states = [e for e in of_kind(events_of(tiny(SETTINGS)), CheckpointReady) if e.epoch > 0]
+    assert len(states) > 2
     for state in states[2:]:
         mask, updating = masks(state.tensors), masks(state.tensors, "updating")
         assert all(not bool((updating[name] & ~mask[name]).any()) for name in mask)
@@ -84,7 +85,9 @@ def test_what_has_never_had_a_gradient_takes_no_place_of_what_has_and_what_has_j
 
 
 def test_what_is_removed_has_no_gradient_in_the_moments_that_choose():
-    for state in (e for e in of_kind(events_of(tiny(SETTINGS)), CheckpointReady) if e.epoch > 0):
+    states = [e for e in of_kind(events_of(tiny(SETTINGS)), CheckpointReady) if e.epoch > 0]
+    assert {state.task for state in states} == {0, 1}
+    for state in states:
         for name, mask in masks(state.tensors).items():
             moment = state.tensors[f"form/moment/{name}"]
             assert not moment[~mask.numpy()].any()

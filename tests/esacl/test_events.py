@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from esacl.errors import RunUnreadable
+from esacl.event_lines import from_line, to_line
 from esacl.events import (
     EVENTS,
     ArrayRecorded,
@@ -16,8 +17,6 @@ from esacl.events import (
     Failed,
     RunFinished,
     Stepped,
-    from_line,
-    to_line,
 )
 
 

@@ -15,7 +15,7 @@ from esacl import jobs
 from esacl.archives import unpack
 from esacl.config import RunConfig, read_config
 from esacl.errors import InputError, RunUnreadable
-from esacl.events import from_line
+from esacl.event_lines import from_line
 from esacl.pickles import read_pickle
 from esacl.sweep.record import read_sweep
 from esacl.sweep.spec import read_spec

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from esacl.config import RunConfig
 from esacl.errors import InputError
-from esacl.events import EVENTS, from_line, to_line
+from esacl.event_lines import from_line, to_line
+from esacl.events import EVENTS
 
 EACH = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 JSON = st.recursive(

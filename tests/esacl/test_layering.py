@@ -23,6 +23,9 @@ RECORD = {
     "esacl.refusal": ("pydantic",),
     "esacl.sections": ("pydantic",),
     "esacl.events": (),
+    "esacl.event_lines": (),
+    "esacl.event_file": (),
+    "esacl.failures": (),
     "esacl.look": (),
     "esacl.metrics": (),
     "esacl.durable": (),
@@ -40,6 +43,7 @@ RECORD = {
     "esacl.records": (),
     "esacl.workers": (),
     "esacl.recording": (),
+    "esacl.analysis_recording": (),
     "esacl.reproducing": (),
     "esacl.store": (),
     "esacl.trash": (),
@@ -101,7 +105,10 @@ COMMANDS = {
     "esacl.sweep.on_dask": ("distributed",),  # inside a function
     "esacl.sweep.on_worker": ("platformdirs",),
 }
-STORE = {"esacl.store", "esacl.recording", "esacl.records", "esacl.durable", "esacl.arrays", "esacl.checkpoints"}
+STORE = {
+    "esacl.store", "esacl.recording", "esacl.analysis_recording", "esacl.event_file", "esacl.records", "esacl.durable",
+    "esacl.arrays", "esacl.checkpoints", "esacl.failures",
+}  # fmt: skip
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "types", "base"}
 APP = ("streamlit", "plotly", "pandas")
 

@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 from esacl import networks, normalisation
 from esacl.config import NETWORK_NAMES, RunConfig
 from esacl.networks import NETWORKS, build, private_names, prunable_names
+from esacl.sections import choices
 from esacl.tasks import TaskStream, task_stream
 
 every_network = pytest.mark.parametrize("name", NETWORK_NAMES)
@@ -26,6 +27,7 @@ def small(name: str, **fields) -> networks.Network:
 
 def test_the_names_are_those_of_the_config():
     assert tuple(NETWORKS) == NETWORK_NAMES
+    assert tuple(networks._ACTIVATIONS) == choices(RunConfig, "activation")
 
 
 @every_network

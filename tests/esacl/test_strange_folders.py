@@ -11,12 +11,13 @@ import pytest
 from small_stream import CONFIG, SmallStream
 
 from esacl import analysing, cli, fault_report, jobs, logs
+from esacl.arrays import keep_arrays
 from esacl.bundles import export_run
 from esacl.checkpoints import newest
 from esacl.checkup import check
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import ArrayRecorded, CheckpointReady, Failed, Stepped
-from esacl.recording import explain, keep_arrays
+from esacl.failures import explain
 from esacl.records import read_config_file
 from esacl.store import RunStore
 from esacl.tickets import ANALYSIS, RUN

@@ -14,7 +14,8 @@ from tiny_runs import TINY, events_of, tiny
 from esacl import accelerators, device_turns
 from esacl.config import RunConfig
 from esacl.errors import InputError, RunUnreadable
-from esacl.events import CheckpointReady, Pulse, to_line
+from esacl.event_lines import to_line
+from esacl.events import CheckpointReady, Pulse
 from esacl.store import RunStore
 from esacl.sweep import data, gpus, record
 from esacl.sweep.book import opened as at_work

@@ -8,8 +8,9 @@ from pages_runs import record
 from synthetic_spectra import density_arrays, plane_arrays
 
 from app import analysing, plots, reading
-from esacl.events import Analysing, ArrayRecorded, to_line
-from esacl.recording import keep_arrays
+from esacl.arrays import keep_arrays
+from esacl.event_lines import to_line
+from esacl.events import Analysing, ArrayRecorded
 from esacl.store import RunStore
 
 SIDE = np.linspace(-1, 1, 7)

@@ -9,8 +9,8 @@ from pages_runs import record
 from test_pages import everything, said
 
 from app import analysing
+from esacl.arrays import keep_arrays
 from esacl.events import ArrayRecorded
-from esacl.recording import keep_arrays
 from esacl.store import RunStore
 
 NEW = ("el2n", "way_names", "way_chosen", "way_weight", "map", "map_name", "map_trust", "estimate_each")

@@ -8,8 +8,8 @@ from pages_runs import record
 from synthetic_run import comparison_arrays, exact_arrays
 
 from app import analysing
+from esacl.arrays import keep_arrays
 from esacl.events import ArrayRecorded
-from esacl.recording import keep_arrays
 from esacl.store import RunStore
 
 

@@ -9,8 +9,8 @@ from test_pages import everything, said
 
 from app import frames, reading, trust
 from app.experiments import bounds
+from esacl.arrays import keep_arrays
 from esacl.events import ArrayRecorded
-from esacl.recording import keep_arrays
 from esacl.store import RunStore
 
 LEVELS = 25  # of a synthetic run: 24 and its own

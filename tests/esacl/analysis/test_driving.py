@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from esacl.analysis.driving import PIECES, driven, told
+from esacl.analysis.driving import PIECES, driven, reported
 from esacl.events import Analysing, Event, Pulse
 from esacl.stepwise import Step, Steps, finish
 
@@ -20,7 +20,7 @@ def kept(events: Iterator[Event], results: list[str]) -> Iterator[Event]:
     results.append((yield from events))
 
 
-@pytest.mark.parametrize("drive", [driven, lambda steps: told(steps, 0, "landscape")])
+@pytest.mark.parametrize("drive", [driven, lambda steps: reported(steps, 0, "landscape")])
 def test_each_step_is_a_moment_to_stop_in(drive):
     seen, results = [], []
     events = kept(drive(work(57, seen)), results)
@@ -32,7 +32,7 @@ def test_each_step_is_a_moment_to_stop_in(drive):
 
 
 def test_a_part_tells_where_it_is_in_the_whole_stage_and_leaves_few_lines():
-    events = list(told(work(1000, []), 2, "landscape", part=1, parts=3))
+    events = list(reported(work(1000, []), 2, "landscape", part=1, parts=3))
     lines = [e for e in events if isinstance(e, Analysing)]
     assert len(events) == 1001
     assert [(e.done, e.total) for e in lines] == [(PIECES + piece, 3 * PIECES) for piece in range(PIECES)]
@@ -54,7 +54,7 @@ def in_groups(*sizes: int) -> Steps[str]:
 def test_equal_work_leaves_equal_lines_however_much_a_step_takes_at_once():
     """Groups of points grow while the clock says that they are quick."""
     slow, quick = (
-        [event for event in told(in_groups(*sizes), 0, "landscape") if isinstance(event, Analysing)]
+        [event for event in reported(in_groups(*sizes), 0, "landscape") if isinstance(event, Analysing)]
         for sizes in ([1] * 60, [1, 2, 4, 8, 16, 29])
     )
     assert [event.done for event in slow] == list(range(PIECES))

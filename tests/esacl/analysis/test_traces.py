@@ -72,5 +72,7 @@ def test_the_network_is_put_back_even_when_a_measurement_fails():
 
 
 def test_an_array_that_was_recorded_does_not_change_with_the_network():
-    for event in of_kind(list(run(tiny(OFF))), ArrayRecorded):
+    recorded = of_kind(list(run(tiny(OFF))), ArrayRecorded)
+    assert {event.name for event in recorded} >= {"weights-t0", "weights-t1"}
+    for event in recorded:
         assert ArrayRecorded(name=event.name, arrays=event.arrays) == event
