@@ -121,11 +121,12 @@ def _follow(book: Book, engine: Engine, requests: Callable[[], int], *, quiet: b
 
 def _line(entry: Entry, *, quiet: bool) -> str:
     """What is said of a row that has changed; of what goes well nothing where nobody watches."""
+    which = entry.label if entry.run is None else f"{entry.label}, run {entry.run}"
     if entry.state == "failed":
-        return f"failed: {entry.label}, run {entry.run}: {entry.detail}"
+        return f"failed: {which}: {entry.detail}"
     if quiet or entry.state in ("running", "waiting"):
         return ""
-    return f"{entry.state} in {printing.seconds(entry.seconds)}: {entry.label}, run {entry.run}"
+    return f"{entry.state} in {printing.seconds(entry.seconds)}: {which}"
 
 
 def _draw(bar: Bar, book: Book) -> None:
