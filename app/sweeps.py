@@ -1,4 +1,4 @@
-"""The sweeps of the runs folder: how far each has come, when it will end, and a way to stop it."""
+"""The sweeps of the runs folder: how far each has come, when it will end, a way to stop it and one to go on."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,8 +7,8 @@ import streamlit as st
 
 from app import reading, session, widgets
 from app.language import text
-from esacl.errors import RunUnreadable
-from esacl.sweep import record
+from esacl.errors import InputError, RunUnreadable
+from esacl.sweep import record, resuming
 from esacl.sweep.record import SweepState
 
 if TYPE_CHECKING:
@@ -79,6 +79,11 @@ def _one(folder: Path, state: SweepState | str) -> None:
         stopping = (folder / record.CANCEL).exists()
         label = text("Stopping …") if stopping else text("Cancel")
         stop.button(label, key=f"cancel-sweep-{name}", on_click=_cancel, args=(folder,), disabled=stopping)
+    elif state.done < len(state.rows):
+        about = text("Goes on in a process of its own, as the same command does: what is finished is not run again.")
+        stop.button(text("Resume"), key=f"resume-sweep-{name}", on_click=_resume, args=(folder,), help=about)
+        if why := resuming.problem(folder):
+            widgets.say("warning", text("The sweep %(name)s could not go on: %(why)s", name=name, why=why))
     widgets.table(rows(state), text("Its runs"), key=f"sweep-{name}")
 
 
@@ -102,3 +107,10 @@ def _cancel(folder: Path) -> None:
     except OSError as error:
         told = text("%(where)s cannot be written (%(why)s).", where=folder, why=error.strerror)
         session.remember("trouble", told)
+
+
+def _resume(folder: Path) -> None:
+    try:
+        resuming.resume(reading.own_runs(), folder, owner=session.user())
+    except InputError as error:
+        session.remember("trouble", str(error))

@@ -12,6 +12,8 @@ from typing import IO, Any
 from esacl import strict_json
 from esacl.errors import InputError, RunUnreadable
 
+OF_A_RUN = "restore it or delete the run"  # what to do about a damaged file of one
+
 
 def replace_file(path: Path, data: bytes) -> None:
     """Put `data` in `path` so that a reader sees the old content or the new, never a part of it.
@@ -144,37 +146,43 @@ def own_folder(path: Path) -> Path:
     return path
 
 
-def read_bounded(path: Path, most: int) -> bytes:
-    """The bytes of a regular file of at most `most` bytes.
+def read_bounded(path: Path, most: int, remedy: str = OF_A_RUN) -> bytes:
+    """The bytes of a regular file of at most `most` bytes; `remedy`: what to do where it is no such file.
 
     Raises:
         RunUnreadable: not there, not a regular file, not readable, or too large.
     """
     try:
         if path.is_symlink() or not path.is_file():
-            raise RunUnreadable(f"{path} is missing or not a regular file; restore it or delete the run")
+            raise RunUnreadable(f"{path} is missing or not a regular file; {remedy}")
         with path.open("rb") as file:
             # Python allocates what it is asked to read, so it is asked for what is there.
             data = file.read(min(most, os.fstat(file.fileno()).st_size) + 1)
     except OSError as error:
         raise RunUnreadable(f"{path} cannot be read ({error.strerror}); check its permissions") from None
     if len(data) > most:
-        raise RunUnreadable(f"{path} is larger than {most} bytes; this is no file of a run, delete it")
+        instead = "this is no file of a run, delete it" if remedy == OF_A_RUN else remedy
+        raise RunUnreadable(f"{path} is larger than {most} bytes; {instead}")
     return data
 
 
-def read_json(path: Path, most: int = 1_000_000) -> dict[str, Any]:
+def read_json(path: Path, most: int = 1_000_000, remedy: str = OF_A_RUN) -> dict[str, Any]:
     """The JSON object in a small file.
+
+    Args:
+        path: the file.
+        most: bytes that it may have.
+        remedy: what to do where it is damaged.
 
     Raises:
         RunUnreadable: unreadable, too large, truncated, NaN, a key that occurs twice, or not an object.
     """
     try:
-        content = strict_json.decode(read_bounded(path, most))
+        content = strict_json.decode(read_bounded(path, most, remedy))
     except (ValueError, RecursionError) as error:
         if isinstance(error, RunUnreadable):
             raise
-        raise RunUnreadable(f"{path} is not valid JSON ({error}); restore it or delete the run") from None
+        raise RunUnreadable(f"{path} is not valid JSON ({error}); {remedy}") from None
     if not isinstance(content, dict):
-        raise RunUnreadable(f"{path} holds no JSON object; restore it or delete the run")
+        raise RunUnreadable(f"{path} holds no JSON object; {remedy}")
     return content

@@ -234,6 +234,11 @@ def reap(store: RunStore, grace: float = GRACE) -> None:
                 store.finish(run_id, "cancelled", "ended before it could note where it stood")
 
 
+def mind(process: subprocess.Popen[bytes]) -> None:
+    """Have `reap` collect a child process, once it has ended, beside those of jobs."""
+    _children.append(process)
+
+
 def _check_stopped(store: RunStore, run_id: str) -> None:
     status = store.status(run_id)
     if status.live or status.state == "finished":

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,19 @@ from esacl.config import RunConfig
 from esacl.durable import replace_json
 from esacl.errors import InputError
 from esacl.store import RunStore
-from esacl.sweep.record import CANCEL, FILE, FOLDER, FORMAT, SweepState, content_of, read_sweep, standing_of, state_of
+from esacl.sweep.record import (
+    CANCEL,
+    FILE,
+    FOLDER,
+    FORMAT,
+    LOG,
+    SweepState,
+    content_of,
+    read_sweep,
+    standing_of,
+    state_of,
+    worked_on,
+)
 from esacl.sweep.spec import Sweep
 from esacl.sweep.taking_over import runs_by_key, runs_of_others
 
@@ -24,7 +36,9 @@ _TOKEN = re.compile(r"[0-9a-f]{32}")
 class Book:
     """The record of a sweep while this process works on it. Made by `opened`."""
 
-    def __init__(self, store: RunStore, folder: Path, sweep: Sweep, engine: str, workers: int) -> None:
+    def __init__(
+        self, store: RunStore, folder: Path, sweep: Sweep, engine: str, workers: int, asked: Mapping[str, Any]
+    ) -> None:
         before = content_of(folder) if (folder / FILE).exists() else {}
         _refuse_another(before, sweep)
         known = runs_by_key(store, before)
@@ -41,6 +55,7 @@ class Book:
             "token": before["token"] if _TOKEN.fullmatch(str(before.get("token"))) else uuid.uuid4().hex,
             "engine": engine,
             "workers": workers,
+            "asked": dict(asked),  # what another process needs to be told to go on with it
             "others": [run_id for key, run_id in known.items() if key not in keys],  # of rows the file has no more
         }
         self._save()
@@ -93,8 +108,23 @@ class Book:
 
 
 @contextlib.contextmanager
-def opened(store: RunStore, sweep: Sweep, engine: str, workers: int) -> Iterator[Book]:
+def opened(
+    store: RunStore,
+    sweep: Sweep,
+    engine: str,
+    workers: int,
+    asked: Mapping[str, Any] | None = None,
+    held: int | None = None,
+) -> Iterator[Book]:
     """Be the one that works on a sweep.
+
+    Args:
+        store: where its runs are.
+        sweep: its file.
+        engine: by name.
+        workers: that are to work on it.
+        asked: the options that it was started with.
+        held: the descriptor of its lock, where the process that started this one has taken it.
 
     Raises:
         InputError: another process does, its record is damaged or of another file of that name, or the runs folder
@@ -104,20 +134,38 @@ def opened(store: RunStore, sweep: Sweep, engine: str, workers: int) -> Iterator
     new = [path for path in (folder, *folder.parents[:2]) if not path.exists()]  # innermost first
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = locks.take_patiently(folder / "lock")
+        descriptor = locks.take_patiently(folder / "lock") if held is None else _adopted(folder, held)
     except OSError as error:
         raise InputError(f"{folder.absolute()} cannot be written ({error.strerror}); mend it") from None
     if descriptor is None:
-        raise InputError(f"sweep {sweep.name} is being worked on by another process; wait for its end, or stop it")
+        raise InputError(worked_on(sweep.name))
     try:
-        (folder / CANCEL).unlink(missing_ok=True)
-        yield Book(store, folder, sweep, engine, workers)
+        if held is None:  # else a request to stop may have come meanwhile, and the log is this process's
+            for name in (CANCEL, LOG):
+                (folder / name).unlink(missing_ok=True)
+        yield Book(store, folder, sweep, engine, workers, asked or {})
     except InputError:
         if folder in new and not any(row.run for row in read_sweep(folder).rows):
             _undo(new)
         raise
     finally:
         os.close(descriptor)
+
+
+def _adopted(folder: Path, held: int) -> int:
+    """The lock that was taken for this process.
+
+    Raises:
+        InputError: it is no open file, or the lock of something else.
+    """
+    try:
+        same = os.path.samestat(os.fstat(held), os.stat(folder / "lock"))
+    except OSError:
+        same = False
+    if not same:
+        raise InputError(f"--held-lock {held} is not the lock of {folder}; leave it out")
+    os.set_inheritable(held, False)
+    return held
 
 
 def _undo(new: list[Path]) -> None:

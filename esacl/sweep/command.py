@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from esacl import accelerators, comparing, outcomes, printing
 from esacl.commands import Command, add_json
@@ -38,10 +39,11 @@ def add(command: Command) -> None:
     """Add this command."""
     one = command("sweep", sweep, "every run of a file, so many at a time; the same command again goes on")
     one.add_argument("file", type=Path, metavar="SWEEP.toml", help="seeds, [common], [grid] and [[run]]")
-    one.add_argument("--engine", metavar="NAME", help=f"{', '.join(ENGINES)}; default process")
+    one.add_argument("--engine", metavar="NAME", help=f"{', '.join(ENGINES)}; default process, with --scheduler dask")
     one.add_argument("--workers", type=int, metavar="N", help="runs at a time; default one a GPU, or one a core")
-    one.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="a Dask scheduler; without it one is started here")
+    one.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="of Dask; without it --engine dask starts one here")
     add_json(one)
+    one.add_argument("--held-lock", type=int, help=argparse.SUPPRESS)
 
 
 def sweep(args: argparse.Namespace) -> int:
@@ -56,7 +58,7 @@ def sweep(args: argparse.Namespace) -> int:
         print(f"left out, computes the same as {kept}: {left_out}", file=sys.stderr)
     store, code = RunStore(args.runs), DONE
     with _signals() as requests, _engine_of(engine, args, plan) as make, opened(
-        store, plan, engine, _workers(args, plan)
+        store, plan, engine, _workers(args, plan), _asked(args), args.held_lock
     ) as book:  # fmt: skip
         if book.taken_over:
             print(f"{book.taken_over} of its runs are there already, of another sweep or another name", file=sys.stderr)
@@ -76,6 +78,13 @@ def _engine(args: argparse.Namespace) -> str:
     if args.workers is not None and not 1 <= args.workers <= MOST_WORKERS:
         raise InputError(f"--workers {args.workers} will not do; choose 1 to {MOST_WORKERS}")
     return engine
+
+
+def _asked(args: argparse.Namespace) -> dict[str, Any]:
+    """The options that another process needs to go on as this one; `resuming` gives them to it."""
+    # Of a scheduler's workers it is their folder, which need not be one here.
+    data = args.data if args.data is None or args.scheduler else args.data.absolute()
+    return {"workers": args.workers, "scheduler": args.scheduler, "data": None if data is None else str(data)}
 
 
 def _workers(args: argparse.Namespace, plan: Sweep) -> int:
@@ -121,11 +130,12 @@ def _follow(book: Book, engine: Engine, requests: Callable[[], int], *, quiet: b
 
 def _line(entry: Entry, *, quiet: bool) -> str:
     """What is said of a row that has changed; of what goes well nothing where nobody watches."""
+    which = entry.label if entry.run is None else f"{entry.label}, run {entry.run}"
     if entry.state == "failed":
-        return f"failed: {entry.label}, run {entry.run}: {entry.detail}"
+        return f"failed: {which}: {entry.detail}"
     if quiet or entry.state in ("running", "waiting"):
         return ""
-    return f"{entry.state} in {printing.seconds(entry.seconds)}: {entry.label}, run {entry.run}"
+    return f"{entry.state} in {printing.seconds(entry.seconds)}: {which}"
 
 
 def _draw(bar: Bar, book: Book) -> None:

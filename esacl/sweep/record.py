@@ -3,6 +3,7 @@
     RUNS/sweeps/NAME/sweep.json   replaced whole at every change
     RUNS/sweeps/NAME/lock         held by the process that works on the sweep
     RUNS/sweeps/NAME/CANCEL       a request to stop
+    RUNS/sweeps/NAME/log.txt      what the process has said that was started last to go on with it, not from a terminal
 
 The process that holds the lock writes the record, as a `Book`; everybody may read it, and ask to stop.
 """
@@ -18,10 +19,11 @@ from esacl.durable import read_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.store import RunStore
 
-FOLDER, FILE, CANCEL = "sweeps", "sweep.json", "CANCEL"
+FOLDER, FILE, CANCEL, LOG = "sweeps", "sweep.json", "CANCEL", "log.txt"
 MOST_BYTES = 16 * 2**20
 MOST_WORKERS = 100_000  # that a record may name
 FORMAT = 1
+REMEDY = "move it away, and the sweep begins anew; its runs stay"  # where the record is damaged
 ROW_STATES = ("waiting", "running", "finished", "failed", "cancelled")
 
 
@@ -87,6 +89,11 @@ def cancel(folder: Path) -> None:
     (folder / CANCEL).touch()
 
 
+def worked_on(name: str) -> str:
+    """What is said to a second one who wants to work on a sweep."""
+    return f"sweep {name} is being worked on by another process; wait for its end, or stop it"
+
+
 def read_sweep(folder: Path) -> SweepState:
     """How the sweep in RUNS/sweeps/NAME stands, whether or not somebody works on it.
 
@@ -120,12 +127,12 @@ def content_of(folder: Path) -> dict[str, Any]:
         RunUnreadable: it is missing or damaged.
     """
     path = folder / FILE
-    content = read_json(path, MOST_BYTES)
+    content = read_json(path, MOST_BYTES, REMEDY)
     rows, others = content.get("rows"), content.get("others", [])
     if content.get("format") != FORMAT or not isinstance(rows, list) or not isinstance(others, list):
-        raise RunUnreadable(f"{path} is no record of a sweep that this EsaCL reads; move it away to begin anew")
+        raise RunUnreadable(f"{path} is no record of a sweep that this EsaCL reads; {REMEDY}")
     if not all(isinstance(row, dict) for row in rows):
-        raise RunUnreadable(f"{path} is damaged; move it away to begin anew")
+        raise RunUnreadable(f"{path} is damaged; {REMEDY}")
     return content
 
 

@@ -14,7 +14,8 @@
     sparsity = 0.0
     lr = [0.03, 0.1]
 
-Keys are those of `esacl run --set`. All of it is validated before anything starts.
+Keys are those of `esacl run --set`, a table for a section or a key with a dot; what a grid or a run gives wins over
+[common]. All of it is validated before anything starts.
 """
 
 import itertools
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from esacl import strict_toml
-from esacl.config import RunConfig, dotted, read_config
+from esacl.config import RunConfig, read_config
 from esacl.errors import InputError
 
 MOST_RUNS = 2_000
@@ -74,7 +75,7 @@ def read_spec(path: Path) -> Sweep:
 def _sweep(path: Path, table: dict[str, Any]) -> Sweep:
     if odd := sorted(table.keys() - set(_TOP)):
         raise InputError(f"{path}: unknown key {odd[0]!r}; choose from {', '.join(_TOP)}")
-    common = dotted(_table(path, table, "common"))
+    common = _dotted(path, "common", _table(path, table, "common"))
     if lists := [key for key, value in common.items() if isinstance(value, list)]:
         raise InputError(f"{path}: common.{lists[0]} is a list; put it in [grid] to have a run of each")
     grids = _grids(path, table)
@@ -85,7 +86,7 @@ def _sweep(path: Path, table: dict[str, Any]) -> Sweep:
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", path.stem)[:64] or "sweep"
     found = [
         Row(label, _config(path, label, {"name": name} | common | settings))
-        for label, settings in _combinations(grids, seeds)
+        for label, settings in _combinations(path, grids, seeds)
     ]
     rows, folded = _once_each(found)
     return Sweep(name, path, rows, folded)
@@ -124,11 +125,36 @@ def _grids(path: Path, table: dict[str, Any]) -> list[tuple[str, dict[str, list[
         raise InputError(f"{path} has neither a [grid] nor a [[run]]; a [grid] with method = [...] is a beginning")
     found = []
     for place, settings in places:
-        grid = {key: value if isinstance(value, list) else [value] for key, value in dotted(settings).items()}
+        given = _dotted(path, place, settings)
+        grid = {key: value if isinstance(value, list) else [value] for key, value in given.items()}
         if empty := [key for key, values in grid.items() if not values]:
             raise InputError(f"{path}, {place}: {empty[0]} has no values; give it one, or leave it out")
         found.append((place, grid))
     return found
+
+
+def _dotted(path: Path, place: str, settings: Settings) -> Settings:
+    """The settings of a table under dotted names; TOML takes `sdp.form` and `"sdp.form"` for two keys, a run does not.
+
+    Raises:
+        InputError: one is given twice.
+    """
+    found: Settings = {}
+    for key, value in _flat(settings):
+        if key in found:
+            raise InputError(
+                f"{path}, {place}: {key} is given twice, as one key with a dot and in a table; leave one of them out"
+            )
+        found[key] = value
+    return found
+
+
+def _flat(settings: Settings, before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
 
 
 def _seeds(path: Path, table: dict[str, Any], settings: list[dict[str, Any]]) -> list[Settings]:
@@ -143,13 +169,14 @@ def _seeds(path: Path, table: dict[str, Any], settings: list[dict[str, Any]]) ->
 
 
 def _combinations(
-    grids: list[tuple[str, dict[str, list[Any]]]], seeds: list[Settings]
+    path: Path, grids: list[tuple[str, dict[str, list[Any]]]], seeds: list[Settings]
 ) -> Iterator[tuple[str, Settings]]:
     # Seeds outermost: what is cut short has every combination with the first seeds, not some with all.
     for seed in seeds:
         for place, grid in grids:
             for values in itertools.product(*grid.values()):
-                settings = dict(zip(grid, values)) | seed
+                # A list may hold tables: what they give is not to replace the rest of their section in [common].
+                settings = _dotted(path, place, dict(zip(grid, values))) | seed
                 yield ", ".join(f"{key}={value}" for key, value in settings.items()) or place, settings
 
 

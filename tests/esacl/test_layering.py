@@ -65,6 +65,7 @@ RECORD = {
     "esacl.sweep.record": (),
     "esacl.sweep.taking_over": (),
     "esacl.sweep.book": (),
+    "esacl.sweep.resuming": (),
     "esacl.sources": (),
 }
 # The command line joins both halves; it loads the compute half inside the functions that compute.

@@ -272,11 +272,22 @@ def test_a_damaged_record_is_refused_and_kept(tmp_path, content):
     with opened(tmp_path, seeds(1)) as book:
         path = book.folder / record.FILE
     path.write_text(content)
-    with pytest.raises(RunUnreadable, match=r"sweep\.json"):
+    with pytest.raises(RunUnreadable, match=r"sweep\.json .*; move it away, and the sweep begins anew; its runs stay$"):
         read_sweep(path.parent)
     with pytest.raises(RunUnreadable, match=r"sweep\.json"), opened(tmp_path, seeds(1)):
         pass
     assert path.read_text() == content
+
+
+def test_of_a_record_that_cannot_be_a_file_of_ours_no_run_is_said_to_be_at_fault(tmp_path, monkeypatch):
+    with opened(tmp_path, seeds(1)) as book:
+        path = book.folder / record.FILE
+    monkeypatch.setattr(record, "MOST_BYTES", 10)
+    with pytest.raises(RunUnreadable, match=r"larger than 10 bytes; move it away, and the sweep begins anew"):
+        read_sweep(path.parent)
+    path.unlink()
+    with pytest.raises(RunUnreadable, match=r"missing .*; move it away, and the sweep begins anew"):
+        read_sweep(path.parent)
 
 
 def test_what_a_record_says_of_a_run_elsewhere_is_not_believed(tmp_path):

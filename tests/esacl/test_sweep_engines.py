@@ -1,12 +1,17 @@
 """What decides over a sweep's workers, without any: who gets which GPU, what is noted when nobody answers any more."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
+from sweeping import seeds, spec
 
 from esacl import __version__, sources
 from esacl.config import RunConfig
-from esacl.sweep import driver, on_dask, on_worker
+from esacl.store import RunStore
+from esacl.sweep import command, driver, on_dask, on_worker
+from esacl.sweep.book import opened
+from esacl.sweep.spec import read_spec
 
 
 class Client:
@@ -99,3 +104,26 @@ def test_the_code_is_that_of_the_sources_and_tells_no_build(tmp_path):
     assert found[0] == found[2] != found[1]
     assert [len(one) for one in found] == [8, 8, 8]
     assert "+" not in sources.told()
+
+
+def test_of_what_ends_before_it_has_a_run_none_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(driver, "POLL", 0.0)
+    ends = {0: driver.Ended("failed", "11 workers were lost"), 1: driver.Ended("cancelled")}
+
+    class Engine:
+        def places(self):
+            return ["a", "b"]
+
+        def work(self, place, index):
+            yield None
+            yield ends[index]
+
+        def done(self):
+            raise AssertionError("it is not done")
+
+    with opened(RunStore(tmp_path / "runs"), read_spec(spec(tmp_path, seeds(0, 1))), "dask", 2) as book:
+        assert command._follow(book, Engine(), lambda: 0, quiet=False) == command.FAILED
+    told = capsys.readouterr().err
+    assert "failed: method=finetune, seed=0: 11 workers were lost" in told
+    assert re.search(r"cancelled in [\d.]+ s: method=finetune, seed=1\n", told)
+    assert "None" not in told

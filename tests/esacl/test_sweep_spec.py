@@ -41,6 +41,18 @@ def test_what_is_nearer_to_a_run_wins(tmp_path):
     ]
 
 
+def test_tables_in_a_list_leave_the_rest_of_their_section_as_it_was(tmp_path):
+    text = '[common]\nsdp.every = 7\n[grid]\nsdp = [{ form = "admm" }, { form = "segment", every = 9 }]\n'
+    plan = read_spec(spec(tmp_path, text))
+    assert [(row.config.sdp.form, row.config.sdp.every) for row in plan.rows] == [("admm", 7), ("segment", 9)]
+    assert [row.label for row in plan.rows] == ["sdp.form=admm", "sdp.form=segment, sdp.every=9"]
+
+
+def test_a_grid_wins_over_common_however_a_setting_is_spelled(tmp_path):
+    text = '[common]\nsdp = { every = 7 }\n[grid]\n"sdp.every" = [5, 6]\n'
+    assert [row.config.sdp.every for row in read_spec(spec(tmp_path, text)).rows] == [5, 6]
+
+
 def test_rows_that_compute_the_same_are_folded_and_told(tmp_path):
     plan = read_spec(spec(tmp_path, "[grid]\nlr = [0.05, 0.1]\n[[run]]\nlr = 0.1\nthreads = 2\n[[run]]\n"))
     assert [row.config for row in plan.rows] == [RunConfig(name="some"), RunConfig(name="some", lr=0.1)]
@@ -60,6 +72,11 @@ BAD = {
     "'run' is no list of tables": "[run]\nlr = 0.1",
     "seeds = [] will not do": "seeds = []\n[grid]\nlr = [0.1]",
     "seeds = [True] will not do": "seeds = [true]\n[grid]\nlr = [0.1]",
+    "common: sdp.form is given twice, as one key with a dot and in a table; leave one of them out": (
+        '[common]\nsdp.form = "admm"\n"sdp.form" = "segment"\n[grid]\nlr = [0.1]'
+    ),
+    "grid: sdp.every is given twice": '[grid]\n"sdp.every" = [5]\n[grid.sdp]\nevery = [6, 7]',
+    "run 2: sdp.every is given twice": '[[run]]\nlr = 0.1\n[[run]]\n"sdp.every" = 5\nsdp = [{ every = 6 }]',
     "gives both seeds and seed": "seeds = [1]\n[grid]\nseed = [1]",
     f"makes 1000000 runs; at most {MOST_RUNS}": f"seeds = {list(range(1000))}\n[grid]\nlr = {[0.1] * 1000}",
     "is not TOML": "[grid",

@@ -301,3 +301,28 @@ def test_a_sweep_that_nobody_works_on_says_how_to_go_on_and_a_damaged_one_takes_
     assert bars(at) == ["old: 1 of 2 finished, 1 to come: the same command goes on with them"]
     assert any("The sweep torn cannot be read" in line for line in said(at))
     assert gallery(at)["rows"]
+
+
+def test_a_sweep_that_nobody_works_on_can_be_gone_on_with(app, store, monkeypatch):
+    swept(store, "whole", [{"label": "a", "run": record(store), "state": "finished"}])
+    swept(store, "old", [{"label": "a", "run": record(store), "state": "failed"}])
+    asked = []
+    monkeypatch.setattr(sweeps.resuming, "resume", lambda *given, **more: asked.append((*given, more)))
+    at = app("runs")
+    assert [button.key for button in at.button if "-sweep-" in str(button.key)] == ["resume-sweep-old"]
+    at.button(key="resume-sweep-old").click().run()
+    assert [(given[0].root, given[1].name, given[2]) for given in asked] == [(store.root, "old", {"owner": ""})]
+    monkeypatch.setattr(sweeps.record.locks, "is_held", lambda path: path.parent.name == "old")
+    at.run()
+    assert [button.key for button in at.button if "-sweep-" in str(button.key)] == ["cancel-sweep-old"]
+
+
+def test_why_a_sweep_cannot_go_on_is_said_in_one_line(app, store):
+    swept(store, "old", [{"label": "a", "state": "waiting"}])
+    at = app("runs")
+    at.button(key="resume-sweep-old").click().run()
+    assert not at.exception
+    assert any("sweep.json names no file; move it away" in line for line in said(at))
+    (store.root / "sweeps" / "old" / "log.txt").write_text("left out: x\nerror: no <b>data</b>\n")
+    at.run()
+    assert "The sweep old could not go on: no <b>data</b>" in said(at)
