@@ -94,10 +94,13 @@ def _cut(method: str, fields: dict[str, Any]) -> float:
 
 
 def _revives(method: str, fields: dict[str, Any], whose: str) -> bool:
-    """Whether dead units come back with a new task: wherever a cut can leave any, and nothing is kept of them."""
+    """Whether dead units come back with a new task, where a cut can leave any and nothing is kept of them.
+
+    In task-IL alone: elsewhere it has not been validated.
+    """
     kept_apart = _given(fields, "batchnorm", "statistics", whose) == "task"
     leaves_any = fields["sparsity"] != 0 and fields.get("activation", "relu") == "relu"
-    return method == "esacl" and leaves_any and not kept_apart
+    return method == "esacl" and fields["scenario"] == "task" and leaves_any and not kept_apart
 
 
 def _held(ours: bool, scenario: str) -> dict[str, Any]:

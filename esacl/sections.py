@@ -40,8 +40,8 @@ class SDP(Section):
     """Of sharpness-aware steps on survivors: how far uphill every third sparse step takes its gradient; 0 = off."""
     revive: bool = False
     """Whether units that earlier cuts have left dead (no weight leads to them, or none reads them) begin a new task
-    with new incoming weights, and outgoing weights of zero. On for esacl, where it is not given; not with softplus, nor
-    with BatchNorm statistics a task."""
+    with new incoming weights, and outgoing weights of zero. On for esacl in task-IL, where it is not given; not with
+    softplus, nor with BatchNorm statistics a task."""
 
 
 class Pruning(Section):

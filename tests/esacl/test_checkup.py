@@ -250,7 +250,8 @@ def test_a_run_from_before_a_default_came_up_did_without_it(settings):
         del (fields[section[0]] if section else fields)[last]
     found = RunConfig.from_dict(settings_of(fields | {"format": 3}, Path("config.json")))
     assert {key: dotted(found.to_dict())[key] for key in LATER} == LATER
-    assert RunConfig.from_dict(settings_of(fields | {"format": FORMAT}, Path("config.json"))).sdp.revive
+    today = RunConfig.from_dict(settings_of(fields | {"format": FORMAT}, Path("config.json")))
+    assert today.sdp.revive == (today.scenario == "task")
 
 
 @pytest.mark.parametrize(
