@@ -57,6 +57,15 @@ TERMS = (
         "start",
     ),
     Term(
+        marked("Dead unit"),
+        marked(
+            "A unit that a cut has left without a weight that leads to it, or that reads it; it has no gradient and "
+            "cannot learn. EsaCL begins each task with new weights that lead to such units and none that read them, so "
+            "that nothing changes but what can be learned."
+        ),
+        "training",
+    ),
+    Term(
         marked("Density"),
         marked("The fraction of the prunable weights that is kept: one minus the sparsity."),
         "sparsity",
