@@ -144,7 +144,7 @@ def test_a_running_matrix_has_room_for_what_comes():
 def test_a_dense_run_has_no_cut_in_view(events):
     frame = frames.losses(events)
     assert training.doomed(frame.assign(doomed_share=0.0), 3) is None
-    assert training.gate(frame, 3) is None
+    assert training.gate(frame, 3, opens_below=0.5) is None
 
 
 def test_zero_accuracy_is_drawn():

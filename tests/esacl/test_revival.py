@@ -21,6 +21,7 @@ PAST = torch.tensor([0, 1])
 
 def with_dead_units(name):
     """A network, its images, and how many units a layer are dead: 3 unfed, 2 unread, 1 of them both."""
+    torch.manual_seed(0)
     config = tiny({"network": name})
     stream = task_stream(config)
     network = build(config, stream)

@@ -311,7 +311,8 @@ def test_a_sweep_that_nobody_works_on_can_be_gone_on_with(app, store, monkeypatc
     at = app("runs")
     assert [button.key for button in at.button if "-sweep-" in str(button.key)] == ["resume-sweep-old"]
     at.button(key="resume-sweep-old").click().run()
-    assert [(given[0].root, given[1].name, given[2]) for given in asked] == [(store.root, "old", {"owner": ""})]
+    as_logged_in = {"owner": "test@example.com"}  # as AppTest is
+    assert [(given[0].root, given[1].name, given[2]) for given in asked] == [(store.root, "old", as_logged_in)]
     monkeypatch.setattr(sweeps.record.locks, "is_held", lambda path: path.parent.name == "old")
     at.run()
     assert [button.key for button in at.button if "-sweep-" in str(button.key)] == ["cancel-sweep-old"]
