@@ -63,7 +63,7 @@ def _later(settings: dict[str, Any]) -> dict[str, Any]:
     found = dict(settings)
     for key, earlier in LATER.items():
         *section, last = key.split(".")
-        inner = found.get(section[0]) if section else found
+        inner = found.get(section[0], {}) if section else found
         if isinstance(inner, dict) and last not in inner:
             found |= {section[0]: {last: earlier} | inner} if section else {last: earlier}
     return found

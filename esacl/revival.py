@@ -21,7 +21,11 @@ from esacl.units import Units, norm_of, units_of
 
 @torch.no_grad()
 def revive(
-    network: nn.Module, importance: Mapping[str, Tensor], past: Tensor | None, generator: torch.Generator
+    network: nn.Module,
+    importance: Mapping[str, Tensor],
+    solution: Mapping[str, Tensor],
+    past: Tensor | None,
+    generator: torch.Generator,
 ) -> int:
     """Give dead units new weights that lead to them, and nobody who reads them; outputs of the past stay as they are.
 
@@ -31,6 +35,8 @@ def revive(
     Args:
         network: with ReLU; in place.
         importance: the anchors' Omega, by name of a parameter; in place.
+        solution: the anchors' theta*; in place. What read a dead unit is 0 there too: pulled back to where it was, it
+            would let the outputs of the past read what the unit learns.
         past: the rows of the head that are private to earlier tasks; None where the head is shared. Rows of tasks to
             come stay as they are.
         generator: of the new weights.
@@ -47,11 +53,9 @@ def revive(
         nn.init.uniform_(drawn, -bound, bound, generator=generator)
         weight[dead] = drawn.to(weight.device)[dead]
         _begin_anew(network, units, dead, importance)
-        columns = _columns(network, units)
-        read = torch.ones(len(columns), dtype=torch.bool, device=weight.device)
-        if units.reader == "head.weight" and past is not None:
-            read = torch.zeros_like(read).index_fill_(0, past, True)
-        columns.masked_fill_((read[:, None] & dead).view(*columns.shape[:2], *[1] * (columns.dim() - 2)), 0)
+        reader = cast(str, units.reader)
+        for reads in (network.get_parameter(reader), *([solution[reader]] if reader in solution else [])):
+            _unread(reads, dead, past if reader == "head.weight" else None)
         revived += int(dead.sum())
     return revived
 
@@ -72,6 +76,15 @@ def _columns(network: nn.Module, units: Units) -> Tensor:
     """What reads each unit, a view: (rows of the reader, units, columns a unit, ...)."""
     weight, reader = network.get_parameter(units.weight), network.get_parameter(cast(str, units.reader))
     return reader.detach().unflatten(1, (len(weight), -1))
+
+
+def _unread(reader: Tensor, dead: Tensor, rows: Tensor | None) -> None:
+    """These rows, or all, of a weight read the dead units no more."""
+    columns = reader.detach().unflatten(1, (len(dead), -1))
+    whose = torch.ones(len(columns), dtype=torch.bool, device=dead.device)
+    if rows is not None:
+        whose = torch.zeros_like(whose).index_fill_(0, rows, True)
+    columns.masked_fill_((whose[:, None] & dead).view(*columns.shape[:2], *[1] * (columns.dim() - 2)), 0)
 
 
 def _of_nothing(network: nn.Module, units: Units) -> Tensor:

@@ -57,9 +57,9 @@ class Learner(Parts):
         self.form = self.preparing
         if self.contrast is not None:
             self.contrast.begin(stage.task)
-        self.form.begin(stage.task, schedule)
         if config.sdp.revive and stage.task > 0:
             self._revive(stage)
+        self.form.begin(stage.task, schedule)
         self.removal.begin(len(stage.examples))
         first = resumed.epoch if resumed else 0
         if resumed is not None:
@@ -96,8 +96,10 @@ class Learner(Parts):
         """Units that earlier cuts have left dead learn again."""
         private = self.config.scenario == "task"
         past = torch.cat([groups.flatten() for groups in stage.past]) if private else None
-        importance = self.anchors.importance if self.anchors is not None else {}
-        revive(self.network, importance, past, seeds.torch_generator(self.config.seed, "revive", stage.task))
+        anchors = self.anchors
+        importance, solution = (anchors.importance, anchors.solution) if anchors is not None else ({}, {})
+        generator = seeds.torch_generator(self.config.seed, "revive", stage.task)
+        revive(self.network, importance, solution, past, generator)
 
     def _teacher(self, stage: Stage, *, billed: bool) -> Teacher | None:
         """Who says what today's examples used to mean to the heads of earlier tasks."""

@@ -6,10 +6,12 @@ from test_training import learner_of, stage
 from tiny_runs import events_of, of_kind, tiny
 
 from esacl import run
+from esacl.anchors import Anchors
 from esacl.batchnorm import by_batch
 from esacl.config import RunConfig
 from esacl.errors import InputError
 from esacl.events import CheckpointReady
+from esacl.mask import Mask
 from esacl.networks import build
 from esacl.revival import dead_units, revive
 from esacl.tasks import task_stream
@@ -67,7 +69,7 @@ def test_a_unit_that_only_running_statistics_wake_is_not_dead():
 def test_what_was_learned_stays_to_the_last_bit_but_for_the_order_of_sums(name):
     network, images = with_dead_units(name)
     before = network(images)
-    assert revive(network, {}, None, torch.Generator()) == 4 * len(units_of(network))
+    assert revive(network, {}, {}, None, torch.Generator()) == 4 * len(units_of(network))
     torch.testing.assert_close(network(images), before, rtol=1e-5, atol=1e-5)
 
 
@@ -80,7 +82,7 @@ def test_by_batch_statistics_too():
             return network(images)
 
     before = outputs()
-    revive(network, {}, None, torch.Generator())
+    revive(network, {}, {}, None, torch.Generator())
     torch.testing.assert_close(outputs(), before, rtol=1e-4, atol=1e-4)
 
 
@@ -91,7 +93,7 @@ def test_private_heads_of_the_past_do_not_read_them_and_those_to_come_keep_their
     with torch.no_grad():
         network.head.weight.copy_(head)
         torch.testing.assert_close(network(images), before)  # and who reads an unfed unit adds nothing
-        revive(network, {}, PAST, torch.Generator())
+        revive(network, {}, {}, PAST, torch.Generator())
         torch.testing.assert_close(network(images)[:, PAST], before[:, PAST], rtol=1e-5, atol=1e-5)
     assert not network.head.weight[:2, :3].any()
     assert network.head.weight[2:].equal(head[2:])
@@ -101,7 +103,7 @@ def test_private_heads_of_the_past_do_not_read_them_and_those_to_come_keep_their
 def test_revived_units_have_a_gradient_on_the_way_out_and_new_weights_on_the_way_in(name):
     network, images = with_dead_units(name)
     units, new = units_of(network), build(tiny({"network": name}), task_stream(tiny({"network": name})))
-    revive(network, {}, None, torch.Generator())
+    revive(network, {}, {}, None, torch.Generator())
     for one in units:
         weight = network.get_parameter(one.weight).detach()[:4].flatten(1)
         bound = (6 / weight.shape[1]) ** 0.5  # of He's uniform variable
@@ -120,12 +122,26 @@ def test_revived_units_have_a_gradient_on_the_way_out_and_new_weights_on_the_way
 def test_no_anchor_holds_them_and_every_other_anchor_stays():
     network, _ = with_dead_units("mlp")
     importance = {name: torch.ones_like(p) for name, p in network.named_parameters()}
-    revive(network, importance, None, torch.Generator())
+    revive(network, importance, {}, None, torch.Generator())
     for units in units_of(network):
         for name in (units.weight, units.weight[:-6] + "bias"):
             assert not importance[name][:4].any()
             assert importance[name][4:].eq(1).all()
     assert importance["head.weight"].eq(1).all()
+
+
+@pytest.mark.parametrize("name", ["mlp", "small-cnn"])
+@torch.no_grad()
+def test_no_anchor_brings_back_what_read_them(name):
+    network, images = with_dead_units(name)
+    parameters = dict(network.named_parameters())
+    anchors = Anchors(1.0, compact=False, guard=True)
+    anchors.consolidate(parameters, {n: torch.rand_like(p) for n, p in parameters.items()}, Mask({}))
+    before = network(images)
+    revive(network, anchors.importance, anchors.solution, None, torch.Generator())
+    for _ in range(50):
+        anchors.pull(parameters, 0.5)
+    torch.testing.assert_close(network(images), before, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("form", ["admm", "progressive"])
