@@ -31,8 +31,13 @@ def resume(store: RunStore, folder: Path, *, owner: str = "") -> None:
 
     Raises:
         InputError: somebody works on it, its record or its file cannot be read, no process can be started, or the
-            owner has as much as the server allows.
+            owner has as much as the server allows, or it limits jobs, whose share nobody could tell of a sweep.
     """
+    if quota.quota().jobs is not None:  # its runs would be nobody's, and count for nobody
+        raise InputError(
+            f"sweep {folder.name} can be gone on with on a terminal only, where a server limits jobs a person "
+            f"({quota.JOBS}); give its command there"
+        )
     quota.check(store, owner)
     words = _words(folder, content_of(folder))
     descriptor = _taken(folder)
@@ -76,7 +81,9 @@ def _words(folder: Path, content: dict[str, Any]) -> list[str]:
         raise InputError(f"the file of sweep {folder.name} is gone: {file}; put it back, or start the one it is now")
     if read_spec(file).name != folder.name:
         raise InputError(f"{folder / FILE} names {file}, the file of another sweep; {REMEDY}")
-    told = {name: asked.get(name) for name in ASKED} if isinstance(asked, dict) else {}
+    if not isinstance(asked, dict):  # an older record does not say with which workers, scheduler and data
+        raise InputError(f"{folder / FILE} does not say how the sweep was started; give its command once more")
+    told = {name: asked.get(name) for name in ASKED}
     options = {"engine": content.get("engine"), **told}
     return ["sweep", str(file), *(f"--{name}={value}" for name, value in options.items() if value is not None)]
 

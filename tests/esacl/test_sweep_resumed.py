@@ -99,6 +99,7 @@ def _waiting(tmp_path, **changes):
         ({"file": "some.toml"}, r"sweep\.json names no file; move it away"),
         ({"file": "/nowhere/some.toml"}, r"the file of sweep some is gone: /nowhere/some\.toml; put it back"),
         ({"engine": "a\0b"}, r"sweep some cannot be started \(embedded null byte\); mend"),
+        ({"asked": None}, r"does not say how the sweep was started; give its command once more"),
         ({"rows": 3}, r"is no record of a sweep that this EsaCL reads; move it away"),
     ],
 )
@@ -118,6 +119,12 @@ def test_the_file_of_another_sweep_is_not_begun_in_this_ones_name(tmp_path):
 def test_who_has_as_many_jobs_as_the_server_allows_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("ESACL_USER_BYTES", "0")
     with pytest.raises(InputError, match="this server allows"):
+        resuming.resume(RunStore(tmp_path / "runs"), _waiting(tmp_path))
+
+
+def test_where_jobs_are_counted_a_sweep_goes_on_from_a_terminal_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("ESACL_USER_JOBS", "5")
+    with pytest.raises(InputError, match=r"on a terminal only, where a server limits jobs a person \(ESACL_USER_JOBS\)"):
         resuming.resume(RunStore(tmp_path / "runs"), _waiting(tmp_path))
 
 
