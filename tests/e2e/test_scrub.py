@@ -106,7 +106,7 @@ def test_every_figure_moves_with_the_picture_at_once(page_of):
     dense, sparse = seen
     assert len(dense) == 8
     assert all(a != b for a, b in zip(dense, sparse))
-    assert "400 of 400 kept" in "".join(dense) or "1 280 of 1 280 kept" in "".join(dense)
+    assert "400 of 400 kept" in "".join(dense) or "1&nbsp;280 of 1&nbsp;280 kept" in "".join(dense)
 
 
 def test_a_cell_of_the_picture_says_what_it_holds(page_of):
@@ -147,5 +147,5 @@ def test_one_cut_is_evaluated_exactly_as_a_job(visit, store):
     box.press("Enter")
     here.page.wait_for_timeout(700)
     here.page.get_by_role("button", name="Evaluate exactly here").click()
-    expect(here.page.get_by_text(re.compile(r"At 83\.50\u00a0%: mean accuracy"))).to_be_visible(timeout=120_000)
+    expect(here.page.get_by_text(re.compile(r"At 83\.50\s%: mean accuracy"))).to_be_visible(timeout=120_000)
     assert float(store.array(run_id, "exact-t1-83500")["level"]) == 0.835
