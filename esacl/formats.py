@@ -42,15 +42,16 @@ def settings_of(content: dict[str, Any], path: Path) -> dict[str, Any]:
 def _numbers(settings: dict[str, Any]) -> dict[str, Any]:
     """A run from before folders had a number: settings that were not there yet are what it did without."""
     without = {"sdp": {"cut": 1.0}, "anchor": {"distillation": 0.0}}
-    told = {name: settings[name] for name in without if isinstance(settings.get(name), dict)}
+    found = {name: settings.get(name, {}) for name in without}
     facts = BENCHMARKS.get(str(settings.get("benchmark")), {})
     published = {"resolution": facts["side"]} if facts else {}
-    return published | settings | {name: without[name] | section for name, section in told.items()}
+    given = {name: section for name, section in found.items() if isinstance(section, dict)}
+    return published | settings | {name: without[name] | section for name, section in given.items()}
 
 
 def _rehearsal(settings: dict[str, Any]) -> dict[str, Any]:
     """A run from before `buffer.rehearsal`: only DER++, and what is laid over it, kept logits."""
-    buffer, sparcl = settings.get("buffer"), settings.get("sparcl")
+    buffer, sparcl = settings.get("buffer", {}), settings.get("sparcl")
     if not isinstance(buffer, dict):
         return settings
     over = sparcl.get("base") if isinstance(sparcl, dict) else None

@@ -52,15 +52,18 @@ class Recorder:
         if start is None:
             _keep_aside(folder)
         self._lines = Lines(folder / "events.jsonl", place)
-        drop_later(folder / "checkpoints", start)
-        for path in leftovers(folder):
-            path.unlink(missing_ok=True)
         self._reserve = folder / RESERVE
         try:
+            drop_later(folder / "checkpoints", start)
+            for path in leftovers(folder):
+                path.unlink(missing_ok=True)
             self._reserve.write_bytes(b"\0" * RESERVE_BYTES)
             replace_json(folder / "machine.json", machine.facts_after(_machine(folder) if start is not None else {}))
             (folder / "done.json").unlink(missing_ok=True)
             self._seconds_before, self._training_seconds = self._cut_measured(place)
+        except RunUnreadable:  # of a folder with links in it nothing more is written
+            self._lines.close()
+            raise
         except OSError as error:  # there is no room even to begin, but for this
             with contextlib.suppress(OSError):
                 self._reserve.unlink(missing_ok=True)

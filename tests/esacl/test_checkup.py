@@ -225,6 +225,15 @@ def test_a_folder_from_before_there_were_numbers_is_read_as_it_was_meant(store):
     assert store.config(folder.name).sdp.cut == CONFIG.sdp.cut != 1.0
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_config_of_before_without_its_sections_is_read_as_it_was_meant_too(number):
+    fields = {"format": number, "benchmark": "split-digits", "method": "derpp" if number == 2 else "esacl"}
+    found = RunConfig.from_dict(settings_of(fields, Path("config.json")))
+    assert not found.sdp.revive
+    assert found.sdp.cut == (0.35 if number == 3 else 1.0)
+    assert found.buffer.rehearsal == ("dark" if number == 2 else "plain")
+
+
 @pytest.mark.parametrize(
     ("settings", "rehearsal"),
     [
