@@ -26,7 +26,7 @@ class Lines:
             OSError: the disk is full; no part of the line is left.
         """
         line = (to_line(event) + "\n").encode()
-        os.ftruncate(self._descriptor, self.place.offset)  # whoever interrupts the last lines of this leaves one uncounted
+        os.ftruncate(self._descriptor, self.place.offset)  # an interrupt may have left a line that was not counted
         written = os.write(self._descriptor, line)
         if written != len(line):
             os.ftruncate(self._descriptor, self.place.offset)
