@@ -110,6 +110,7 @@ def table(found: Sequence[Group]) -> None:
     frame = frame.drop(columns=[name for name in hidden if name in frame])
     frame.insert(0, "method", [group.label for group in found])
     numbers = [name for name in map(str, frame.columns) if name not in printing.WORDS]
+    frame[numbers] = frame[numbers].map(lambda cell: cell.replace("-", "−"))  # a file has hyphens, which programs read
     widgets.grid(frame, text("Runs compared"), key="compared-table", numbers=numbers)
 
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
+from esacl import break_even
+from esacl.break_even import BACKWARD_TO_FORWARD
 from esacl.events import CostCounted, Event, Stepped
-
-MARGIN = 0.9  # as in `esacl/gate.py`, which needs torch; a test compares the two
-BACKWARD_TO_FORWARD = 2.0  # FLOPs; less with a wide first layer, whose inputs need no gradient
 
 
 def opens_below(events: Sequence[Event], fraction: float) -> float:
@@ -16,16 +15,12 @@ def opens_below(events: Sequence[Event], fraction: float) -> float:
     above every one of an open gate.
     """
     backs = [back for event in events if isinstance(event, CostCounted) and (back := _back(event)) is not None]
-    found = threshold(fraction, min([BACKWARD_TO_FORWARD, *backs[:1]]))
+    back = min([BACKWARD_TO_FORWARD, *backs[:1]])  # less with a wide first layer, whose inputs need no gradient
+    found = break_even.opens_below(fraction, back)
     told = [(e.selection_ratio, e.selection_open) for e in events if isinstance(e, Stepped)]
     at_least = max((ratio for ratio, is_open in told if ratio is not None and is_open), default=0.0)
     at_most = min((ratio for ratio, is_open in told if ratio is not None and not is_open), default=float("inf"))
     return min(max(found, at_least), at_most)
-
-
-def threshold(fraction: float, back: float) -> float:
-    """`MARGIN` of the ratio at which both ways cost the same variance (`Gate.break_even`)."""
-    return MARGIN * fraction * (1 + back) / (1 + back * fraction)
 
 
 def _back(bill: CostCounted) -> float | None:

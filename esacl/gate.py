@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
+from esacl.break_even import BACKWARD_TO_FORWARD, opens_below
 from esacl.selection import el2n, inclusion_probabilities, second_moment_ratio, systematic_sample
 
 MEASURE_EVERY = 20
 AVERAGE = 0.8
-MARGIN = 0.9  # of the ratio at which both ways cost the same variance: the ratio is an estimate
 
 
 class Gate:
@@ -16,7 +16,7 @@ class Gate:
     Open, it wants a forward pass of the whole batch, whose scores choose `fraction` of it for the backward pass.
     Shut, it takes as many at random as the same FLOPs allow in a dense step, and nobody is asked for a score. Every
     20 steps the second moment of the importance-sampled gradient relative to random selection is estimated from the
-    scores (a proxy of the gradient norms) and averaged; below nine tenths of `break_even` the gate opens. Where all
+    scores (a proxy of the gradient norms) and averaged; below `break_even.opens_below` the gate opens. Where all
     gradient norms are nearly equal (CIFAR) no selection can pay, and it stays shut.
 
     Attributes:
@@ -26,7 +26,9 @@ class Gate:
         ratio: the average; None before the first measurement.
     """
 
-    def __init__(self, fraction: float, *, by_score: bool = True, backward_to_forward: float = 2.0) -> None:
+    def __init__(
+        self, fraction: float, *, by_score: bool = True, backward_to_forward: float = BACKWARD_TO_FORWARD
+    ) -> None:
         self.fraction, self.by_score, self.backward_to_forward = fraction, by_score, backward_to_forward
         self.ratio: float | None = None
 
@@ -36,18 +38,9 @@ class Gate:
         return self.fraction < 1
 
     @property
-    def break_even(self) -> float:
-        """The ratio below which choosing has the smaller variance, at the same FLOPs.
-
-        Chosen are f n of n examples, all of which went forward; at random n (1 + b f) / (1 + b) go forth and back, with
-        b the FLOPs of a backward pass in those of a forward pass.
-        """
-        return self.fraction * (1 + self.backward_to_forward) / (1 + self.backward_to_forward * self.fraction)
-
-    @property
     def open(self) -> bool:
         """Whether the score decides."""
-        return self.ratio is not None and self.ratio < MARGIN * self.break_even
+        return self.ratio is not None and self.ratio < opens_below(self.fraction, self.backward_to_forward)
 
     def asks(self, step: int) -> bool:
         """Whether a step wants the scores of its whole batch: because it is open, or to see whether to open."""

@@ -18,6 +18,7 @@ _MLP_WIDTHS = {"split-digits": (100, 100)}
 _MLP_WIDTH_ELSEWHERE = (400, 400)
 _CNN_CHANNELS = (32, 64, 128)
 _CNN_WIDTH = 128
+RECTIFIED = math.sqrt(2)  # gain of a weight that a rectifier follows (He et al. 2015, equation 10)
 PIECE = 256  # examples of which features are made at once: an image of 32x32 takes a megabyte in ResNet-18
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "softplus": nn.Softplus}
 
@@ -100,12 +101,16 @@ def build(config: RunConfig, stream: TaskStream) -> Network:
         if parameter.ndim < 2:
             nn.init.zeros_(parameter)
         else:
-            gain = 1.0 if name in _HEAD else math.sqrt(2)
-            bound = gain * math.sqrt(3 / parameter[0].numel())  # of a uniform variable of variance gain^2 / fan_in
-            nn.init.uniform_(parameter, -bound, bound, generator=generator)
+            draw(parameter, 1.0 if name in _HEAD else RECTIFIED, generator)
     for layer in batchnorm.layers(network):
         layer.reset_parameters()  # its buffers too: what `to_empty` leaves in them is anything
     return network.eval()
+
+
+def draw(weight: Tensor, gain: float, generator: torch.Generator) -> None:
+    """Fill a weight (out, in, ...) on the CPU with a uniform variable of variance gain^2 / fan_in."""
+    bound = gain * math.sqrt(3 / weight[0].numel())
+    nn.init.uniform_(weight, -bound, bound, generator=generator)
 
 
 def placed(network: Network, config: RunConfig, device: torch.device) -> Network:

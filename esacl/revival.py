@@ -1,21 +1,21 @@
 """Dead units, and how a new task gets them back.
 
-A cut leaves units that no weight leads to, or that no weight reads: at 90% a quarter to a half of an MLP's hidden
-units. A ReLU that is never active has no gradient, so that weights which may grow again do not come back there, and a
-network that is cut after every task has less and less left to learn with. Where such a unit gets new weights that lead
-to it, and none that read it, the function is what it was, and the unit has a gradient again.
+A cut leaves units that no weight leads to, or that no weight reads. A ReLU that is never active has no gradient, so
+that weights which may grow again do not come back there, and a network that is cut after every task has less and less
+left to learn with. Where such a unit gets new weights that lead to it, and none that read it, the function is what it
+was, and the unit has a gradient again.
 
 Dormant units in deep reinforcement learning are treated so by Sokar et al. 2023 (ReDo): incoming weights as at the
 beginning, outgoing weights zero.
 """
 
-import math
 from collections.abc import Mapping
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from esacl.networks import RECTIFIED, draw
 from esacl.units import Units, norm_of, units_of
 
 
@@ -26,7 +26,7 @@ def revive(
     solution: Mapping[str, Tensor],
     past: Tensor | None,
     generator: torch.Generator,
-) -> int:
+) -> None:
     """Give dead units new weights that lead to them, and nobody who reads them; outputs of the past stay as they are.
 
     The new weights are those of a new network (He et al. 2015, equation 10), and no anchor holds them: no task so far
@@ -40,24 +40,17 @@ def revive(
         past: the rows of the head that are private to earlier tasks; None where the head is shared. Rows of tasks to
             come stay as they are.
         generator: of the new weights.
-
-    Returns:
-        How many units.
     """
-    revived = 0
     for units in units_of(network):
         dead = dead_units(network, units)
         weight = network.get_parameter(units.weight)
         drawn = torch.empty(weight.shape)
-        bound = math.sqrt(6 / weight[0].numel())  # of a uniform variable of variance 2 / fan_in
-        nn.init.uniform_(drawn, -bound, bound, generator=generator)
+        draw(drawn, RECTIFIED, generator)
         weight[dead] = drawn.to(weight.device)[dead]
         _begin_anew(network, units, dead, importance)
         reader = cast(str, units.reader)
         for reads in (network.get_parameter(reader), *([solution[reader]] if reader in solution else [])):
             _unread(reads, dead, past if reader == "head.weight" else None)
-        revived += int(dead.sum())
-    return revived
 
 
 @torch.no_grad()

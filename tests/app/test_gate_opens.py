@@ -6,19 +6,8 @@ import pytest
 
 from app import frames, gate
 from app.figures import training
+from esacl.break_even import opens_below
 from esacl.events import CostCounted, Stepped
-from esacl.gate import MARGIN, Gate
-
-
-@pytest.mark.parametrize("fraction", [0.125, 0.5, 1.0])
-@pytest.mark.parametrize("back", [1.1, 2.0])
-def test_the_threshold_is_that_of_training(fraction, back):
-    own = Gate(fraction, backward_to_forward=back)
-    assert gate.threshold(fraction, back) == pytest.approx(MARGIN * own.break_even)
-    own.ratio = gate.threshold(fraction, back) - 1e-9
-    assert own.open
-    own.ratio = gate.threshold(fraction, back) + 1e-9
-    assert not own.open
 
 
 def told(events, *, ratio=None, is_open=False, forward=None, backward=None):
@@ -32,16 +21,16 @@ def told(events, *, ratio=None, is_open=False, forward=None, backward=None):
 
 
 def test_a_run_tells_what_its_backward_passes_cost(events):
-    assert gate.opens_below(list(told(events)), 0.5) == gate.threshold(0.5, 2.0)
-    assert gate.opens_below(list(told(events, forward=10.0, backward=12.0)), 0.5) == gate.threshold(0.5, 1.2)
+    assert gate.opens_below(list(told(events)), 0.5) == opens_below(0.5, 2.0)
+    assert gate.opens_below(list(told(events, forward=10.0, backward=12.0)), 0.5) == opens_below(0.5, 1.2)
     sparse = list(told(events, forward=1.0, backward=11.0))  # a dense gradient behind a sparse pass
-    assert gate.opens_below(sparse, 0.5) == gate.threshold(0.5, 2.0)
+    assert gate.opens_below(sparse, 0.5) == opens_below(0.5, 2.0)
 
 
 def test_what_the_gate_decided_has_the_last_word(events):
     bill = {"forward": 10.0, "backward": 12.0}
     assert gate.opens_below(list(told(events, ratio=0.63, is_open=True, **bill)), 0.5) == 0.63
-    assert gate.opens_below(list(told(events, ratio=0.6, is_open=True, **bill)), 0.5) == gate.threshold(0.5, 1.2)
+    assert gate.opens_below(list(told(events, ratio=0.6, is_open=True, **bill)), 0.5) == opens_below(0.5, 1.2)
     assert gate.opens_below(list(told(events, ratio=0.6, **bill)), 0.5) == 0.6
 
 

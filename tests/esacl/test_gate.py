@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from esacl.gate import AVERAGE, MARGIN, MEASURE_EVERY, Gate
+from esacl.break_even import MARGIN, break_even
+from esacl.gate import AVERAGE, MEASURE_EVERY, Gate
 from esacl.selection import el2n, inclusion_probabilities, second_moment_ratio
 
 N = 64
@@ -48,7 +49,7 @@ def test_at_random_as_many_as_the_same_flops_allow(fraction, kept):
 def test_it_opens_where_a_few_gradients_dominate_and_stays_shut_where_none_does():
     steep, flat = Gate(0.25), Gate(0.25)
     choose(steep, 30.0), choose(flat, 0.0)
-    assert steep.ratio < MARGIN * steep.break_even
+    assert steep.ratio < MARGIN * break_even(steep.fraction, steep.backward_to_forward)
     assert steep.open
     assert flat.ratio == pytest.approx(1.0)
     assert not flat.open
@@ -61,10 +62,10 @@ def test_at_the_break_even_both_ways_have_the_same_variance_at_the_same_flops(fr
     gate, n = Gate(fraction, backward_to_forward=back), 64_000
     chosen, at_random = fraction * n, len(gate.at_random(n, torch.Generator()))
     assert n + back * chosen == pytest.approx((1 + back) * at_random, rel=1e-4)
-    assert gate.break_even / chosen == pytest.approx(1 / at_random, rel=1e-4)
-    gate.ratio = 0.89 * gate.break_even
+    assert break_even(gate.fraction, gate.backward_to_forward) / chosen == pytest.approx(1 / at_random, rel=1e-4)
+    gate.ratio = 0.89 * break_even(gate.fraction, gate.backward_to_forward)
     assert gate.open
-    gate.ratio = 0.91 * gate.break_even
+    gate.ratio = 0.91 * break_even(gate.fraction, gate.backward_to_forward)
     assert not gate.open
 
 

@@ -14,6 +14,7 @@ RECORD = {
     "esacl": (),
     "esacl.errors": (),
     "esacl.accelerators": (),
+    "esacl.break_even": (),
     "esacl.normalisation": (),
     "esacl.config": ("pydantic",),
     "esacl.conflicts": (),

@@ -69,7 +69,7 @@ def test_a_unit_that_only_running_statistics_wake_is_not_dead():
 def test_what_was_learned_stays_to_the_last_bit_but_for_the_order_of_sums(name):
     network, images = with_dead_units(name)
     before = network(images)
-    assert revive(network, {}, {}, None, torch.Generator()) == 4 * len(units_of(network))
+    revive(network, {}, {}, None, torch.Generator())
     torch.testing.assert_close(network(images), before, rtol=1e-5, atol=1e-5)
 
 
