@@ -36,7 +36,7 @@ def test_seeds_are_one_method_and_other_problems_are_left_out(seeds):
     assert {columns[name].get("alignment") for name in table if name != "method"} == {"right"}
     assert "alignment" not in columns["method"]
     assert {frame.proto.placeholder for frame in at.dataframe} == {"–"}
-    transfer = " ".join(table["backward transfer, points"])
+    transfer = " ".join(table["BWT"])
     assert "−" in transfer  # a minus, which here some have
     assert "-" not in transfer
     assert len(at.selectbox(key=next(b.key for b in at.selectbox if b.key.startswith("family"))).options) == 2
