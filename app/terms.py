@@ -60,8 +60,8 @@ TERMS = (
         marked("Dead unit"),
         marked(
             "A unit that a cut has left without a weight that leads to it, or that reads it; it has no gradient and "
-            "cannot learn. EsaCL begins each task with new weights that lead to such units and none that read them, so "
-            "that nothing changes but what can be learned."
+            "cannot learn. In task-IL EsaCL begins each task with new weights that lead to such units and none that "
+            "read them, so that nothing changes but what can be learned."
         ),
         "training",
     ),

@@ -108,10 +108,10 @@ def gate(
 
 
 def gate_rule(panel: Panel, opens_below: float) -> None:
-    """The ratio at which the gate of IDS decides, named at its right end."""
+    """The ratio at which the gate of IDS decides, named under its left end: a gate is shut at first."""
     panel.rule(y=opens_below, look="axis dotted")
     said = text("the gate opens below %(ratio)s", ratio=number(opens_below))
-    panel.text(panel.x.high, opens_below, said, "note", dy=-5, anchor="end")
+    panel.text(panel.x.low, opens_below, said, "note", dx=6, dy=15)
 
 
 def _tasks(panel: Panel, frame: pd.DataFrame, column: str, tasks: int) -> None:

@@ -39,7 +39,7 @@ def test_the_line_of_the_figure_is_where_the_gate_opens(events):
     drawn = training.gate(frames.losses(found), 3, 0.61)
     axis = next(m for m in drawn["marks"] if m["tag"] == "line" and m["at"]["class"] == "axis dotted")
     said = next(m for m in drawn["marks"] if m.get("text") == "the gate opens below 0.61")
-    assert axis["at"]["y1"] == pytest.approx(said["at"]["y"] + 5)
+    assert axis["at"]["y1"] == pytest.approx(said["at"]["y"] - 15)
     curve = next(m for m in drawn["marks"] if m["tag"] == "path")
     assert float(curve["at"]["d"].split()[1].partition("L")[0]) < axis["at"]["y1"]  # 0.7 lies above it
     assert "second moment" in str(drawn["marks"])
