@@ -109,6 +109,16 @@ def open_regular(path: Path) -> IO[bytes]:
     return os.fdopen(checked_regular(descriptor, path), "rb")
 
 
+def append_regular(path: Path) -> IO[bytes]:
+    """A regular file, open for writing at its end, unbuffered; made where it is not there.
+
+    Raises:
+        OSError: not writable, a link, which leads to somebody else's file, or no regular file.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return os.fdopen(checked_regular(os.open(path, flags, 0o644), path), "ab", buffering=0)
+
+
 def read_regular(path: Path) -> bytes:
     """The bytes of a regular file, none where there is no file.
 

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from esacl.durable import append_regular
+
 MOST_BYTES = 2**20
 KEPT = 3  # older files beside the one that is written
 _MOST_TEXT = 8_000
@@ -37,11 +39,8 @@ def note(path: Path, what: str, **facts: Any) -> None:
     with contextlib.suppress(OSError):
         path.parent.mkdir(exist_ok=True)
         rotate(path)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
-        try:
-            os.write(descriptor, line.encode())
-        finally:
-            os.close(descriptor)
+        with append_regular(path) as log:
+            log.write(line.encode())
 
 
 def rotate(path: Path) -> None:

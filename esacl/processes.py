@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from esacl import logs
-from esacl.durable import replace_json
+from esacl.durable import append_regular, replace_json
 from esacl.errors import InputError
 from esacl.store import RunStore
 
@@ -49,7 +49,7 @@ def launch(
     arguments = [sys.executable, "-m", *words, *more, "--held-lock", str(descriptor)]
     try:
         logs.rotate(folder / "log.txt")
-        with (folder / "log.txt").open("ab") as log:
+        with append_regular(folder / "log.txt") as log:
             return subprocess.Popen(
                 arguments,
                 stdin=subprocess.PIPE if bound else subprocess.DEVNULL,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from esacl import jobs, locks, logs, quota
-from esacl.durable import read_regular
+from esacl.durable import append_regular, read_regular
 from esacl.errors import InputError
 from esacl.store import RunStore
 from esacl.sweep.record import CANCEL, FILE, LOG, REMEDY, content_of, worked_on
@@ -90,7 +90,8 @@ def _words(folder: Path, content: dict[str, Any]) -> list[str]:
 
 def _start(command: list[str], store: RunStore, folder: Path, descriptor: int) -> None:
     more = ["--runs", str(store.root.absolute()), "--json", "--held-lock", str(descriptor)]
-    with (folder / LOG).open("wb") as log:
+    with append_regular(folder / LOG) as log:
+        log.truncate(0)
         jobs.mind(
             subprocess.Popen(
                 [*command, *more],

@@ -208,6 +208,22 @@ def test_ctrl_c_exits_with_130_and_resume_gives_the_same_events(kept, tmp_path):
     assert one == two
 
 
+INTERRUPTED = """
+import runpy, sys
+class Interrupted:
+    def find_spec(self, name, *rest):
+        if name == "esacl.cli":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+runpy.run_module("esacl", run_name="__main__")
+"""
+
+
+def test_ctrl_c_while_it_is_still_importing_is_no_traceback():
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (130, "")
+
+
 # resume, show, list, delete
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from esacl import durable
-from esacl.durable import named_file, unwritten, write_out
+from esacl.durable import append_regular, named_file, unwritten, write_out
 from esacl.errors import InputError
 
 
@@ -67,3 +67,16 @@ def test_a_file_to_be_put_in_place_is_refused_before_the_work(tmp_path):
 def test_the_remedy_fits_the_cause(tmp_path):
     assert "make room" in str(unwritten(tmp_path, OSError(errno.EDQUOT, "Disk quota exceeded")))
     assert "make room" not in str(unwritten(tmp_path, OSError(errno.EACCES, "Permission denied")))
+
+
+def test_a_log_is_added_to_and_never_through_a_link_or_into_a_pipe(tmp_path):
+    for words in (b"one\n", b"two\n"):
+        with append_regular(tmp_path / "log") as log:
+            log.write(words)
+    assert (tmp_path / "log").read_bytes() == b"one\ntwo\n"
+    (tmp_path / "link").symlink_to("log")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("link", "pipe"):
+        with pytest.raises(OSError):
+            append_regular(tmp_path / name)
+    assert (tmp_path / "log").read_bytes() == b"one\ntwo\n"

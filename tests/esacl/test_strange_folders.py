@@ -18,6 +18,7 @@ from esacl.checkup import check
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import ArrayRecorded, CheckpointReady, Failed, Stepped
 from esacl.failures import explain
+from esacl.processes import launch
 from esacl.records import read_config_file
 from esacl.store import RunStore
 from esacl.tickets import ANALYSIS, RUN
@@ -103,6 +104,15 @@ def test_nothing_is_written_or_deleted_behind_a_link(store, tmp_path):
     assert {path: path.read_bytes() for path in elsewhere.iterdir()} == before
     assert any("link" in finding["what"] for finding in check(store, repair=True))
     assert {path: path.read_bytes() for path in elsewhere.iterdir()} == before
+
+
+def test_what_a_job_says_goes_into_no_file_that_a_link_leads_to(store, tmp_path):
+    run_id, theirs = store.create(CONFIG), tmp_path / "theirs"
+    theirs.write_text("theirs")
+    (store.folder(run_id) / "log.txt").symlink_to(theirs)
+    with store.workers.hold(run_id), pytest.raises(InputError, match=rf"run {run_id} cannot be started .*; mend"):
+        launch(store, run_id, ["esacl", "resume", run_id], None)
+    assert theirs.read_text() == "theirs"
 
 
 def test_a_checkpoint_of_nothing_but_holes_is_not_read(tmp_path):

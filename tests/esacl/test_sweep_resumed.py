@@ -110,6 +110,15 @@ def test_what_cannot_be_started_is_refused_in_one_line_and_holds_nothing(tmp_pat
     assert not locks.is_held(folder / "lock")
 
 
+def test_its_output_goes_into_no_file_that_a_link_leads_to(tmp_path):
+    folder, theirs = _waiting(tmp_path), tmp_path / "theirs"
+    theirs.write_text("theirs")
+    (folder / record.LOG).symlink_to(theirs)
+    with pytest.raises(InputError, match=r"sweep some cannot be started .*; mend"):
+        resuming.resume(RunStore(tmp_path / "runs"), folder)
+    assert theirs.read_text() == "theirs"
+
+
 def test_the_file_of_another_sweep_is_not_begun_in_this_ones_name(tmp_path):
     folder = _waiting(tmp_path, file=str(spec(tmp_path, seeds(2), "other.toml")))
     with pytest.raises(InputError, match=r"names .*other\.toml, the file of another sweep; move it away"):
