@@ -21,6 +21,7 @@ from esacl.replay import Batch
 from esacl.revival import dead_units
 from esacl.schedule import Schedule
 from esacl.sdp import FORMS
+from esacl.selection import select
 from esacl.stages import stage_of
 from esacl.tasks import task_stream
 from esacl.training import Learner
@@ -467,6 +468,21 @@ def test_fisher_information_is_of_the_columns_that_compete_and_the_instances_ids
         torch.testing.assert_close(probabilities, expected)
         assert len(inputs) == len(weights) == 12
         assert (float(weights.std()) < 1e-6) == even
+
+
+def test_every_task_of_every_seed_draws_instances_by_a_number_of_its_own(monkeypatch):
+    numbers = []
+
+    def recorded(scores, fraction, number):
+        numbers.append(number)
+        return select(scores, fraction, number)
+
+    monkeypatch.setattr("esacl.consolidation.select", recorded)
+    for seed in (0, 1):
+        learner, stream = learner_of(config := tiny(seed=seed))
+        for task in (0, 1):
+            learner.consolidate(stage(config, stream, task))
+    assert len(set(numbers)) == 4  # sums of both would meet: seed 0 in task 1 and seed 1 in task 0
 
 
 def test_the_buffer_is_offered_every_task():
