@@ -3,8 +3,8 @@
 import os
 from typing import Any
 
-from esacl import normalisation
-from esacl.protocols import BENCHMARKS, DER_SMALL_BUFFER, preset
+from esacl import normalisation, published
+from esacl.protocols import BENCHMARKS, preset
 from esacl.sections import SDP, Anchor
 
 SPARSE_METHODS = ("esacl", "packnet", "rigl", "sparcl")  # sparse unless told otherwise
@@ -36,7 +36,8 @@ def resolved(given: dict[str, Any]) -> dict[str, Any]:
     contrastive = method == "sparcl" and base_of(fields) == "co2l"
     if contrastive:
         fields.setdefault("augment", "none")  # it makes views of its own, whatever the protocol says
-    fields = preset(fields["protocol"], fields["benchmark"], method, contrastive=contrastive) | fields
+    size = _size(fields)
+    fields = preset(fields["protocol"], fields["benchmark"], method, size=size, contrastive=contrastive) | fields
     fields.setdefault("resolution", facts["side"])
     fields.setdefault("sparsity", _sparsity(method, fields))
     fields.setdefault("threads", 1 if fields["network"] == "mlp" else os.cpu_count() or 1)
@@ -74,10 +75,14 @@ def _sections(method: str, fields: dict[str, Any], facts: dict[str, Any]) -> dic
 
 
 def _derpp(fields: dict[str, Any]) -> dict[str, float]:
-    """What the protocol `der` publishes for a small buffer."""
-    size = _given(fields, "buffer", "size", BUFFER)
-    small = fields["protocol"] == "der" and isinstance(size, int) and size <= DER_SMALL_BUFFER
-    return {"alpha": 0.1} if small else {}
+    """DER++'s weights, where the protocol publishes them."""
+    return published.weights(fields["benchmark"], _size(fields)) if fields["protocol"] == "der" else {}
+
+
+def _size(fields: dict[str, Any]) -> int:
+    """How many examples a method keeps if it rehearses."""
+    size = _given(fields, "buffer", "size", BENCHMARKS[fields["benchmark"]].get("buffer", BUFFER))
+    return size if isinstance(size, int) else BUFFER
 
 
 def form_of(method: str, fields: dict[str, Any]) -> str:

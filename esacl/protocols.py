@@ -6,6 +6,7 @@
 
 from typing import Any, Literal, get_args
 
+from esacl import published
 from esacl.errors import InputError
 
 ProtocolName = Literal["small", "der"]
@@ -38,11 +39,10 @@ BENCHMARKS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 _SMALL_KEYS = ("tasks", "epochs", "batch_size", "network", "train_limit", "resolution")
 # Of the small CNN, by every method but `esacl`, whose own rate holds everywhere: what each chose on the validation data
-# of split CIFAR-10 among five to eight (`benchmarks/tune-cifar10.toml`), SparCL over DER++ (over EWC .08), EWC without
-# distillation. ER, which chose .0175, and RigL, which was not tuned, take the rate of all.
-SMALL_CNN_RATE = 0.02
+# of split CIFAR-10 among eight (`benchmarks/tune-cifar10.toml`), SparCL over DER++ (over EWC .08), EWC alone.
 SMALL_CNN_RATES = {
-    "finetune": 0.0025, "ewc": 0.03, "packnet": 0.03, "joint": 0.015, "derpp": 0.007, "sparcl": 0.04,
+    "finetune": 0.0025, "ewc": 0.03, "packnet": 0.03, "joint": 0.015, "er": 0.0175, "derpp": 0.007, "sparcl": 0.04,
+    "rigl": 0.03,
 }  # fmt: skip
 CO2L_RATE = 0.005
 
@@ -55,11 +55,6 @@ DER: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 DER_OPTIMISER: dict[str, Any] = {"momentum": 0.0, "schedule": "constant"}
-DER_SMALL_BUFFER = 200  # DER++ weighs logits by 0.1 with a buffer of this size, by 0.2 with a larger one
-# Learning rates of the methods that it publishes. Without momentum the rates of `small` would be a tenth of themselves:
-# the other methods have that of plain SGD, SparCL that of DER++, which it is usually laid over. Neither was tuned.
-DER_RATES = {"finetune": 0.1, "joint": 0.1, "ewc": 0.03, "er": 0.1, "derpp": 0.03, "sparcl": 0.03}
-DER_RATE = 0.1
 
 
 def of(benchmark: str) -> tuple[str, ...]:
@@ -67,8 +62,15 @@ def of(benchmark: str) -> tuple[str, ...]:
     return tuple(name for name in PROTOCOL_NAMES if name == "small" or benchmark in DER)
 
 
-def preset(protocol: str, benchmark: str, method: str, *, contrastive: bool = False) -> dict[str, Any]:
-    """What a protocol sets for a method on a benchmark; `contrastive` where it learns features without logits (Co2L).
+def preset(protocol: str, benchmark: str, method: str, *, size: int, contrastive: bool = False) -> dict[str, Any]:
+    """What a protocol sets for a method on a benchmark.
+
+    Args:
+        protocol: its name.
+        benchmark: the data and its tasks.
+        method: the method's name.
+        size: of the buffer that the method has if it rehearses.
+        contrastive: whether it learns features without logits (Co2L).
 
     Raises:
         InputError: it has no settings for this benchmark.
@@ -76,9 +78,8 @@ def preset(protocol: str, benchmark: str, method: str, *, contrastive: bool = Fa
     if protocol == "small":
         facts = BENCHMARKS[benchmark]
         own = facts.get("network") == "small-cnn" and method != "esacl"
-        rate = {"lr": CO2L_RATE if contrastive else SMALL_CNN_RATES.get(method, SMALL_CNN_RATE)} if own else {}
+        rate = {"lr": CO2L_RATE if contrastive else SMALL_CNN_RATES[method]} if own else {}
         return {"network": "mlp"} | {key: facts[key] for key in _SMALL_KEYS if key in facts} | rate
     if benchmark not in DER:
         raise InputError(f"protocol {protocol!r} has no settings for {benchmark!r}; choose from {', '.join(DER)}")
-    rate = {"lr": DER_RATES.get(method, DER_RATE)}
-    return DER[benchmark] | DER_OPTIMISER | rate
+    return DER[benchmark] | DER_OPTIMISER | {"lr": published.rate(benchmark, method, size)}

@@ -160,7 +160,8 @@ def test_the_small_presets_of_colour_benchmarks(benchmark, tasks, limit):
     [
         ({"method": "esacl"}, 0.05),
         ({"method": "ewc"}, 0.03),
-        ({"method": "er"}, 0.02),
+        ({"method": "er"}, 0.0175),
+        ({"method": "rigl"}, 0.03),
         ({"method": "derpp"}, 0.007),
         ({"method": "sparcl"}, 0.04),
         ({"method": "finetune"}, 0.0025),
@@ -230,10 +231,35 @@ def test_the_der_protocol(benchmark, tasks, epochs, batch_size, augment):
     assert RunConfig.from_dict(config.to_dict()) == config
 
 
-def test_the_der_protocol_has_a_rate_for_each_method_that_it_publishes():
-    rates = {name: RunConfig(benchmark="split-mnist", protocol="der", method=name).lr for name in METHOD_NAMES}
-    published = {"finetune": 0.1, "joint": 0.1, "ewc": 0.03, "er": 0.1, "derpp": 0.03}
-    assert rates == {name: (published | {"sparcl": 0.03}).get(name, 0.1) for name in METHOD_NAMES}
+@pytest.mark.parametrize(
+    ("benchmark", "size", "rates", "alpha", "beta"),  # of fine-tuning, EWC, ER and DER++
+    [
+        ("split-mnist", 200, (0.03, 0.03, 0.01, 0.03), 0.2, 1.0),
+        ("split-mnist", 500, (0.03, 0.03, 0.1, 0.03), 1.0, 0.5),
+        ("split-mnist", 5120, (0.03, 0.03, 0.1, 0.1), 0.2, 0.5),
+        ("split-cifar10", 200, (0.1, 0.03, 0.1, 0.03), 0.1, 0.5),
+        ("split-cifar10", 500, (0.1, 0.03, 0.1, 0.03), 0.2, 0.5),
+        ("split-cifar10", 5120, (0.1, 0.03, 0.1, 0.03), 0.1, 1.0),
+        ("split-cifar10", 100, (0.1, 0.03, 0.1, 0.03), 0.1, 0.5),  # as of the next larger buffer
+        ("split-cifar10", 9000, (0.1, 0.03, 0.1, 0.03), 0.1, 1.0),
+        ("split-cifar100", 500, (0.03, 0.03, 0.1, 0.03), 0.1, 0.5),
+        ("split-tiny-imagenet", 200, (0.03, 0.03, 0.1, 0.03), 0.1, 1.0),
+        ("split-tiny-imagenet", 500, (0.03, 0.03, 0.03, 0.03), 0.2, 0.5),
+    ],
+)
+def test_rates_and_weights_of_the_der_protocol_are_those_published_for_the_benchmark(
+    benchmark, size, rates, alpha, beta
+):
+    def config(method, **fields):
+        return RunConfig(benchmark=benchmark, protocol="der", network="mlp", method=method, **fields)
+
+    kept = {"buffer": {"size": size}}
+    derpp = config("derpp", **kept)
+    found = (config("finetune").lr, config("ewc").lr, config("er", **kept).lr, derpp.lr)
+    assert (found, derpp.derpp.alpha, derpp.derpp.beta) == (rates, alpha, beta)
+    assert config("joint").lr == config("packnet").lr == config("rigl").lr == rates[0]  # plain SGD's
+    assert config("sparcl", **kept).lr == rates[3]
+    assert config("er").lr == config("er", buffer={"size": 500}).lr  # what it keeps unless told otherwise
 
 
 def test_the_network_of_the_der_protocol():
@@ -309,11 +335,9 @@ def test_what_is_refused_is_named_with_its_value_and_the_remedy_in_one_line(fiel
     assert "pydantic" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("size", "alpha"), [(200, 0.1), (500, 0.2), (None, 0.2)])
-def test_derpp_weighs_logits_as_published_for_its_buffer(size, alpha):
-    buffer = {} if size is None else {"buffer": {"size": size}}
-    assert RunConfig(benchmark="split-cifar10", protocol="der", method="derpp", **buffer).derpp.alpha == alpha
-    assert RunConfig(benchmark="split-cifar10", method="derpp", **buffer).derpp.alpha == 0.2
+def test_a_buffer_of_no_number_is_refused_under_the_der_protocol_too():
+    with pytest.raises(InputError, match=r"buffer\.size"):
+        RunConfig(benchmark="split-cifar10", protocol="der", method="er", buffer={"size": "many"})
 
 
 def test_the_digest_is_of_what_decides_the_numbers():

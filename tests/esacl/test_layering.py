@@ -21,6 +21,7 @@ RECORD = {
     "esacl.narrowest": (),
     "esacl.defaults": (),
     "esacl.protocols": (),
+    "esacl.published": (),
     "esacl.refusal": ("pydantic",),
     "esacl.sections": ("pydantic",),
     "esacl.events": (),
