@@ -152,7 +152,7 @@ class Anchors:
                 total = torch.where(alive[name], _rounded(total), rank_one(total, ~alive[name]))
                 self._bytes += (4 + 2) * int(alive[name].sum()) + 4 * (f.shape[0] + f[0].numel())
             else:
-                self._bytes += 2 * 4 * f.numel()
+                self._bytes += 4 * f.numel() + 4 * int(alive[name].sum())  # theta* is 0 where a cut has been
             self.importance[name] = total
             self.solution[name] = parameters[name].detach().clone()
 
@@ -179,7 +179,7 @@ class Anchors:
 
     @property
     def bytes(self) -> int:
-        """What has to be kept between tasks: Omega and theta* (on survivors, where compact), and rank-1 factors."""
+        """What has to be kept between tasks: theta* on survivors; Omega, where compact on survivors and by rank 1."""
         return self._bytes
 
     def state(self) -> dict[str, Tensor]:

@@ -203,6 +203,13 @@ def test_consolidation_adds_fisher_of_mean_1_and_moves_the_solution():
     assert anchors.bytes == 2 * 4 * 4
 
 
+def test_of_a_solution_the_survivors_are_kept_whoever_anchors():
+    mask = Mask({"w": torch.tensor([[True, False, False], [False, False, True]])})
+    anchors = Anchors(1.0, compact=False, guard=False)
+    anchors.consolidate({"w": torch.ones(2, 3) * mask["w"]}, {"w": torch.ones(2, 3)}, mask)
+    assert anchors.bytes == 4 * 6 + 4 * 2  # Omega is dense: weights that grow again are held too
+
+
 def test_the_mean_is_over_survivors_and_the_rest_becomes_rank_one():
     fisher = torch.tensor([[2.0, 1.0], [6.0, 3.0], [8.0, 4.0]])
     mask = Mask({"w": torch.tensor([[True, False], [True, False], [False, False]])})
