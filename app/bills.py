@@ -75,7 +75,8 @@ def layers(cost: Mapping[str, Any]) -> list[Bar]:
 def rivals(cost: Mapping[str, Any], events: Sequence[Event], look: str = Bar.look) -> list[Bar]:
     """This run's FLOPs, in its method's `look`, beside those of dense SGD, EWC and replay over the same steps.
 
-    EWC: dense SGD, and after each task the gradients of its Fisher information, over as many images as EWC takes here.
+    EWC: dense SGD, and after each task the gradients of its Fisher information, over as many images as EWC takes here,
+    and by the rule of `esacl.consolidation`: private heads are not anchored, so none are asked of their weights.
     Replay: every step at twice the batch. Both need nothing but the images that dense SGD saw, which are recorded.
     """
     bars = [Bar(text("this run"), float(cost["train_flops"]), text("Counted."), look=look)]
@@ -87,11 +88,23 @@ def rivals(cost: Mapping[str, Any], events: Sequence[Event], look: str = Bar.loo
     batches, batch = FISHER_EXAMPLES
     fisher = sum(batches * min(batch, event.train_examples) for event in started[: _tasks_counted(events)])
     told = text("Dense SGD, and the gradients of %(images)s images for its Fisher information.", images=whole(fisher))
-    bars.append(Bar("EWC", dense * (1 + fisher / seen), told, computed=True))
+    each = dense / seen - 2.0 * _private_weights(events)
+    bars.append(Bar("EWC", dense + fisher * each, told, computed=True))
     bars.append(
         Bar(text("replay"), 2 * dense, text("Dense SGD with as many replayed images as fresh ones."), computed=True)
     )
     return bars
+
+
+def _private_weights(events: Sequence[Event]) -> int:
+    """Weights of private heads, each of which has one multiply-accumulate an image in its gradient.
+
+    0 where all tasks share the head, and where an older run does not tell.
+    """
+    started = next((event for event in events if isinstance(event, RunStarted)), None)
+    if started is None or started.shared in (None, started.parameters):
+        return 0
+    return started.parameters - started.shared - started.classes  # of its parameters a bias for each class
 
 
 def _tasks_counted(events: Sequence[Event]) -> int:

@@ -4,6 +4,7 @@ Class-IL / task-IL accuracy in percent, means of 10 runs, in the protocol of Buz
 class-IL logits; task-IL is the same logits with the task known), as later papers' tables print them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.language import text
@@ -46,6 +47,12 @@ def references(benchmark: str, scenario: str, tasks: int, classes: int) -> list[
         return []
     column = known[2] + (scenario == "task")
     return [Reference(row[0], row[1], round(float(row[column]) / 100, 4), row[-1]) for row in _ROWS]
+
+
+def source_line(shown: Sequence[Reference]) -> str:
+    """What a picture that goes without its caption has to say of its hollow marks, in a line as wide as the figure."""
+    sources = "; ".join(dict.fromkeys(reference.source.partition(",")[0] for reference in shown))
+    return text("Hollow marks: published, dense ResNet-18 (%(sources)s), at no place on the x axis", sources=sources)
 
 
 def caption(shown: list[Reference], private_heads: bool) -> str:

@@ -32,6 +32,7 @@ class RunStarted:
     device: str  # "cpu", "cuda:0", "mps"
     device_name: str  # as the vendor calls it
     shared: int | None = None  # parameters that all tasks share: no private head; not told by older runs
+    left_out: int = 0  # classes of the data set that are in no task, as they do not come out even; later than `shared`
 
 
 @dataclass(frozen=True, kw_only=True)

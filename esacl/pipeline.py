@@ -273,6 +273,7 @@ def _started(stream: TaskStream, learner: Learner, device: torch.device) -> RunS
         device=str(device),
         device_name=device_name(device),
         shared=sum(learner.parameters[name].numel() for name in learner.shared),
+        left_out=stream.left_out,
     )
 
 

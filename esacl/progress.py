@@ -9,7 +9,7 @@ from typing import Self
 from tqdm import tqdm
 
 from esacl.config import RunConfig
-from esacl.events import Analysing, Evaluated, Event, Loading, Stepped, TaskFinished, TaskStarted
+from esacl.events import Analysing, Evaluated, Event, Loading, RunStarted, Stepped, TaskFinished, TaskStarted
 
 WATCHED = 0.1  # seconds between two drawings on a terminal
 LOGGED = 10.0  # and between two lines where the output is kept in a file
@@ -74,6 +74,8 @@ def with_bar(events: Iterable[Event], config: RunConfig) -> Iterator[Event]:
             match event:
                 case Loading(what=what):
                     bar.load(what)
+                case RunStarted(left_out=left_out) if left_out:
+                    bar.say(_left_out(left_out, event.classes, config.tasks))
                 case TaskStarted(task=task, steps=steps):
                     bar.set(f"task {task + 1}/{config.tasks} training", task * steps, config.tasks * steps)
                 case Stepped(task=task, step=step, steps=steps):
@@ -100,6 +102,12 @@ def with_stages(events: Iterable[Event]) -> Iterator[Event]:
             elif isinstance(event, Analysing):
                 bar.set(f"task {event.task + 1} {event.stage}", event.done, event.total)
             yield event
+
+
+def _left_out(left_out: int, classes: int, tasks: int) -> str:
+    there = classes + left_out
+    last = f"the last {left_out} of them are" if left_out > 1 else "the last of them is"
+    return f"{there} classes do not come out even in {tasks} tasks: {last} in no task"
 
 
 def _learned(task: int, tasks: int, accuracies: dict[int, float], density: float) -> str:

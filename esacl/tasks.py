@@ -80,6 +80,7 @@ class TaskStream(Sequence[Task]):
     make: Callable[[int], Task]
     mean: tuple[float, ...] = (0.0,)  # of each channel, of pixels from 0 to 1
     std: tuple[float, ...] = (1.0,)
+    left_out: int = 0  # classes that are there and in no task, since they do not come out even
 
     def __len__(self) -> int:
         return self.length
@@ -166,20 +167,24 @@ def split_cifar100(config: RunConfig, data: Path | None) -> TaskStream:
 def split_tiny_imagenet(config: RunConfig, data: Path | None) -> TaskStream:
     """Tiny-ImageNet in the order of wnids.txt, normalised by channel.
 
-    The classes that are there are dealt out evenly: all 200 in ten tasks make 20 a task, 40 of them make 4. What does
-    not come out even is left over at the end.
+    The classes that are there are dealt out evenly: all 200 in ten tasks make 20 a task, 40 of them make 4. Those at
+    the end that do not come out even are in no task: of 13 in five tasks the last three. `TaskStream.left_out` counts
+    them, and a run says so where it starts.
 
     Raises:
         InputError: there are fewer than two classes for each task.
     """
     train, evaluation = _train_and_evaluation(config, partial(tiny_imagenet.tiny_imagenet, data=data))
-    each = len(train.class_names) // config.tasks
+    there = len(train.class_names)
+    each = there // config.tasks
     if each < 2:
+        fewer = f"choose at most {there // 2} task{'s' if there > 3 else ''}, or " if there > 1 else ""
         raise InputError(
-            f"{config.benchmark} has {len(train.class_names)} classes here, too few for two in each of {config.tasks} "
-            f"tasks; choose at most {len(train.class_names) // 2} tasks, or put the whole data set in its place"
+            f"{config.benchmark} has {there} class{'es' if there > 1 else ''} here, too few for two in each of "
+            f"{config.tasks} tasks; {fewer}put the whole data set in its place"
         )
-    return _split(config, train, evaluation, classes_per_task=each, data=data)
+    stream = _split(config, train, evaluation, classes_per_task=each, data=data)
+    return replace(stream, left_out=there - each * config.tasks)
 
 
 BENCHMARKS: dict[str, Callable[[RunConfig, Path | None], TaskStream]] = {

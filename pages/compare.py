@@ -42,8 +42,9 @@ st.caption(
     text(
         "**Ringed: on the Pareto front**, that is, none of the others is as accurate for less; joint training, which "
         "sees all tasks at once, stands beside it. The thin line is what can be had at each cost, bars are ± one "
-        "standard deviation. FLOPs are counted, with every extra billed and replay at its full cost; published tables "
-        "bill a replayed example at a third of that."
+        "standard deviation. FLOPs are counted, with every extra billed and replay at its full cost; the published "
+        "rule bills a replayed example at a third of that, and leaves out Fisher information with its scoring, the "
+        "distillation teacher and the gradients uphill of sharpness-aware steps."
     )
 )
 if marks:

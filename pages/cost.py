@@ -44,8 +44,9 @@ with right:
     shown, published = number(cost["analysis_flops"]), number(cost["train_flops_published_rule"])
     st.caption(
         text(
-            "As published tables bill it, 3F a fresh image and F a replayed one: %(published)s FLOPs. Curvature, "
-            "slices and whatever else is only shown: %(shown)s FLOPs, not billed to training.",
+            "As published tables bill it, 3F a fresh image and F a replayed one, and no Fisher information with its "
+            "scoring, no distillation teacher, no gradient uphill of a sharpness-aware step: %(published)s FLOPs. "
+            "Curvature, slices and whatever else is only shown: %(shown)s FLOPs, not billed to training.",
             published=published,
             shown=shown,
         )

@@ -89,7 +89,7 @@ async function image(svg) {
   return { found, width, height };
 }
 
-// A figure, and below it the key that stands elsewhere on the page.
+// A figure, and below it what stands elsewhere on the page: the key of its marks, the source of published ones.
 async function picture(svgs) {
   const parts = await Promise.all(svgs.map(image));
   const width = Math.max(...parts.map((part) => part.width)) + 2 * EDGE;
@@ -126,10 +126,10 @@ function saver(svg, drawing, label) {
   button.textContent = label;
   button.setAttribute("aria-label", `${label}: ${drawing.save}`);
   button.onclick = async () => {
-    const key = drawing.key ? unseen(drawing.key, svg) : null;
+    const below = [drawing.key, drawing.source].filter(Boolean).map((part) => unseen(part, svg));
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(await picture(key ? [svg, key.firstChild] : [svg]));
-    key?.remove();
+    link.href = URL.createObjectURL(await picture([svg, ...below.map((place) => place.firstChild)]));
+    below.forEach((place) => place.remove());
     link.download = `${drawing.save}.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from app.drawing import Drawing, Panel, apart, marker, words
+from app.drawing import Drawing, Panel, apart, marker, wide, words
 from app.figures import palette
 from app.frames import rows
 from app.language import marked, text
-from app.literature import Reference
+from app.literature import Reference, source_line
 from app.scale import Scale, span
 from app.wording import distinct, number, percent, size
 
@@ -35,7 +35,10 @@ def tradeoff(
     width: int | None = None,
     height: int = 370,
 ) -> Drawing:
-    """One mark a group, ± sd; a step line through the front, rings on it; hollow marks for the literature."""
+    """One mark a group, ± sd; a step line through the front, rings on it; hollow marks for the literature.
+
+    These have a `source`, which is drawn below the figure where it is saved as a picture.
+    """
     x, ticks = _costs(frame["x"], frame["x_sd"].fillna(0), share=axis == "sparsity")
     spread = frame["y_sd"].fillna(0)
     y = span(frame["y"] - spread, frame["y"] + spread, include=[r.accuracy for r in published], pad=0.09)
@@ -68,10 +71,16 @@ def tradeoff(
         found="; ".join(found),
         front=", ".join(frame.loc[frame["front"], "label"]),
     )
-    if published:
-        hollow = "; ".join(f"{r.written} {percent(r.accuracy)}" for r in published)
-        panel.alt += " " + text("Published, beside the axes: %(found)s.", found=hollow)
-    return panel.drawing()
+    if not published:
+        return panel.drawing()
+    hollow = "; ".join(f"{r.written} {percent(r.accuracy)}" for r in published)
+    panel.alt += " " + text("Published, beside the axes: %(found)s.", found=hollow)
+    return {**panel.drawing(), "source": _source(source_line(published))}
+
+
+def _source(said: str) -> Drawing:
+    """A line for the saved picture; on the page a caption says more."""
+    return {"width": wide(said, 6.3), "height": 16, "alt": said, "marks": [words(0, 12, said, "tick")]}
 
 
 def _front(panel: Panel, frame: pd.DataFrame, *, left_is_better: bool) -> None:

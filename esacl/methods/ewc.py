@@ -3,6 +3,10 @@
 It shares the exact expectation in the Fisher information, its normalisation and the proximal step with EsaCL, so that
 a comparison does not show a better implementation. EsaCL's guard of idle units is off here, as EWC is published
 without it; `anchor.guard` turns it on.
+
+Otherwise than in eq. 9 of Schwarz et al. gamma is 1: no task fades from the sum. Its terms are scaled as they scale
+theirs, so that tasks count alike; here to a mean of 1 over the shared parameters (of a pruned network, over what is
+left of them), where the paper names no norm.
 """
 
 from typing import Any

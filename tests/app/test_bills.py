@@ -4,6 +4,7 @@ import json
 
 import pytest
 from synthetic_run import synthetic_config, synthetic_events
+from tiny_runs import events_of, tiny
 
 from app import bills
 from app.figures import costs
@@ -48,6 +49,19 @@ def test_rivals_are_computed_from_what_the_run_counted(cost, events):
     assert [bar.computed for bar in found.values()] == [False, True, True, True]
     for bars in (bills.rivals(cost, events, "ewc"), bills.kept(cost, events, "ewc")):
         assert [bar.look for bar in bars if not bar.computed] == ["ewc"]
+
+
+@pytest.mark.parametrize("scenario", ["task", "class"])
+@pytest.mark.parametrize("network", ["mlp", "small-cnn"])
+def test_ewc_is_billed_in_another_run_what_it_is_billed_itself(scenario, network):
+    def bars(**fields):
+        config = tiny({"scenario": scenario, "network": network, "sparsity": 0.0, **fields})
+        events = events_of(config)
+        return {bar.name: bar.value for bar in bills.rivals(cost_of(config, events), events)}
+
+    itself = bars(method="ewc")
+    assert bars(method="finetune")["EWC"] == pytest.approx(itself["this run"], rel=1e-12)
+    assert itself["EWC"] == pytest.approx(itself["this run"], rel=1e-12)
 
 
 def test_a_run_under_way_is_set_beside_the_tasks_that_were_counted(events):

@@ -178,6 +178,16 @@ def test_published_marks_are_hollow_and_tell_their_source(groups):
     assert literature.caption([], True) == ""
 
 
+def test_the_source_of_published_marks_fits_below_their_figure(groups):
+    frame = comparison.tradeoff(groups, "flops")
+    marks = literature.references("split-cifar10", "task", 5, 10)
+    assert "source" not in compared.tradeoff(frame, "flops")
+    drawing = compared.tradeoff(frame, "flops", marks)
+    (line,) = drawing["source"]["marks"]
+    assert "(Buzzega et al. 2020; Cha et al. 2021)" in line["text"]
+    assert drawing["source"]["width"] <= drawing["width"]
+
+
 # The report
 
 

@@ -5,6 +5,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from pages_runs import record
 from playwright.sync_api import expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
@@ -98,21 +99,40 @@ WATCH = """figure => {
 }"""
 
 
-def test_a_figure_is_saved_as_a_picture_of_twice_its_size_with_its_key(visit, esacl_run):
-    here = visit()
-    here.open("compare", run=esacl_run)
+def saved_picture(here) -> tuple[tuple[int, int], list[float], str]:
+    """The first figure's picture: its pixels, the width and height of figure and key, and the words put into it."""
     figure = here.page.locator(".drawings figure", has=here.page.locator("button.save")).first
-    view = [float(part) for part in figure.locator("svg").get_attribute("viewBox").split()]
-    key = here.page.locator(".drawings svg[aria-label^=Key]").first.get_attribute("viewBox").split()
+    key = here.page.locator(".drawings svg[aria-label^=Key]").first
+    views = [float(part) for svg in (figure.locator("svg"), key) for part in svg.get_attribute("viewBox").split()[2:]]
     watched = figure.evaluate_handle(WATCH)
     with here.page.expect_download() as saved:
         figure.locator("button.save").click()
-    assert saved.value.suggested_filename == "esacl-split-digits-task-flops.png"
+    assert re.fullmatch(r"esacl-split-\w+-\w+-flops\.png", saved.value.suggested_filename)
     head = Path(saved.value.path()).read_bytes()[:24]
     assert head.startswith(b"\x89PNG")
-    assert struct.unpack(">II", head[16:]) == (2 * (view[2] + 28), 2 * (view[3] + 28 + float(key[3]) + 14))
-    assert "EsaCL" in watched.evaluate("seen => seen.join()")
     expect(figure.locator("svg")).to_have_count(1)
+    return struct.unpack(">II", head[16:]), views, watched.evaluate("seen => seen.join()")
+
+
+def test_a_figure_is_saved_as_a_picture_of_twice_its_size_with_its_key(visit, esacl_run):
+    here = visit()
+    here.open("compare", run=esacl_run)
+    pixels, (width, height, _, key), words = saved_picture(here)
+    assert pixels == (2 * (width + 28), 2 * (height + 28 + key + 14))
+    assert "EsaCL" in words
+    assert "published" not in words
+
+
+def test_a_picture_with_published_marks_names_their_source(visit, store):
+    run_id = record(store, benchmark="split-cifar10", scenario="class", tasks=5)
+    try:
+        here = visit()
+        here.open("compare", run=run_id)
+        (_, high), (_, height, _, key), words = saved_picture(here)
+        assert "Hollow marks: published, dense ResNet-18 (Buzzega et al. 2020; Cha et al. 2021)" in words
+        assert high == 2 * (height + 28 + key + 14 + 16 + 14)
+    finally:
+        store.delete(run_id)  # other tests open the newest
 
 
 def test_figures_follow_the_theme(visit, esacl_run):

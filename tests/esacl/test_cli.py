@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from picture_files import write_cifar10
+from picture_files import write_cifar10, write_tiny
 from small_stream import SmallStream, raising
 
 from esacl import analyse_command, analysis, cli, datasets, doctor, serving, viewing
@@ -78,6 +78,17 @@ def test_a_run_prints_its_result_and_draws_its_progress_apart(esacl):
     assert "task 2/2 learned" in outcome.err
     assert re.search(r"\d+/\d+ \[\d\d:\d\d<\d\d:\d\d", outcome.err)  # how much, since when, how long to go
     assert "learned, accuracy" not in outcome.out
+    assert "in no task" not in outcome.err
+
+
+def test_a_run_says_at_its_start_which_classes_are_in_no_task(esacl, tmp_path):
+    write_tiny(tmp_path / "data", classes=5)
+    unmeasured = [f"--set=curvature.{part}=0" for part in ("top", "levels", "grid")]
+    small = ["--tasks=2", "--epochs=1", "--set=resolution=16", *unmeasured]
+    outcome = esacl("run", "--benchmark=split-tiny-imagenet", "--method=finetune", *small)
+    assert outcome.code == 0
+    said = "5 classes do not come out even in 2 tasks: the last of them is in no task"
+    assert outcome.err.index(said) < outcome.err.index("task 1/2 learned")
 
 
 def test_json_is_the_last_line_and_alone_on_stdout(esacl):

@@ -1,16 +1,18 @@
 """ER, DER++ and EWC reach what plain loops reach that share no training code with them."""
 
 import statistics
+from functools import partial
 
 import pytest
 from oracles import plain_methods
 from tiny_runs import events_of, label, of_kind, tiny
 
-from esacl import networks
+from esacl import networks, seeds
 from esacl.events import Evaluated
 from esacl.tasks import task_stream
 
-SEEDS = range(5)
+SEEDS = range(3)
+APART = 0.01  # of one seed, on average: both meet the same batches, and rounding moves an image here and there
 COMMON = {"tasks": 5, "epochs": 10, "train_limit": None, "evaluation": "test"}
 
 
@@ -29,7 +31,8 @@ def start(settings, seed):
 
 def theirs(settings, seed):
     network, stream, config = start(settings, seed)
-    loop = {"epochs": config.epochs, "batch": config.batch_size, "peak": config.lr, "seed": seed}
+    loop = {"epochs": config.epochs, "batch": config.batch_size, "peak": config.lr}
+    loop["numbers"] = partial(seeds.torch_generator, seed)
     if config.method == "ewc":
         inside = {"momentum": config.momentum, "in_the_loss": config.momentum == 0}
         strength = config.anchor.strength * (0.1 if inside["in_the_loss"] else 1.0)
@@ -54,8 +57,7 @@ def theirs(settings, seed):
     ids=label,
 )
 def test_it_is_as_accurate_as_a_plain_loop(settings):
+    """Seed by seed, since the spread over seeds is ten times as wide as what is to be seen."""
     one, other = ([run(settings, seed) for seed in SEEDS] for run in (ours, theirs))
-    apart = abs(statistics.mean(one) - statistics.mean(other))
-    spread = max(statistics.stdev(one), statistics.stdev(other))
     print(settings["method"], [round(100 * x, 2) for x in one], [round(100 * x, 2) for x in other])
-    assert apart <= 2 * spread
+    assert statistics.fmean(abs(a - b) for a, b in zip(one, other, strict=True)) <= APART

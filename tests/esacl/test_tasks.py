@@ -267,9 +267,29 @@ def test_the_classes_of_tiny_imagenet_that_are_there_are_dealt_out_in_their_orde
     assert stream.input_shape == (3, 64, 64)
 
 
+@pytest.mark.parametrize(("scenario", "tasks", "left"), [("task", 3, 1), ("class", 4, 2), ("task", 5, 0)])
+def test_classes_that_do_not_come_out_even_are_counted(data, scenario, tasks, left):
+    config = RunConfig(benchmark="split-tiny-imagenet", scenario=scenario, tasks=tasks, resolution=64)
+    assert task_stream(config, data).left_out == left
+
+
 def test_more_tasks_than_there_are_classes_for(data):
     with pytest.raises(InputError, match="has 10 classes here, too few for two in each of 6 tasks; choose at most 5"):
         task_stream(RunConfig(benchmark="split-tiny-imagenet", tasks=6), data)
+
+
+@pytest.mark.parametrize(
+    ("classes", "told"),
+    [
+        (1, "1 class here, too few for two in each of 2 tasks; put"),
+        (3, "3 classes here, too few for two in each of 2 tasks; choose at most 1 task, or put"),
+    ],
+)
+def test_what_is_told_of_few_classes_can_be_done(tmp_path, classes, told):
+    write_tiny(tmp_path, classes=classes, train=10)
+    with pytest.raises(InputError) as caught:
+        task_stream(RunConfig(benchmark="split-tiny-imagenet", tasks=2), tmp_path)
+    assert str(caught.value) == f"split-tiny-imagenet has {told} the whole data set in its place"
 
 
 def test_a_class_of_cifar_that_is_missing_is_named(tmp_path):

@@ -1,7 +1,8 @@
 """ER, DER++ and online EWC as plain loops, written from the papers; no training code of the library is used.
 
-Data, first weights and the order of the tasks are the library's, everything else is its own: schedule, reservoir,
-losses, Fisher information, anchors, accuracy.
+Data, first weights, the order of tasks and images and the random numbers of the memory are the library's (`numbers`, a
+generator for a purpose), so that both meet the same batches; everything else is its own: schedule, reservoir, losses,
+Fisher information, anchors, accuracy.
 """
 
 import copy
@@ -17,22 +18,22 @@ def rate(step, steps, peak):
 
 
 class Reservoir:
-    def __init__(self, size, seed):
-        self.size, self.seen, self.rows = size, 0, []
-        self.generator = torch.Generator().manual_seed(seed)
+    def __init__(self, size, numbers):
+        self.size, self.seen, self.rows, self.numbers = size, 0, [], numbers
 
     def offer(self, *columns):
+        generator = self.numbers("buffer", self.seen)
         for row in zip(*columns):
             if len(self.rows) < self.size:
                 self.rows.append(row)
             else:
-                place = int(torch.randint(0, self.seen + 1, (1,), generator=self.generator))
+                place = int(torch.randint(0, self.seen + 1, (1,), generator=generator))
                 if place < self.size:
                     self.rows[place] = row
             self.seen += 1
 
-    def draw(self, count):
-        chosen = torch.randperm(len(self.rows), generator=self.generator)[:count].tolist()
+    def draw(self, count, generator):
+        chosen = torch.randperm(len(self.rows), generator=generator)[:count].tolist()
         return [torch.stack(column) for column in zip(*(self.rows[i] for i in chosen))]
 
 
@@ -67,26 +68,25 @@ def own_distance(outputs, logits, targets, stream):
     return torch.cat(apart).mean()
 
 
-def replayed_in_task_il(network, stream, *, epochs, batch, peak, size, seed, alpha=None, beta=None):
+def replayed_in_task_il(network, stream, *, epochs, batch, peak, size, numbers, alpha=None, beta=None):
     """ER (alpha None) or DER++ in task-IL; the average accuracy after the last task."""
-    network, buffer = copy.deepcopy(network), Reservoir(size, seed)
-    shuffle = torch.Generator().manual_seed(1000 + seed)
-    for task in stream:
+    network, buffer = copy.deepcopy(network), Reservoir(size, numbers)
+    for number, task in enumerate(stream):
         inputs, targets = task.train.inputs, task.train.targets
         optimiser = torch.optim.SGD(network.parameters(), lr=peak, momentum=0.9)
         steps, step = epochs * -(-len(inputs) // batch), 0
-        for _ in range(epochs):
-            for rows in torch.randperm(len(inputs), generator=shuffle).split(batch):
+        for epoch in range(epochs):
+            for rows in torch.randperm(len(inputs), generator=numbers("batches", number, epoch)).split(batch):
                 optimiser.param_groups[0]["lr"] = rate(step, steps, peak)
                 x, y = inputs[rows], targets[rows]
-                outputs = network(x)
+                outputs, generator = network(x), numbers("step", number, step)
                 loss = own_entropy(outputs, y, stream)
                 if buffer.rows and alpha is None:
-                    old = buffer.draw(len(rows))
+                    old = buffer.draw(len(rows), generator)
                     again = own_entropy(network(old[0]), old[1], stream)
                     loss = (len(y) * loss + len(old[1]) * again) / (len(y) + len(old[1]))
                 elif buffer.rows:
-                    one, two = buffer.draw(len(rows)), buffer.draw(len(rows))
+                    one, two = buffer.draw(len(rows), generator), buffer.draw(len(rows), generator)
                     loss = loss + alpha * own_distance(network(one[0]), one[2], one[1], stream)
                     loss = loss + beta * own_entropy(network(two[0]), two[1], stream)
                 optimiser.zero_grad()
@@ -98,27 +98,26 @@ def replayed_in_task_il(network, stream, *, epochs, batch, peak, size, seed, alp
     return sum(found) / len(found)
 
 
-def replayed(network, stream, *, epochs, batch, peak, size, seed, alpha=None, beta=None):
+def replayed(network, stream, *, epochs, batch, peak, size, numbers, alpha=None, beta=None):
     """ER (alpha None) or DER++ in class-IL; the average accuracy after the last task."""
-    network, buffer = copy.deepcopy(network), Reservoir(size, seed)
-    shuffle = torch.Generator().manual_seed(1000 + seed)
+    network, buffer = copy.deepcopy(network), Reservoir(size, numbers)
     for t, task in enumerate(stream):
         seen = sorted({c for one in stream[: t + 1] for c in one.classes})
         inputs, targets = task.train.inputs, task.train.targets
         optimiser = torch.optim.SGD(network.parameters(), lr=peak, momentum=0.9)
         steps, step = epochs * -(-len(inputs) // batch), 0
-        for _ in range(epochs):
-            for rows in torch.randperm(len(inputs), generator=shuffle).split(batch):
+        for epoch in range(epochs):
+            for rows in torch.randperm(len(inputs), generator=numbers("batches", t, epoch)).split(batch):
                 optimiser.param_groups[0]["lr"] = rate(step, steps, peak)
                 x, y = inputs[rows], targets[rows]
-                outputs = network(x)
+                outputs, generator = network(x), numbers("step", t, step)
                 if not buffer.rows:
                     loss = entropy(outputs, y, seen)
                 elif alpha is None:
-                    old = buffer.draw(len(rows))
+                    old = buffer.draw(len(rows), generator)
                     loss = entropy(torch.cat([outputs, network(old[0])]), torch.cat([y, old[1]]), seen)
                 else:
-                    one, two = buffer.draw(len(rows)), buffer.draw(len(rows))
+                    one, two = buffer.draw(len(rows), generator), buffer.draw(len(rows), generator)
                     loss = entropy(outputs, y, seen) + alpha * F.mse_loss(network(one[0]), one[2])
                     loss = loss + beta * entropy(network(two[0]), two[1], seen)
                 optimiser.zero_grad()
@@ -130,7 +129,7 @@ def replayed(network, stream, *, epochs, batch, peak, size, seed, alpha=None, be
     return sum(found) / len(found)
 
 
-def ewc(network, stream, *, epochs, batch, peak, strength, seed, momentum=0.9, in_the_loss=False):
+def ewc(network, stream, *, epochs, batch, peak, strength, numbers, momentum=0.9, in_the_loss=False):
     """Online EWC in task-IL; the average accuracy after the last task.
 
     The penalty is taken as a proximal step after the optimiser's, or `in_the_loss` as the paper writes it, for
@@ -138,17 +137,16 @@ def ewc(network, stream, *, epochs, batch, peak, strength, seed, momentum=0.9, i
     times as strong. EsaCL states a strength for a momentum of 0.9, so that in a loss without it a tenth is the same.
     """
     network = copy.deepcopy(network)
-    shuffle = torch.Generator().manual_seed(1000 + seed)
     shared = {n: p for n, p in network.named_parameters() if not n.startswith("head")}
     omega = {n: torch.zeros_like(p) for n, p in shared.items()}
     centre = {n: p.detach().clone() for n, p in shared.items()}
-    for task in stream:
+    for number, task in enumerate(stream):
         columns = list(task.classes)
         inputs, targets = task.train.inputs, task.train.targets
         optimiser = torch.optim.SGD(network.parameters(), lr=peak, momentum=momentum)
         steps, step = epochs * -(-len(inputs) // batch), 0
-        for _ in range(epochs):
-            for rows in torch.randperm(len(inputs), generator=shuffle).split(batch):
+        for epoch in range(epochs):
+            for rows in torch.randperm(len(inputs), generator=numbers("batches", number, epoch)).split(batch):
                 lr = optimiser.param_groups[0]["lr"] = rate(step, steps, peak)
                 optimiser.zero_grad()
                 loss = entropy(network(inputs[rows]), targets[rows], columns)
