@@ -6,16 +6,16 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from esacl import printing
+from esacl import outcomes, printing
 from esacl.outcomes import MEASURED, PROBLEM, SETTINGS, Row
 
 _SETTINGS = tuple(dict.fromkeys((*SETTINGS[:2], *PROBLEM, *SETTINGS[2:])))
-RUN_COLUMNS = ("run", "name", "status", *_SETTINGS, "base", "settings", "seed", *MEASURED)
+RUN_COLUMNS = ("run", "name", "status", *_SETTINGS, "base", "buffer", "logits", "settings", "seed", *MEASURED)
 GROUP_COLUMNS = (
-    "name", "status", *_SETTINGS, "base", "settings", "n", *(key for name in MEASURED for key in (name, f"{name}_sd")),
-    "seeds", "runs",
+    "name", "status", *_SETTINGS, "base", "buffer", "logits", "settings", "n",
+    *(key for name in MEASURED for key in (name, f"{name}_sd")), "seeds", "runs",
 )  # fmt: skip
-TOLD = ("name", "status", *_SETTINGS, "base", "settings", "seed")  # told once, above, where all rows agree
+TOLD = ("name", "status", *_SETTINGS, "base", "buffer", "logits", "settings", "seed")  # once, above, where all agree
 SHORT = {
     "average_accuracy": "ACC, %", "average_accuracy_task": "task known, %", "learning_accuracy": "learned, %",
     "backward_transfer": "BWT", "forgetting": "forgetting", "pruning_drop": "cut costs",
@@ -43,10 +43,15 @@ _ESCAPES = {
 
 def as_table(rows: Sequence[Row]) -> str:
     """For a terminal: a table for each problem; runs of another number of tasks, or of other data, are not beside."""
-    families: dict[tuple[Any, ...], list[Row]] = {}
+    return "\n\n\n".join(map(_one_table, _problems(rows)))
+
+
+def _problems(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of each problem."""
+    found: dict[tuple[Any, ...], list[Row]] = {}
     for r in rows:
-        families.setdefault(tuple(r[key] for key in PROBLEM), []).append(r)
-    return "\n\n\n".join(map(_one_table, families.values()))
+        found.setdefault(tuple(r[key] for key in PROBLEM), []).append(r)
+    return list(found.values())
 
 
 def _one_table(rows: Sequence[Row]) -> str:
@@ -56,7 +61,27 @@ def _one_table(rows: Sequence[Row]) -> str:
     body = printing.table([SHORT.get(key, key) for key in columns], [[cell(r, k) for k in columns] for r in rows])
     repeats = [run for r in rows for run in r.get("repeats", ())]
     note = f"left out, repeats of a seed: {', '.join(repeats)}" if repeats else ""
-    return "\n\n".join(part for part in (told, body, note) if part)
+    return "\n\n".join(part for part in (told, body, note, "\n".join(_remarks(rows))) if part)
+
+
+def _remarks(rows: Sequence[Row], naming: Sequence[str] = ()) -> list[str]:
+    """What to know before the rows of one problem are taken for equals, a line each; `naming` says which problem."""
+    problem = ", ".join(f"{key} {rows[0][key]}" for key in naming if key in PROBLEM)
+    lines = [f"not given the same: {apart}"] if (apart := unequal(rows)) else []
+    return [f"{problem}: {line}" if problem else line for line in lines]
+
+
+def unequal(rows: Sequence[Row], every: str = "all") -> str:
+    """What these rows were not given alike: `epochs 3, 5; buffer.size 200, 5000`; `every` is written for no limit."""
+    apart = outcomes.unequal(rows).items()
+    return "; ".join(f"{key} {', '.join(_setting(value, every) for value in values)}" for key, values in apart)
+
+
+def _setting(value: Any, every: str) -> str:
+    """As TOML writes it."""
+    if value is None:
+        return every
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
@@ -87,8 +112,9 @@ def as_latex(rows: Sequence[Row]) -> str:
     body = "\n".join(" & ".join(_tex(r, key) for key in columns) + r" \\" for r in rows)
     units = {"tasks": " tasks", "evaluation": " data"}
     above = ", ".join(f"{rows[0][key]}{units.get(key, '')}" for key in PROBLEM if key not in apart)
+    remarks = "".join(f"% {line}\n" for some in _problems(rows) for line in _remarks(some, apart))
     return (
-        f"% {above or 'runs compared'}; percent, differences in points; mean and sample sd over n seeds\n"
+        f"% {above or 'runs compared'}; percent, differences in points; mean and sample sd over n seeds\n{remarks}"
         f"\\begin{{tabular}}{{{''.join('l' if flush else 'r' for flush in left)}}}\n\\toprule\n{head} \\\\\n\\midrule\n"
         f"{body}\n\\bottomrule\n\\end{{tabular}}\n"
     )
@@ -120,8 +146,17 @@ def _plain(key: str, value: Any) -> str:
     return printing.seconds(value) if key.endswith("seconds") else printing.number(value)
 
 
+def _method(r: Row) -> str:
+    """A method as the reader knows it, with what decides as much as it does: `ER, 500 images, masked logits`."""
+    kind, _, strength = r["logits"].partition(" ")
+    logits = f"{kind} logits {strength}".rstrip() if kind else ""
+    images = f"{r['buffer']} images" if r["buffer"] else ""
+    name = printing.method(r["method"], r["sparsity"], base=r["base"])
+    return ", ".join(part for part in (name, images, logits) if part)
+
+
 def _tex(r: Row, key: str) -> str:
-    text = printing.method(r["method"], r["sparsity"], base=r["base"]) if key == "method" else cell(r, key)
+    text = _method(r) if key == "method" else cell(r, key)
     if isinstance(r[key], str):
         return "".join(_ESCAPES.get(sign, sign) for sign in " ".join(text.split())).replace("–", "--")
     text = re.sub(r"(\d[\d.]*|\(.*\))e([+-])0*(\d+)", lambda m: rf"{m[1]}\cdot10^{{{m[2].strip('+')}{m[3]}}}", text)
