@@ -68,6 +68,24 @@ def unequal(found: Sequence[Group]) -> str:
     return text("These methods were not given the same: %(told)s.", told=told) if told else ""
 
 
+def mixed(found: Sequence[Group]) -> str:
+    """Whose means are over runs of more than one state of EsaCL, or processor, as a line; empty where nobody's are."""
+    rows = [{**group.row, "label": group.label} for group in found]
+
+    def named(some: Sequence[dict[str, Any]]) -> str:
+        return "; ".join(row["label"] for row in some)
+
+    lines = [
+        text("Means over runs of %(count)d versions: %(methods)s.", count=count, methods=named(some))
+        for count, some in outcomes.mixed(rows, "version").items()
+    ]
+    lines += [
+        text("Means over runs of %(count)d processors: %(methods)s.", count=count, methods=named(some))
+        for count, some in outcomes.mixed(rows, "processor").items()
+    ]
+    return " ".join(lines)
+
+
 def _label(row: dict[str, Any], config: dict[str, Any]) -> str:
     name = palette.written(row["method"], row["sparsity"], config["pruning"]["saliency"], config["sparcl"]["base"])
     images = text("%(count)s images", count=whole(row["buffer"])) if row["buffer"] else ""

@@ -10,10 +10,11 @@ from esacl import outcomes, printing
 from esacl.outcomes import MEASURED, PROBLEM, SETTINGS, Row
 
 _SETTINGS = tuple(dict.fromkeys((*SETTINGS[:2], *PROBLEM, *SETTINGS[2:])))
-RUN_COLUMNS = ("run", "name", "status", *_SETTINGS, "base", "buffer", "logits", "settings", "seed", *MEASURED)
+MADE_BY = ("version", "processor")  # lists, for spreadsheets alone
+RUN_COLUMNS = ("run", "name", "status", *_SETTINGS, "base", "buffer", "logits", "settings", "seed", *MEASURED, *MADE_BY)
 GROUP_COLUMNS = (
     "name", "status", *_SETTINGS, "base", "buffer", "logits", "settings", "n",
-    *(key for name in MEASURED for key in (name, f"{name}_sd")), "seeds", "runs",
+    *(key for name in MEASURED for key in (name, f"{name}_sd")), "seeds", "runs", *MADE_BY,
 )  # fmt: skip
 TOLD = ("name", "status", *_SETTINGS, "base", "buffer", "logits", "settings", "seed")  # once, above, where all agree
 SHORT = {
@@ -68,6 +69,11 @@ def _remarks(rows: Sequence[Row], naming: Sequence[str] = ()) -> list[str]:
     """What to know before the rows of one problem are taken for equals, a line each; `naming` says which problem."""
     problem = ", ".join(f"{key} {rows[0][key]}" for key in naming if key in PROBLEM)
     lines = [f"not given the same: {apart}"] if (apart := unequal(rows)) else []
+    for key in MADE_BY:
+        lines += [
+            f"means over runs of {count} {key}s: {'; '.join(map(_label, some))}"
+            for count, some in outcomes.mixed(rows, key).items()
+        ]
     return [f"{problem}: {line}" if problem else line for line in lines]
 
 
@@ -98,7 +104,8 @@ def as_csv(rows: Sequence[Row]) -> str:
     columns = GROUP_COLUMNS if rows and "n" in rows[0] else RUN_COLUMNS
     writer = csv.DictWriter(out, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    writer.writerows({key: _defused(value) for key, value in r.items()} for r in rows)
+    joined = ({**r, **{key: "; ".join(r[key]) for key in MADE_BY}} for r in rows)  # their names have spaces
+    writer.writerows({key: _defused(value) for key, value in r.items()} for r in joined)
     return out.getvalue()
 
 
@@ -155,6 +162,11 @@ def _method(r: Row) -> str:
     return ", ".join(part for part in (name, images, logits) if part)
 
 
+def _label(r: Row) -> str:
+    sparsity = f"{printing.percent(r['sparsity'])}% sparse" if r["sparsity"] > 0 else "dense"
+    return ", ".join(part for part in (_method(r), sparsity, r["settings"]) if part)
+
+
 def _tex(r: Row, key: str) -> str:
     text = _method(r) if key == "method" else cell(r, key)
     if isinstance(r[key], str):
@@ -166,7 +178,8 @@ def _tex(r: Row, key: str) -> str:
 
 
 def _columns(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
-    every = [key for key in (GROUP_COLUMNS if "n" in rows[0] else RUN_COLUMNS) if key not in ("seeds", "runs")]
+    silent = ("seeds", "runs", *MADE_BY)
+    every = [key for key in (GROUP_COLUMNS if "n" in rows[0] else RUN_COLUMNS) if key not in silent]
     every = [key for key in every if not key.endswith("_sd") and (key not in (*MEASURED, *TOLD) or _known(rows, key))]
     shared = [key for key in TOLD if key in every and len(rows) > 1 and len({str(r[key]) for r in rows}) == 1]
     return shared, [key for key in every if key not in shared]

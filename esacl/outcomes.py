@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from esacl import metrics
+from esacl import metrics, origin
 from esacl.config import dotted
 
 Row = dict[str, Any]
@@ -33,7 +33,7 @@ def row(summary: Row) -> Row:
     """What is compared of one run. Means over tasks for the cut's cost and the top eigenvalues.
 
     `buffer` counts the images of a memory, None where there is none; `logits` says whether they are masked or balanced;
-    `effort` is what `unequal` compares.
+    `effort` is what `unequal` compares; `version` and `processor` list what the run was made by.
     `smallest_sparsity` is the least over the tasks, after the cut; `kept_bytes` are weights, masks, anchors and buffer.
     """
     config, cost = summary["config"], summary["cost"]
@@ -47,6 +47,8 @@ def row(summary: Row) -> Row:
         "buffer": config["buffer"]["size"] or None,
         "logits": _logits(config),
         "effort": _effort(config),
+        "version": summary["made_by"]["versions"],
+        "processor": summary["made_by"]["processors"],
         **{key: summary[key] for key in ("average_accuracy", "learning_accuracy", "backward_transfer", "forgetting")},
         "average_accuracy_task": metrics.average_accuracy(known) if len(known) == config["tasks"] else None,
         "pruning_drop": metrics.cost_of_cuts(cuts),
@@ -72,7 +74,7 @@ def groups(summaries: Sequence[Row]) -> list[Row]:
 
     Each of `MEASURED` is the mean over seeds and has a column `..._sd`, the sample standard deviation, None below
     two; `n` counts seeds. Of runs that share a seed too only the newest counts; the others are `repeats`.
-    `identity` names the group, however many seeds it has.
+    `identity` names the group, however many seeds it has. `version` and `processor` are those of all its runs.
     `settings` says what else tells a group from one of the same benchmark, scenario, method and sparsity.
     """
     found: dict[str, list[Row]] = {}
@@ -99,6 +101,8 @@ def _group(members: Sequence[Row]) -> Row:
         **{key: rows[0][key] for key in (*SETTINGS, *PROBLEM, "base", "buffer", "logits", "effort")},
         "n": len(rows),
         **{key: value for name in MEASURED for key, value in _spread(name, [r[name] for r in rows]).items()},
+        "version": origin.distinct(name for r in rows for name in r["version"]),
+        "processor": origin.distinct_processors(name for r in rows for name in r["processor"]),
         "seeds": sorted(by_seed),
         "runs": [r["run"] for r in rows],
         "repeats": sorted({summary["run"] for summary in members} - {r["run"] for r in rows}),
@@ -156,6 +160,15 @@ def unequal(rows: Sequence[Row]) -> dict[str, list[Any]]:
     keys = dict.fromkeys(key for effort in efforts for key in effort)
     found = {key: list(dict.fromkeys(effort[key] for effort in efforts if key in effort)) for key in keys}
     return {key: values for key, values in found.items() if len(values) > 1}
+
+
+def mixed(rows: Sequence[Row], key: str) -> dict[int, list[Row]]:
+    """The groups whose mean is over runs of more than one `version` or `processor`, by how many of them."""
+    found: dict[int, list[Row]] = {}
+    for r in rows:
+        if r.get("n", 1) > 1 and len(r[key]) > 1:
+            found.setdefault(len(r[key]), []).append(r)
+    return found
 
 
 def _effort(config: Row) -> Row:

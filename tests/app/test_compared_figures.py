@@ -241,6 +241,21 @@ def test_a_method_that_rehearses_is_named_with_its_buffer_and_with_what_is_done_
     assert "ER, 500 images, masked logits, dense" in page
 
 
+def test_means_over_runs_of_several_versions_and_processors_are_told_of():
+    def made(seed: int, code: str, cpu: str) -> dict:
+        machine = {"versions": {"esacl": "0.2"}, "code": code, "hardware": {"cpu": cpu}}
+        config = synthetic_config(seed=seed)
+        events = tuple(synthetic_events(config))
+        return summarise(RunRecord(f"{seed}", config, Status("finished"), events, (), machine))
+
+    one, other, third = made(0, "aaaaaaaa", "A"), made(1, "bbbbbbbb", "A"), made(2, "bbbbbbbb", "B")
+    told = "Means over runs of 2 versions: EsaCL, 90\u00a0%. Means over runs of 2 processors: EsaCL, 90\u00a0%."
+    found = comparison.groups([one, other, third])
+    assert comparison.mixed(found) == told
+    assert "Means over runs of 2 versions" in report.page(found).decode()
+    assert comparison.mixed(comparison.groups([other])) == ""
+
+
 def test_a_long_name_takes_two_lines_of_the_legend_and_of_the_bars():
     long = summary("a", method="sparcl", scenario="class", buffer={"size": 500}), summary("b", scenario="class")
     found = comparison.tagged(comparison.groups(long))

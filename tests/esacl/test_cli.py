@@ -543,6 +543,7 @@ def test_doctor_names_versions_devices_data_and_browser(esacl, tmp_path):
     text = esacl("doctor").out
     assert str(tmp_path / "data") in text
     assert "put the four files in" in text
+    assert f"code          {found['code']}\n" in text
 
 
 def test_doctor_sees_a_folder_that_is_none(tmp_path):

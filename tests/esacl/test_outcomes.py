@@ -11,10 +11,10 @@ from esacl.records import RunRecord, Status
 from esacl.summary import summarise
 
 
-def summary(run_id: str, state: str = "finished", **fields):
+def summary(run_id: str, state: str = "finished", machine=None, **fields):
     config = synthetic_config(**fields)
     measured = ({"events": 1, "seconds": 2.0 + config.seed, "peak_bytes": 100},)
-    return summarise(RunRecord(run_id, config, Status(state), tuple(synthetic_events(config)), measured, {}))
+    return summarise(RunRecord(run_id, config, Status(state), tuple(synthetic_events(config)), measured, machine or {}))
 
 
 def test_runs_that_differ_in_seed_name_device_and_threads_are_one_group():
@@ -161,7 +161,7 @@ def test_csv_has_a_column_for_each_deviation_and_defuses_formulas():
     assert head.startswith(f"{names},")
     assert "average_accuracy,average_accuracy_sd" in head
     assert line.startswith("'=1+1,finished,split-digits,task,3,test,esacl,0.9,,,,,2,")
-    assert line.endswith(",0 1,1 2")
+    assert line.endswith(",0 1,1 2,,")
 
 
 def test_latex_is_booktabs_with_escaped_names():
@@ -243,6 +243,35 @@ def test_csv_has_buffers_and_logits_in_columns():
     head, er, derpp = (line.split(",") for line in comparing.as_csv(unlike()).splitlines())
     at = head.index("buffer"), head.index("logits")
     assert [[line[place] for place in at] for line in (er, derpp)] == [["200", "masked"], ["5000", ""]]
+
+
+def made_by(code: str, instructions: str = "0123abcd") -> dict:
+    return {"versions": {"esacl": "0.2"}, "code": code, "hardware": {"cpu": "A", "instructions": instructions}}
+
+
+def test_a_mean_over_runs_of_several_versions_or_processors_says_so():
+    runs = [
+        summary("1", seed=0, machine=made_by("aaaaaaaa")),
+        summary("2", seed=1, machine=made_by("bbbbbbbb")),
+        summary("3", seed=0, method="er", machine=made_by("bbbbbbbb")),
+        summary("4", seed=1, method="er", machine=made_by("bbbbbbbb", "89efabcd")),
+        summary("5", seed=0, method="ewc", machine=made_by("cccccccc")),
+    ]
+    groups = outcomes.groups(runs)
+    assert [len(group["version"]) for group in groups] == [2, 1, 1]
+    told = [
+        "means over runs of 2 versions: EsaCL, 90.0% sparse",
+        "means over runs of 2 processors: ER, 200 images, dense",
+    ]
+    assert comparing.as_table(groups).splitlines()[-2:] == told
+    assert comparing.as_latex(groups).splitlines()[1:3] == [f"% {line}" for line in told]
+    head, esacl, er, _ = comparing.as_csv(groups).splitlines()
+    assert head.endswith(",seeds,runs,version,processor")
+    assert esacl.endswith(",0.2 aaaaaaaa; 0.2 bbbbbbbb,A 0123abcd")
+    assert er.endswith(",0.2 bbbbbbbb,A 0123abcd; A 89efabcd")
+    assert "means over" not in comparing.as_table(outcomes.rows(runs))  # a row a run has no mean
+    assert comparing.as_csv(outcomes.rows(runs)).splitlines()[1].endswith(",0.2 aaaaaaaa,A 0123abcd")
+    assert "means over" not in comparing.as_table(outcomes.groups([summary("1", seed=0), summary("2", seed=1)]))
 
 
 def test_rows_of_other_data_or_that_did_not_finish_say_so():

@@ -64,6 +64,22 @@ def test_methods_that_were_not_given_the_same_are_told_of(app, monkeypatch, tmp_
     assert said(app("cost")) == []
 
 
+def test_a_mean_over_runs_of_several_versions_is_told_of(app, monkeypatch, tmp_path):
+    store = RunStore(tmp_path / "versions")
+    for seed in range(2):
+        record(store, seed=seed)
+        record(store, seed=seed, scenario="class")
+    for entry in store.ids():
+        path = store.folder(entry) / "machine.json"
+        config = store.config(entry)
+        if (config.scenario, config.seed) == ("task", 0):
+            path.write_text(json.dumps({**json.loads(path.read_text()), "code": "0123abcd"}))
+    monkeypatch.setenv("ESACL_RUNS", str(store.root))
+    one = {entry.config.scenario: entry.run_id for entry in reading.entries()}
+    assert "Means over runs of 2 versions" in everything(app("compare", run=one["task"]))
+    assert "Means over runs" not in everything(app("compare", run=one["class"]))
+
+
 def test_class_il_can_be_compared_with_the_task_known(seeds):
     at = seeds("compare", run=next(e.run_id for e in reading.entries() if e.config.scenario == "class"))
     before = drawings(at)[0]["alt"]
