@@ -272,6 +272,10 @@ def test_a_mean_over_runs_of_several_versions_or_processors_says_so():
     assert "means over" not in comparing.as_table(outcomes.rows(runs))  # a row a run has no mean
     assert comparing.as_csv(outcomes.rows(runs)).splitlines()[1].endswith(",0.2 aaaaaaaa,A 0123abcd")
     assert "means over" not in comparing.as_table(outcomes.groups([summary("1", seed=0), summary("2", seed=1)]))
+    resumed = {**made_by("aaaaaaaa"), "earlier": [made_by("bbbbbbbb")]}
+    (alone,) = outcomes.groups([summary("1", machine=resumed)])
+    assert len(alone["version"]) == 2
+    assert outcomes.mixed([alone], "version") == {}  # which is no mean
 
 
 def test_rows_of_other_data_or_that_did_not_finish_say_so():

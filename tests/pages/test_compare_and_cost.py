@@ -58,9 +58,13 @@ def test_methods_can_be_left_out_and_the_axis_changed(seeds):
 def test_methods_that_were_not_given_the_same_are_told_of(app, monkeypatch, tmp_path):
     store = RunStore(tmp_path / "unequal")
     record(store)
-    record(store, method="ewc", epochs=1)
+    record(store, method="er", epochs=1)
     monkeypatch.setenv("ESACL_RUNS", str(store.root))
-    assert said(app("compare")) == ["These methods were not given the same: epochs 3, 1."]
+    at = app("compare")
+    assert said(at) == ["These methods were not given the same: epochs 3, 1."]
+    table = at.dataframe[0].value
+    assert table["method"].tolist() == ["EsaCL, 90\u00a0%, epochs=3", "ER, 200 images, dense, epochs=1"]
+    assert not {"buffer", "logits"} & set(table)  # they are in the name
     assert said(app("cost")) == []
 
 
