@@ -106,7 +106,10 @@ def table(found: Sequence[Group]) -> None:
     """One row a group: mean ± sample standard deviation over seeds, n."""
     columns, cells = comparing.cells([{**group.row, "settings": ""} for group in found])  # they are in the label
     frame = pd.DataFrame(cells, columns=columns)
-    hidden = ("name", "status", "benchmark", "scenario", "method", "base", "sparsity, %", "λmax dense", "λmax pruned")
+    hidden = (
+        "name", "status", "benchmark", "scenario", "method", "base", "buffer", "logits", "sparsity, %",
+        "λmax dense", "λmax pruned",
+    )  # fmt: skip
     frame = frame.drop(columns=[name for name in hidden if name in frame])
     frame.insert(0, "method", [group.label for group in found])
     numbers = [name for name in map(str, frame.columns) if name not in printing.WORDS]

@@ -11,8 +11,8 @@ import pandas as pd
 
 from app.figures import palette
 from app.language import marked, text
-from app.wording import brief
-from esacl import outcomes
+from app.wording import brief, whole
+from esacl import comparing, outcomes
 
 Summary = dict[str, Any]
 AXES = {  # what accuracy is drawn against: (as it is written, column of `outcomes`, whether less is better)
@@ -64,19 +64,40 @@ def tagged(found: Sequence[Group]) -> list[Group]:
 
 def unequal(found: Sequence[Group]) -> str:
     """What a fair comparison has equal and these groups have not, as a line; empty where they are equals."""
-    apart = outcomes.unequal([group.summaries[0]["config"] for group in found])
-    told = "; ".join(f"{key} {', '.join(_setting(value) for value in values)}" for key, values in apart.items())
+    told = comparing.unequal([group.row for group in found], text("all"))
     return text("These methods were not given the same: %(told)s.", told=told) if told else ""
 
 
-def _setting(value: object) -> str:
-    return text("all") if value is None else str(value)
+def mixed(found: Sequence[Group]) -> str:
+    """Whose means are over runs of more than one state of EsaCL, or processor, as a line; empty where nobody's are."""
+    rows = [{**group.row, "label": group.label} for group in found]
+
+    def named(some: Sequence[dict[str, Any]]) -> str:
+        return "; ".join(row["label"] for row in some)
+
+    lines = [
+        text("Means over runs of %(count)d versions: %(methods)s.", count=count, methods=named(some))
+        for count, some in outcomes.mixed(rows, "version").items()
+    ]
+    lines += [
+        text("Means over runs of %(count)d processors: %(methods)s.", count=count, methods=named(some))
+        for count, some in outcomes.mixed(rows, "processor").items()
+    ]
+    return " ".join(lines)
 
 
 def _label(row: dict[str, Any], config: dict[str, Any]) -> str:
     name = palette.written(row["method"], row["sparsity"], config["pruning"]["saliency"], config["sparcl"]["base"])
-    parts = [name, brief(row["sparsity"]) if row["sparsity"] > 0 else text("dense"), row["settings"]]
-    return ", ".join(part for part in parts if part)
+    images = text("%(count)s images", count=whole(row["buffer"])) if row["buffer"] else ""
+    sparsity = brief(row["sparsity"]) if row["sparsity"] > 0 else text("dense")
+    return ", ".join(part for part in (name, images, _logits(config), sparsity, row["settings"]) if part)
+
+
+def _logits(config: dict[str, Any]) -> str:
+    if config["mask_logits"]:
+        return text("masked logits")
+    strength = config["balance_logits"]
+    return text("balanced logits %(strength)s", strength=f"{strength:g}") if strength else ""
 
 
 def tradeoff(found: Sequence[Group], axis: str, *, task_known: bool = False) -> pd.DataFrame:

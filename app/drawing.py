@@ -209,6 +209,15 @@ def wide(word: str, each: float = 7.2) -> float:
     return each * sum(1 + (unicodedata.east_asian_width(sign) in "WF") for sign in word)
 
 
+def in_two(name: str, most: float, each: float = 7.2) -> list[str]:
+    """A name wider than `most` pixels in two lines, broken after a comma, as evenly as can be; any other in one."""
+    parts = name.split(", ")
+    if wide(name, each) <= most or len(parts) == 1:
+        return [name]
+    broken = [[", ".join(parts[:end]) + ",", ", ".join(parts[end:])] for end in range(1, len(parts))]
+    return min(broken, key=lambda lines: max(wide(line) for line in lines))
+
+
 def marker(x: float, y: float, look: str, shape: str = "circle", size: float = 5) -> Mark:
     """A marker at a pixel: shape and colour both tell the series."""
     look = look if "open" in look.split() else f"mark {look}"

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from app import comparing, comparison, grouping, reading, results, series, session, widgets
-from app.drawing import Drawing, words
+from app.drawing import Drawing, in_two, words
 from app.figures import accuracy, anchor, compared, palette
 from app.grouping import Grouped
 from app.language import text
@@ -67,8 +67,14 @@ def _each_method(on_tasks: pd.DataFrame, tasks: int, chance: float) -> list[Draw
         rows = [[None if pd.isna(value) else float(value) for value in row] for row in table.to_numpy()]
         drawing = accuracy.over_sequence(rows, chance, width=430, height=290, floor=low)
         look = palette.look(str(part["method"].iloc[0]))
-        title = words(430, 14, f"{tag}: {label}" if tag else str(label), f"label {look}", "end")
-        made.append({**drawing, "marks": [*drawing["marks"], title], "alt": f"{label}. {drawing['alt']}"})
+        lines = in_two(f"{tag}: {label}" if tag else str(label), 420)
+        # Below, for beside the title of the axis a name with all that tells it apart has no room.
+        foot = drawing["height"]
+        name = [words(0, foot + 16 + 17 * place, line, f"label {look}") for place, line in enumerate(lines)]
+        tall = foot + 5 + 17 * len(lines)
+        made.append(
+            {**drawing, "height": tall, "marks": [*drawing["marks"], *name], "alt": f"{label}. {drawing['alt']}"}
+        )
     return made
 
 

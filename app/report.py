@@ -65,7 +65,7 @@ def _section(
     on_tasks = comparison.on_tasks(found, task_known=task_known)
     trades = [compared.tradeoff(frame, axis, marks) for frame, axis in zip(frames, comparison.AXES) if len(frame)]
     for drawing in trades:
-        said = comparison.unequal(found), literature.caption(marks, of[1] == "task")
+        said = comparison.unequal(found), comparison.mixed(found), literature.caption(marks, of[1] == "task")
         drawing["caption"] = " ".join(part for part in said if part)
     parts = [downloads.part(*trades)]
     if len(on_tasks):

@@ -6,16 +6,17 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from esacl import printing
+from esacl import outcomes, printing
 from esacl.outcomes import MEASURED, PROBLEM, SETTINGS, Row
 
 _SETTINGS = tuple(dict.fromkeys((*SETTINGS[:2], *PROBLEM, *SETTINGS[2:])))
-RUN_COLUMNS = ("run", "name", "status", *_SETTINGS, "base", "settings", "seed", *MEASURED)
+MADE_BY = ("version", "processor")  # lists, for spreadsheets alone
+RUN_COLUMNS = ("run", "name", "status", *_SETTINGS, "base", "buffer", "logits", "settings", "seed", *MEASURED, *MADE_BY)
 GROUP_COLUMNS = (
-    "name", "status", *_SETTINGS, "base", "settings", "n", *(key for name in MEASURED for key in (name, f"{name}_sd")),
-    "seeds", "runs",
+    "name", "status", *_SETTINGS, "base", "buffer", "logits", "settings", "n",
+    *(key for name in MEASURED for key in (name, f"{name}_sd")), "seeds", "runs", *MADE_BY,
 )  # fmt: skip
-TOLD = ("name", "status", *_SETTINGS, "base", "settings", "seed")  # told once, above, where all rows agree
+TOLD = ("name", "status", *_SETTINGS, "base", "buffer", "logits", "settings", "seed")  # once, above, where all agree
 SHORT = {
     "average_accuracy": "ACC, %", "average_accuracy_task": "task known, %", "learning_accuracy": "learned, %",
     "backward_transfer": "BWT", "forgetting": "forgetting", "pruning_drop": "cut costs",
@@ -43,10 +44,15 @@ _ESCAPES = {
 
 def as_table(rows: Sequence[Row]) -> str:
     """For a terminal: a table for each problem; runs of another number of tasks, or of other data, are not beside."""
-    families: dict[tuple[Any, ...], list[Row]] = {}
+    return "\n\n\n".join(map(_one_table, _problems(rows)))
+
+
+def _problems(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of each problem."""
+    found: dict[tuple[Any, ...], list[Row]] = {}
     for r in rows:
-        families.setdefault(tuple(r[key] for key in PROBLEM), []).append(r)
-    return "\n\n\n".join(map(_one_table, families.values()))
+        found.setdefault(tuple(r[key] for key in PROBLEM), []).append(r)
+    return list(found.values())
 
 
 def _one_table(rows: Sequence[Row]) -> str:
@@ -56,7 +62,32 @@ def _one_table(rows: Sequence[Row]) -> str:
     body = printing.table([SHORT.get(key, key) for key in columns], [[cell(r, k) for k in columns] for r in rows])
     repeats = [run for r in rows for run in r.get("repeats", ())]
     note = f"left out, repeats of a seed: {', '.join(repeats)}" if repeats else ""
-    return "\n\n".join(part for part in (told, body, note) if part)
+    return "\n\n".join(part for part in (told, body, note, "\n".join(_remarks(rows))) if part)
+
+
+def _remarks(rows: Sequence[Row], naming: Sequence[str] = ()) -> list[str]:
+    """What to know before the rows of one problem are taken for equals, a line each; `naming` says which problem."""
+    problem = ", ".join(f"{key} {rows[0][key]}" for key in naming if key in PROBLEM)
+    lines = [f"not given the same: {apart}"] if (apart := unequal(rows)) else []
+    for key in MADE_BY:
+        lines += [
+            f"means over runs of {count} {key}s: {'; '.join(map(_label, some))}"
+            for count, some in outcomes.mixed(rows, key).items()
+        ]
+    return [f"{problem}: {line}" if problem else line for line in lines]
+
+
+def unequal(rows: Sequence[Row], every: str = "all") -> str:
+    """What these rows were not given alike: `epochs 3, 5; buffer.size 200, 5000`; `every` is written for no limit."""
+    apart = outcomes.unequal(rows).items()
+    return "; ".join(f"{key} {', '.join(_setting(value, every) for value in values)}" for key, values in apart)
+
+
+def _setting(value: Any, every: str) -> str:
+    """As TOML writes it."""
+    if value is None:
+        return every
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
@@ -73,7 +104,8 @@ def as_csv(rows: Sequence[Row]) -> str:
     columns = GROUP_COLUMNS if rows and "n" in rows[0] else RUN_COLUMNS
     writer = csv.DictWriter(out, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    writer.writerows({key: _defused(value) for key, value in r.items()} for r in rows)
+    joined = ({**r, **{key: "; ".join(r[key]) for key in MADE_BY}} for r in rows)  # their names have spaces
+    writer.writerows({key: _defused(value) for key, value in r.items()} for r in joined)
     return out.getvalue()
 
 
@@ -87,8 +119,9 @@ def as_latex(rows: Sequence[Row]) -> str:
     body = "\n".join(" & ".join(_tex(r, key) for key in columns) + r" \\" for r in rows)
     units = {"tasks": " tasks", "evaluation": " data"}
     above = ", ".join(f"{rows[0][key]}{units.get(key, '')}" for key in PROBLEM if key not in apart)
+    remarks = "".join(f"% {line}\n" for some in _problems(rows) for line in _remarks(some, apart))
     return (
-        f"% {above or 'runs compared'}; percent, differences in points; mean and sample sd over n seeds\n"
+        f"% {above or 'runs compared'}; percent, differences in points; mean and sample sd over n seeds\n{remarks}"
         f"\\begin{{tabular}}{{{''.join('l' if flush else 'r' for flush in left)}}}\n\\toprule\n{head} \\\\\n\\midrule\n"
         f"{body}\n\\bottomrule\n\\end{{tabular}}\n"
     )
@@ -120,8 +153,22 @@ def _plain(key: str, value: Any) -> str:
     return printing.seconds(value) if key.endswith("seconds") else printing.number(value)
 
 
+def _method(r: Row) -> str:
+    """A method as the reader knows it, with what decides as much as it does: `ER, 500 images, masked logits`."""
+    kind, _, strength = r["logits"].partition(" ")
+    logits = f"{kind} logits {strength}".rstrip() if kind else ""
+    images = f"{r['buffer']} images" if r["buffer"] else ""
+    name = printing.method(r["method"], r["sparsity"], base=r["base"])
+    return ", ".join(part for part in (name, images, logits) if part)
+
+
+def _label(r: Row) -> str:
+    sparsity = f"{printing.percent(r['sparsity'])}% sparse" if r["sparsity"] > 0 else "dense"
+    return ", ".join(part for part in (_method(r), sparsity, r["settings"]) if part)
+
+
 def _tex(r: Row, key: str) -> str:
-    text = printing.method(r["method"], r["sparsity"], base=r["base"]) if key == "method" else cell(r, key)
+    text = _method(r) if key == "method" else cell(r, key)
     if isinstance(r[key], str):
         return "".join(_ESCAPES.get(sign, sign) for sign in " ".join(text.split())).replace("–", "--")
     text = re.sub(r"(\d[\d.]*|\(.*\))e([+-])0*(\d+)", lambda m: rf"{m[1]}\cdot10^{{{m[2].strip('+')}{m[3]}}}", text)
@@ -131,7 +178,8 @@ def _tex(r: Row, key: str) -> str:
 
 
 def _columns(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
-    every = [key for key in (GROUP_COLUMNS if "n" in rows[0] else RUN_COLUMNS) if key not in ("seeds", "runs")]
+    silent = ("seeds", "runs", *MADE_BY)
+    every = [key for key in (GROUP_COLUMNS if "n" in rows[0] else RUN_COLUMNS) if key not in silent]
     every = [key for key in every if not key.endswith("_sd") and (key not in (*MEASURED, *TOLD) or _known(rows, key))]
     shared = [key for key in TOLD if key in every and len(rows) > 1 and len({str(r[key]) for r in rows}) == 1]
     return shared, [key for key in every if key not in shared]

@@ -36,6 +36,8 @@ def examine(runs: Path, data: Path | None, *, repair: bool = False) -> dict[str,
 def as_text(found: dict[str, Any]) -> str:
     """The same for a reader; what is missing says what to do."""
     lines = [f"{name:<14}{version or 'not installed'}" for name, version in found["versions"].items()]
+    if "code" in found:
+        lines.append(f"code          {found['code']}")
     hardware = found["hardware"]
     memory = f", {hardware['memory_bytes'] / 2**30:.0f} GiB" if hardware["memory_bytes"] else ""
     lines += ["", f"machine       {hardware['cpu']}, {hardware['cores']} cores{memory}, {hardware['system']}"]

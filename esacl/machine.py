@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,13 @@ _KEPT_BYTES = 31 << 20  # glibc keeps no block of 32 MiB or more
 def facts() -> dict[str, Any]:
     """`versions` of Python, EsaCL and its packages; `hardware`: processor, cores, memory in bytes, system, NVIDIA GPUs.
 
+    `code` is a digest of EsaCL's own sources, for between two releases a version says nothing.
     Of several processes that do a run together (`torchrun`) the hardware is that of the first, beside their number.
     """
     ranks = of_torchrun()
     return {
         "versions": {"esacl": __version__, "python": platform.python_version(), **versions(PACKAGES)},
+        **({"code": digest} if (digest := code_digest()) else {}),
         "hardware": {
             "cpu": _cpuinfo("model name") or platform.processor() or platform.machine(),
             **({"instructions": flags} if (flags := _instructions()) else {}),
@@ -53,6 +56,22 @@ def facts_after(kept: Mapping[str, Any]) -> dict[str, Any]:
     now = facts()
     others = [one for one in stretches(kept) if one != now]
     return {**now, EARLIER: others} if others else now
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """Eight hex digits of the sources of this package, comments and all; empty where it is installed without them.
+
+    Read once, so that a process that works for hours has the one that it began with.
+    """
+    package, digest = Path(__file__).parent, hashlib.sha256()
+    try:
+        for path in (paths := sorted(package.rglob("*.py"))):
+            digest.update(f"{path.relative_to(package).as_posix()}\0{path.stat().st_size}\0".encode())
+            digest.update(path.read_bytes())
+    except OSError:
+        return ""
+    return digest.hexdigest()[:8] if paths else ""
 
 
 def versions(packages: tuple[str, ...]) -> dict[str, str | None]:

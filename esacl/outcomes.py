@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from esacl import metrics
+from esacl import metrics, origin
 from esacl.config import dotted
 
 Row = dict[str, Any]
@@ -17,6 +17,7 @@ PROBLEM = ("benchmark", "scenario", "tasks", "evaluation")  # runs that differ h
 EFFORT = (  # and these are to be equal to be fair
     "network", "activation", "resolution", "train_limit", "epochs", "batch_size", "augment", "schedule",
 )  # fmt: skip
+ALWAYS_TOLD = ("buffer.size", "mask_logits", "balance_logits")  # as `buffer` and `logits`: nothing for `settings`
 KIN, WAYS = SETTINGS[:3], ("sdp.form", "pruning.allocation")  # runs of one method, and the ways in which it may prune
 MEASURED = (
     "average_accuracy", "average_accuracy_task", "learning_accuracy", "backward_transfer", "forgetting",
@@ -31,6 +32,8 @@ _NO_MATTER = ("name", "seed", "device", "threads")  # runs that differ in these 
 def row(summary: Row) -> Row:
     """What is compared of one run. Means over tasks for the cut's cost and the top eigenvalues.
 
+    `buffer` counts the images of a memory, None where there is none; `logits` says whether they are masked or balanced;
+    `effort` is what `unequal` compares; `version` and `processor` list what the run was made by.
     `smallest_sparsity` is the least over the tasks, after the cut; `kept_bytes` are weights, masks, anchors and buffer.
     """
     config, cost = summary["config"], summary["cost"]
@@ -41,6 +44,11 @@ def row(summary: Row) -> Row:
         **{key: summary[key] for key in ("run", "name", "status")},
         **{key: config[key] for key in (*SETTINGS, *PROBLEM, "seed")},
         "base": config["sparcl"]["base"] if config["method"] == "sparcl" else "",
+        "buffer": config["buffer"]["size"] or None,
+        "logits": _logits(config),
+        "effort": _effort(config),
+        "version": summary["made_by"]["versions"],
+        "processor": summary["made_by"]["processors"],
         **{key: summary[key] for key in ("average_accuracy", "learning_accuracy", "backward_transfer", "forgetting")},
         "average_accuracy_task": metrics.average_accuracy(known) if len(known) == config["tasks"] else None,
         "pruning_drop": metrics.cost_of_cuts(cuts),
@@ -66,7 +74,7 @@ def groups(summaries: Sequence[Row]) -> list[Row]:
 
     Each of `MEASURED` is the mean over seeds and has a column `..._sd`, the sample standard deviation, None below
     two; `n` counts seeds. Of runs that share a seed too only the newest counts; the others are `repeats`.
-    `identity` names the group, however many seeds it has.
+    `identity` names the group, however many seeds it has. `version` and `processor` are those of all its runs.
     `settings` says what else tells a group from one of the same benchmark, scenario, method and sparsity.
     """
     found: dict[str, list[Row]] = {}
@@ -90,9 +98,11 @@ def _group(members: Sequence[Row]) -> Row:
     return {
         "name": names.pop() if len(names) == 1 else "",
         "status": rows[0]["status"],
-        **{key: rows[0][key] for key in (*SETTINGS, *PROBLEM, "base")},
+        **{key: rows[0][key] for key in (*SETTINGS, *PROBLEM, "base", "buffer", "logits", "effort")},
         "n": len(rows),
         **{key: value for name in MEASURED for key, value in _spread(name, [r[name] for r in rows]).items()},
+        "version": origin.distinct(name for r in rows for name in r["version"]),
+        "processor": origin.distinct_processors(name for r in rows for name in r["processor"]),
         "seeds": sorted(by_seed),
         "runs": [r["run"] for r in rows],
         "repeats": sorted({summary["run"] for summary in members} - {r["run"] for r in rows}),
@@ -114,7 +124,8 @@ def _told_apart(configs: Sequence[Row]) -> list[str]:
     """
     flat = [dotted(config) for config in configs]
     alike, rivals = _by(flat, SETTINGS), _by(flat, PROBLEM)
-    every = [key for key in dict.fromkeys(key for one in flat for key in one) if key not in _NO_MATTER]
+    silent = (*_NO_MATTER, *ALWAYS_TOLD)
+    every = [key for key in dict.fromkeys(key for one in flat for key in one) if key not in silent]
     differ = {kind: {key for key in every if _differ(some, key)} for kind, some in alike.items()}
     usual = {problem: {key: _usual(some, key) for key in EFFORT} for problem, some in rivals.items()}
     pruned = _by([one for one in flat if one["sparsity"] > 0], KIN)
@@ -140,10 +151,42 @@ def _values(config: Row, keys: Sequence[str]) -> tuple[Any, ...]:
     return tuple(config[key] for key in keys)
 
 
-def unequal(configs: Sequence[Row]) -> dict[str, list[Any]]:
-    """What of `EFFORT` is not the same in all of these configs, with its values in their order."""
-    found = {key: [config[key] for config in configs] for key in EFFORT}
-    return {key: list(dict.fromkeys(values)) for key, values in found.items() if _differ(configs, key)}
+def unequal(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """What a fair comparison has equal and these rows have not, with its values in their order.
+
+    A buffer is compared among the methods that rehearse, logits among those that could have them masked or balanced.
+    """
+    efforts = [r["effort"] for r in rows]
+    keys = dict.fromkeys(key for effort in efforts for key in effort)
+    found = {key: list(dict.fromkeys(effort[key] for effort in efforts if key in effort)) for key in keys}
+    return {key: values for key, values in found.items() if len(values) > 1}
+
+
+def mixed(rows: Sequence[Row], key: str) -> dict[int, list[Row]]:
+    """The groups whose mean is over runs of more than one `version` or `processor`, by how many of them."""
+    found: dict[int, list[Row]] = {}
+    for r in rows:
+        if r.get("n", 1) > 1 and len(r[key]) > 1:
+            found.setdefault(len(r[key]), []).append(r)
+    return found
+
+
+def _effort(config: Row) -> Row:
+    """What is to be equal to be fair, under the names that `--set` takes, without what a method can have no part in."""
+    found = {key: config[key] for key in EFFORT}
+    if config["buffer"]["size"]:
+        found["buffer.size"] = config["buffer"]["size"]
+    contrastive = config["method"] == "sparcl" and config["sparcl"]["base"] == "co2l"
+    if config["scenario"] == "class" and config["method"] != "joint" and not contrastive:
+        found |= {key: config[key] for key in ("mask_logits", "balance_logits")}
+    return found
+
+
+def _logits(config: Row) -> str:
+    """What is done to logits in class-IL: `masked`, `balanced 1.25`; empty where it is neither."""
+    if config["mask_logits"]:
+        return "masked"
+    return f"balanced {config['balance_logits']:g}" if config["balance_logits"] else ""
 
 
 def _usual(configs: Sequence[Row], key: str) -> list[Any]:

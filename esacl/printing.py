@@ -9,7 +9,7 @@ from esacl.ranks import count_of
 
 Summary = dict[str, Any]
 SIZES = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
-WORDS = ("name", "status", "benchmark", "scenario", "method", "settings", "reason")  # columns of text
+WORDS = ("name", "status", "benchmark", "scenario", "method", "logits", "settings", "reason")  # columns of text
 METHODS = {  # as the field writes them
     "esacl": "EsaCL", "finetune": "fine-tuning", "ewc": "EWC", "joint": "joint training", "er": "ER", "derpp": "DER++",
     "packnet": "PackNet", "rigl": "RigL", "sparcl": "SparCL",

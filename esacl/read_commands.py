@@ -2,13 +2,14 @@
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from esacl import comparing, outcomes, printing, reproducing, serving
 from esacl.commands import WHICH_RUN, Command, add_json
 from esacl.durable import write_out
-from esacl.errors import RunUnreadable
+from esacl.errors import InputError, RunUnreadable
 from esacl.events import Evaluated
 from esacl.metrics import average_accuracy
 from esacl.records import read_events_of
@@ -95,6 +96,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> int:
+    _refuse_one_file_for_two({"--csv": args.csv, "--html": args.html, "--latex": args.latex})
     store = RunStore(args.runs)
     ids = list(dict.fromkeys(map(store.resolve, args.runs_to_compare)))
     summaries = [summarise(store.read(run_id)) for run_id in ids]
@@ -107,3 +109,19 @@ def _compare(args: argparse.Namespace) -> int:
         serving.report(store.root, ids, args.html)
     print(json.dumps({"runs": runs, "groups": groups}) if args.json else comparing.as_table(rows))
     return 0
+
+
+def _refuse_one_file_for_two(named: dict[str, Path | None]) -> None:
+    """Refuse to write a file that the next one of the same command would replace.
+
+    Raises:
+        InputError: two options name one file.
+    """
+    owners: dict[str, str] = {}
+    for option, path in named.items():
+        if path is None or (path.exists() and not path.is_file()):  # a pipe or a terminal takes one after the other
+            continue
+        place = os.path.realpath(path)  # a link and its file are one
+        if place in owners:
+            raise InputError(f"{owners[place]} and {option} both name {path}, and one would be lost; name two files")
+        owners[place] = option

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from esacl import metrics, normalisation
+from esacl import metrics, normalisation, origin
 from esacl.config import RunConfig
 from esacl.events import (
     CostCounted,
@@ -27,7 +27,7 @@ def summarise(record: RunRecord) -> dict[str, Any]:
 
     `accuracy_matrix` has a row for each learned task (after learning task i) and a column for each task of
     the run; accuracies are fractions. The averages are None until all tasks are learned; `so_far` has them
-    for the tasks learned until now.
+    for the tasks learned until now. `made_by` names every state of EsaCL and every processor that worked on it.
     """
     config = record.config
     evaluated = _of(record, Evaluated)
@@ -57,6 +57,10 @@ def summarise(record: RunRecord) -> dict[str, Any]:
         "cost": _cost(record),
         "versions": record.machine.get("versions"),
         "hardware": record.machine.get("hardware"),
+        "made_by": {
+            "versions": origin.versions(record.machine),
+            "processors": origin.processors(record.machine, *_device(started)),
+        },
     }
     if config.scenario == "class":
         summary["accuracy_matrix_task"] = accuracy_matrix(evaluated, config.tasks, task_known=True)
@@ -128,6 +132,10 @@ def _cost(record: RunRecord) -> dict[str, Any]:
         "peak_bytes": max(peaks, default=None),
         "state_bytes": {kind: last.get(f"{kind}_bytes") for kind in kinds},
     }
+
+
+def _device(started: Sequence[RunStarted]) -> tuple[str, ...]:
+    return (started[-1].device, started[-1].device_name) if started else ()
 
 
 def _of(record: RunRecord, kind: type[T]) -> list[T]:

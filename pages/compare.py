@@ -26,6 +26,8 @@ known = of[1] == "class" and st.toggle(text("Tell the network which task an imag
 if apart := comparison.unequal(found):
     widgets.say("warning", apart)
 comparing.table(found)
+if several := comparison.mixed(found):
+    st.caption(widgets.plain(several))
 comparing.exports(found, of)
 
 st.header(text("What does an accuracy cost?"))

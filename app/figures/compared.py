@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from app.drawing import Drawing, Panel, apart, marker, wide, words
+from app.drawing import Drawing, Panel, apart, in_two, marker, wide, words
 from app.figures import palette
 from app.frames import rows
 from app.language import marked, text
@@ -19,6 +19,7 @@ FORMS: dict[str, tuple[Callable[[float, int], str], int]] = {  # how a cost is w
     "memory": (size, 3),
     "sparsity": (percent, 1),
 }
+MOST = 320  # pixels of a name in the legend, which is to be read on a phone
 TITLES = {
     "flops": marked("FLOPs of training, counted →"),
     "published": marked("FLOPs of training as published tables bill them →"),
@@ -128,15 +129,17 @@ def legend(frame: pd.DataFrame) -> Drawing:
     """Who is who: colour, shape and dash of each group, once for all figures of the page."""
     known = frame.drop_duplicates(["label", "tag"])
     names = [_name(r) for r in rows(known)]
-    line, width = 23, max([len(name) for name in names], default=8) * 7.2 + 70
-    marks = []
-    for place, (r, name) in enumerate(zip(rows(known), names)):
-        y, look = 12.0 + line * place, palette.look(r.method)
+    broken = [in_two(name, MOST) for name in names]
+    width = max([wide(line) for lines in broken for line in lines], default=58) + 70
+    marks, y, step, second = [], 12.0, 23, 17
+    for r, lines in zip(rows(known), broken):
+        look = palette.look(r.method)
         marks.append({"tag": "path", "at": {"d": f"M4 {y} L46 {y}", "class": f"line {look} {palette.dash(r.method)}"}})
         marks.append(marker(25, y, look, palette.shape(r.method), 5.5))
-        marks.append(words(58, y + 4.5, name))
+        marks += [words(58, y + 4.5 + second * place, line) for place, line in enumerate(lines)]
+        y += step + second * (len(lines) - 1)
     alt = text("Key: %(names)s.", names=", ".join(names))
-    return {"width": width, "height": line * len(names) + 4, "alt": alt, "basis": width, "caption": "", "marks": marks}
+    return {"width": width, "height": y - 8, "alt": alt, "basis": width, "caption": "", "marks": marks}
 
 
 def so_far(frame: pd.DataFrame, tasks: int) -> Drawing:

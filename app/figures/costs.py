@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from app.bills import PLACES, Bar
-from app.drawing import Drawing, Panel, wide
+from app.drawing import Drawing, Panel, in_two, wide
 from app.language import marked, text
 from app.scale import Scale
 from app.wording import number, percent, size, whole
@@ -22,7 +22,7 @@ LOOKS = {
     "optimiser": "dense pale",
     "activations": "dense pale",
 }
-GAP, LETTER = 14, 6.6  # pixels
+GAP, LETTER, MOST = 14, 6.6, 240  # pixels; the last of a name in one line
 SMALL = {"width": 340, "left": 80, "right": 118}
 
 
@@ -77,7 +77,8 @@ def _bars(
 ) -> Drawing:
     shown = [(name, look, float(value)) for name, look, value in entries if value is not None]
     highest = max((value for *_, value in shown), default=1.0) or 1.0
-    short = max(0, round(GAP + max((wide(name, LETTER) for name, *_ in shown), default=0)) - left)
+    broken = [in_two(name, MOST, LETTER) for name, *_ in shown]
+    short = max(0, round(GAP + max((wide(line, LETTER) for lines in broken for line in lines), default=0)) - left)
     width, left = width + short, left + short  # a long name widens the figure and leaves the bars as long
     panel = Panel(
         Scale(0, highest),
@@ -102,7 +103,8 @@ def _bars(
         box = {"x": panel.left, "y": top, "width": max(0.0, end - panel.left), "height": foot - top}
         tip = f"{name}: {whole(round(value))} {unit}" + (tips[row] if tips else "")
         panel.marks.append({"tag": "rect", "at": {**box, "class": f"bar {look}"}, "tip": tip})
-        panel.text(0, at, name, "", dx=-10, dy=4, anchor="end")
+        for line, dy in zip(broken[row], (4,) if len(broken[row]) == 1 else (-3, 12)):
+            panel.text(0, at, line, "", dx=-10, dy=dy, anchor="end")
         panel.text(value, at, form(value), "tick", dx=7, dy=4)
     panel.alt = f"{title}: " + ", ".join(f"{name} {form(value)}" for name, _, value in shown) + "."
     drawing = panel.drawing()

@@ -9,7 +9,8 @@ import pytest
 from synthetic_run import accuracy, synthetic_config, synthetic_events
 
 from app import comparison, literature, report
-from app.figures import compared, palette
+from app.bills import Bar
+from app.figures import compared, costs, palette
 from esacl.records import RunRecord, Status
 from esacl.summary import summarise
 
@@ -220,7 +221,52 @@ def test_an_unequal_effort_is_said_in_a_line_and_in_every_name():
 
 def test_what_sparcl_is_laid_over_is_in_its_name():
     (group,) = comparison.groups([summary("a", method="sparcl", sparcl={"base": "er"})])
-    assert group.label == "SparCL over ER, 90\u00a0%"
+    assert group.label == "SparCL over ER, 200 images, 90\u00a0%"
+
+
+def test_a_method_that_rehearses_is_named_with_its_buffer_and_with_what_is_done_to_its_logits():
+    runs = [
+        summary("a", method="er", scenario="class", mask_logits=True, buffer={"size": 500}),
+        summary("b", method="er", scenario="class", buffer={"size": 5000}),
+        summary("c", scenario="class", buffer={"size": 500}),
+    ]
+    found = comparison.groups(runs)
+    assert sorted(group.label for group in found) == [
+        "ER, 500 images, masked logits, dense", "ER, 5\u00a0000 images, dense",
+        "EsaCL, 500 images, balanced logits 1.25, 90\u00a0%",
+    ]  # fmt: skip
+    assert comparison.unequal(found).startswith("These methods were not given the same: buffer.size 500, ")
+    page = report.page(found).decode()
+    assert "mask_logits" in page
+    assert "ER, 500 images, masked logits, dense" in page
+
+
+def test_means_over_runs_of_several_versions_and_processors_are_told_of():
+    def made(seed: int, code: str, cpu: str) -> dict:
+        machine = {"versions": {"esacl": "0.2"}, "code": code, "hardware": {"cpu": cpu}}
+        config = synthetic_config(seed=seed)
+        events = tuple(synthetic_events(config))
+        return summarise(RunRecord(f"{seed}", config, Status("finished"), events, (), machine))
+
+    one, other, third = made(0, "aaaaaaaa", "A"), made(1, "bbbbbbbb", "A"), made(2, "bbbbbbbb", "B")
+    told = "Means over runs of 2 versions: EsaCL, 90\u00a0%. Means over runs of 2 processors: EsaCL, 90\u00a0%."
+    found = comparison.groups([one, other, third])
+    assert comparison.mixed(found) == told
+    assert "Means over runs of 2 versions" in report.page(found).decode()
+    assert comparison.mixed(comparison.groups([other])) == ""
+
+
+def test_a_long_name_takes_two_lines_of_the_legend_and_of_the_bars():
+    long = summary("a", method="sparcl", scenario="class", buffer={"size": 500}), summary("b", scenario="class")
+    found = comparison.tagged(comparison.groups(long))
+    legend = compared.legend(comparison.tradeoff(found, "flops"))
+    name = "SparCL over DER++, 500 images, masked logits, 90\u00a0%"
+    assert texts(legend) == ["EsaCL, 90\u00a0%", "SparCL over DER++, 500 images,", "masked logits, 90\u00a0%"]
+    assert legend["width"] < 390  # pixels of a phone
+    lowest = max(mark["at"]["y"] for mark in legend["marks"] if mark["tag"] == "text")
+    assert lowest < legend["height"]
+    bars = costs.bars([Bar("this run", 1.0), Bar(name, 2.0)], "time", "s", str)
+    assert texts(bars)[-3:-1] == ["SparCL over DER++, 500 images,", "masked logits, 90\u00a0%"]
 
 
 def test_no_band_leaves_the_accuracies_that_there_are():

@@ -357,6 +357,19 @@ def test_compare_as_table_json_csv_and_html(kept, esacl, tmp_path):
     kept.delete(kept.ids()[0])
 
 
+@pytest.mark.parametrize(("one", "other"), [("--csv", "--latex"), ("--latex", "--html"), ("--csv", "--html")])
+def test_compare_refuses_one_file_for_two_tables_before_it_writes_any(kept, esacl, tmp_path, one, other):
+    (tmp_path / "same").symlink_to(tmp_path / "t.out")
+    outcome = esacl("compare", "latest", "--runs", kept.root, one, tmp_path / "t.out", other, tmp_path / "same")
+    assert outcome.is_refused()
+    assert all(option in outcome.err for option in (one, other, "name two files"))
+    assert not (tmp_path / "t.out").exists()
+
+
+def test_compare_writes_two_tables_into_one_pipe(kept, esacl):
+    assert esacl("compare", "latest", "--runs", kept.root, "--csv", "/dev/null", "--latex", "/dev/null").code == 0
+
+
 def test_compare_takes_seeds_together_unless_told(kept, esacl, tmp_path):
     assert esacl("run", *SMALL, "--runs", kept.root, "--seed", "5", "--json").code == 0
     runs = ["compare", *kept.ids()[:2], "--runs", kept.root]
@@ -530,6 +543,7 @@ def test_doctor_names_versions_devices_data_and_browser(esacl, tmp_path):
     text = esacl("doctor").out
     assert str(tmp_path / "data") in text
     assert "put the four files in" in text
+    assert f"code          {found['code']}\n" in text
 
 
 def test_doctor_sees_a_folder_that_is_none(tmp_path):

@@ -39,6 +39,7 @@ RECORD = {
     "esacl.formats": (),
     "esacl.tickets": (),
     "esacl.machine": (),
+    "esacl.origin": (),
     "esacl.ranks": (),
     "esacl.arrays": (),
     "esacl.checkpoints": ("safetensors",),

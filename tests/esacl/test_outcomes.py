@@ -11,10 +11,10 @@ from esacl.records import RunRecord, Status
 from esacl.summary import summarise
 
 
-def summary(run_id: str, state: str = "finished", **fields):
+def summary(run_id: str, state: str = "finished", machine=None, **fields):
     config = synthetic_config(**fields)
     measured = ({"events": 1, "seconds": 2.0 + config.seed, "peak_bytes": 100},)
-    return summarise(RunRecord(run_id, config, Status(state), tuple(synthetic_events(config)), measured, {}))
+    return summarise(RunRecord(run_id, config, Status(state), tuple(synthetic_events(config)), measured, machine or {}))
 
 
 def test_runs_that_differ_in_seed_name_device_and_threads_are_one_group():
@@ -56,10 +56,34 @@ def test_what_a_fair_comparison_has_equal_is_said_of_every_method_where_it_is_no
     assert [group["settings"] for group in outcomes.groups(apart)] == ["epochs=3", "epochs=5"]
     most = [*apart, summary("3", method="er")]
     assert [group["settings"] for group in outcomes.groups(most)] == ["", "epochs=5", ""]
-    assert outcomes.unequal([one["config"] for one in apart]) == {"epochs": [3, 5]}
-    assert outcomes.unequal([one["config"] for one in equal[:2]]) == {}
+    assert outcomes.unequal(outcomes.groups(apart)) == {"epochs": [3, 5]}
+    assert outcomes.unequal(outcomes.groups(equal[:2])) == {}
     harder = [summary("1"), summary("2", method="er", batch_size=64, augment="crop-flip")]
-    assert set(outcomes.unequal([one["config"] for one in harder])) == {"batch_size", "augment"}
+    assert set(outcomes.unequal(outcomes.rows(harder))) == {"batch_size", "augment"}
+
+
+def test_buffers_are_compared_among_the_methods_that_rehearse():
+    rehearsing = [summary("1", method="er"), summary("2", method="derpp", buffer={"size": 5000}), summary("3")]
+    rows = outcomes.groups(rehearsing)
+    assert [row["buffer"] for row in rows] == [200, 5000, None]
+    assert outcomes.unequal(rows) == {"buffer.size": [200, 5000]}
+    assert outcomes.unequal([rows[0], rows[2]]) == {}  # EsaCL goes without
+    twins = [summary("1", method="er"), summary("2", method="er", buffer={"size": 500})]
+    assert [row["settings"] for row in outcomes.groups(twins)] == ["", ""]  # `buffer` tells them apart
+
+
+def test_masked_and_balanced_logits_are_compared_in_class_il_where_a_method_could_have_them():
+    def named(method: str, **more) -> dict:
+        return summary(method, method=method, scenario="class", **more)
+
+    masked, balanced = named("er", mask_logits=True), named("ewc", balance_logits=1.25)
+    rows = outcomes.groups([masked, balanced, named("finetune")])
+    assert [row["logits"] for row in rows] == ["masked", "balanced 1.25", ""]
+    assert outcomes.unequal(rows) == {"mask_logits": [True, False], "balance_logits": [0.0, 1.25]}
+    co2l = named("sparcl", sparcl={"base": "co2l"}, buffer={"size": 200})
+    assert outcomes.unequal(outcomes.groups([masked, named("joint"), co2l])) == {}  # which have none to mask
+    twins = [named("er"), named("er", mask_logits=True)]
+    assert [row["settings"] for row in outcomes.groups(twins)] == ["", ""]  # `logits` tells them apart
 
 
 def test_two_ways_of_pruning_of_one_method_are_told_apart_at_whatever_sparsity():
@@ -133,11 +157,11 @@ def test_bytes_have_their_deviation_in_the_same_unit(written, value, sd):
 def test_csv_has_a_column_for_each_deviation_and_defuses_formulas():
     text = comparing.as_csv(outcomes.groups([summary("1", name="=1+1", seed=0), summary("2", name="=1+1", seed=1)]))
     head, line = text.splitlines()
-    names = "name,status,benchmark,scenario,tasks,evaluation,method,sparsity,base,settings,n"
+    names = "name,status,benchmark,scenario,tasks,evaluation,method,sparsity,base,buffer,logits,settings,n"
     assert head.startswith(f"{names},")
     assert "average_accuracy,average_accuracy_sd" in head
-    assert line.startswith("'=1+1,finished,split-digits,task,3,test,esacl,0.9,,,2,")
-    assert line.endswith(",0 1,1 2")
+    assert line.startswith("'=1+1,finished,split-digits,task,3,test,esacl,0.9,,,,,2,")
+    assert line.endswith(",0 1,1 2,,")
 
 
 def test_latex_is_booktabs_with_escaped_names():
@@ -177,9 +201,9 @@ def test_latex_writes_what_nobody_knows_as_a_dash_of_its_own():
 def test_sparcl_is_told_with_what_it_is_laid_over():
     runs = [summary("1", method="sparcl", sparcl={"base": base}) for base in ("er", "co2l")]
     text = comparing.as_latex(outcomes.groups(runs))
-    assert "SparCL over ER &" in text
-    assert "SparCL over Co2L &" in text
-    assert "SparCL over ER &" in comparing.as_latex(outcomes.groups(runs[:1]))  # where there is no other too
+    assert "SparCL over ER, 200 images &" in text
+    assert "SparCL over Co2L, 200 images &" in text
+    assert "SparCL over ER, 200 images &" in comparing.as_latex(outcomes.groups(runs[:1]))  # where it is alone too
     assert outcomes.row(summary("1"))["base"] == ""
 
 
@@ -189,13 +213,78 @@ def test_runs_of_two_benchmarks_say_which():
     assert "permuted-mnist" in text.split("\\midrule")[1]
 
 
+def unlike() -> list[dict]:
+    er = summary("1", method="er", scenario="class", mask_logits=True)
+    return outcomes.groups([er, summary("2", method="derpp", scenario="class", buffer={"size": 5000})])
+
+
+def test_a_terminal_says_what_methods_were_not_given_alike_below_their_own_table():
+    other = outcomes.groups([summary("3", epochs=5), summary("4", method="ewc", train_limit=40)])
+    first, second = comparing.as_table([*unlike(), *other]).split("\n\n\n")
+    assert first.splitlines()[-1] == "not given the same: buffer.size 200, 5000; mask_logits true, false"
+    assert second.splitlines()[-1] == "not given the same: train_limit all, 40; epochs 5, 3"
+    row = next(line.split() for line in first.splitlines() if line.startswith("er "))
+    assert row[:3] == ["er", "200", "masked"]
+    assert "not given" not in comparing.as_table(outcomes.groups([summary("1"), summary("2", method="ewc")]))
+
+
+def test_latex_names_buffers_and_masks_with_the_method_and_what_was_not_alike_in_a_comment():
+    text = comparing.as_latex(unlike())
+    assert text.splitlines()[1] == "% not given the same: buffer.size 200, 5000; mask_logits true, false"
+    assert "\nER, 200 images, masked logits & " in text
+    assert "\nDER++, 5000 images & " in text
+    other = outcomes.groups([summary("3", epochs=5), summary("4", method="ewc")])
+    told = comparing.as_latex([*unlike(), *other]).splitlines()[1:3]
+    assert [line.partition(":")[0] for line in told] == ["% scenario class", "% scenario task"]
+    assert all(line.startswith("%") for line in comparing.as_latex(unlike()).partition("\\begin")[0].splitlines())
+
+
+def test_csv_has_buffers_and_logits_in_columns():
+    head, er, derpp = (line.split(",") for line in comparing.as_csv(unlike()).splitlines())
+    at = head.index("buffer"), head.index("logits")
+    assert [[line[place] for place in at] for line in (er, derpp)] == [["200", "masked"], ["5000", ""]]
+
+
+def made_by(code: str, instructions: str = "0123abcd") -> dict:
+    return {"versions": {"esacl": "0.2"}, "code": code, "hardware": {"cpu": "A", "instructions": instructions}}
+
+
+def test_a_mean_over_runs_of_several_versions_or_processors_says_so():
+    runs = [
+        summary("1", seed=0, machine=made_by("aaaaaaaa")),
+        summary("2", seed=1, machine=made_by("bbbbbbbb")),
+        summary("3", seed=0, method="er", machine=made_by("bbbbbbbb")),
+        summary("4", seed=1, method="er", machine=made_by("bbbbbbbb", "89efabcd")),
+        summary("5", seed=0, method="ewc", machine=made_by("cccccccc")),
+    ]
+    groups = outcomes.groups(runs)
+    assert [len(group["version"]) for group in groups] == [2, 1, 1]
+    told = [
+        "means over runs of 2 versions: EsaCL, 90.0% sparse",
+        "means over runs of 2 processors: ER, 200 images, dense",
+    ]
+    assert comparing.as_table(groups).splitlines()[-2:] == told
+    assert comparing.as_latex(groups).splitlines()[1:3] == [f"% {line}" for line in told]
+    head, esacl, er, _ = comparing.as_csv(groups).splitlines()
+    assert head.endswith(",seeds,runs,version,processor")
+    assert esacl.endswith(",0.2 aaaaaaaa; 0.2 bbbbbbbb,A 0123abcd")
+    assert er.endswith(",0.2 bbbbbbbb,A 0123abcd; A 89efabcd")
+    assert "means over" not in comparing.as_table(outcomes.rows(runs))  # a row a run has no mean
+    assert comparing.as_csv(outcomes.rows(runs)).splitlines()[1].endswith(",0.2 aaaaaaaa,A 0123abcd")
+    assert "means over" not in comparing.as_table(outcomes.groups([summary("1", seed=0), summary("2", seed=1)]))
+    resumed = {**made_by("aaaaaaaa"), "earlier": [made_by("bbbbbbbb")]}
+    (alone,) = outcomes.groups([summary("1", machine=resumed)])
+    assert len(alone["version"]) == 2
+    assert outcomes.mixed([alone], "version") == {}  # which is no mean
+
+
 def test_rows_of_other_data_or_that_did_not_finish_say_so():
     runs = [summary("1"), summary("2", method="er", tasks=2, evaluation="validation"), summary("3", method="ewc")]
     runs[2] = {**runs[2], "status": "cancelled"}
     text = comparing.as_latex(outcomes.groups(runs))
     assert text.startswith("% split-digits, task; ")
     assert "\ntasks & evaluation & status & method &" in text.replace("\\toprule", "")
-    assert "2 & validation & finished & ER" in text
+    assert "2 & validation & finished & ER, 200 images &" in text
     assert "3 & test & cancelled & EWC" in text
 
 

@@ -152,6 +152,7 @@ def test_versions_and_hardware_are_kept(store):
     facts = store.read(finished(store)).machine
     assert facts["versions"]["python"].startswith("3.")
     assert facts["hardware"]["cores"] >= 1
+    assert len(facts["code"]) == 8
 
 
 # Ends

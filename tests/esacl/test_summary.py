@@ -22,7 +22,7 @@ from esacl.summary import BILL, accuracy_matrix, fields, summarise
 TOP = {
     "run", "status", "config", "accuracy_matrix", "average_accuracy", "learning_accuracy", "backward_transfer",
     "forgetting", "forward_transfer", "forward_transfer_reason", "accuracy_matrix_task", "pruning", "curvature",
-    "selection", "cost", "versions", "hardware",
+    "selection", "cost", "versions", "hardware", "made_by",
 }  # fmt: skip
 PRUNING = {
     "task", "sparsity", "dense_accuracy", "pruned_accuracy", "actual_rise", "taylor", "path_integral",
@@ -189,6 +189,7 @@ def test_hardware_names_the_device():
     summary = summarise(record(RunConfig(), started, machine=machine))
     assert summary["hardware"] == {"cpu": "A", "cores": 2, "device": "cuda:0", "device_name": "H1"}
     assert summary["versions"] == {"torch": "2.10"}
+    assert summary["made_by"] == {"versions": [], "processors": ["H1"]}
 
 
 def test_density_of_each_task():

@@ -58,10 +58,30 @@ def test_methods_can_be_left_out_and_the_axis_changed(seeds):
 def test_methods_that_were_not_given_the_same_are_told_of(app, monkeypatch, tmp_path):
     store = RunStore(tmp_path / "unequal")
     record(store)
-    record(store, method="ewc", epochs=1)
+    record(store, method="er", epochs=1)
     monkeypatch.setenv("ESACL_RUNS", str(store.root))
-    assert said(app("compare")) == ["These methods were not given the same: epochs 3, 1."]
+    at = app("compare")
+    assert said(at) == ["These methods were not given the same: epochs 3, 1."]
+    table = at.dataframe[0].value
+    assert table["method"].tolist() == ["EsaCL, 90\u00a0%, epochs=3", "ER, 200 images, dense, epochs=1"]
+    assert not {"buffer", "logits"} & set(table)  # they are in the name
     assert said(app("cost")) == []
+
+
+def test_a_mean_over_runs_of_several_versions_is_told_of(app, monkeypatch, tmp_path):
+    store = RunStore(tmp_path / "versions")
+    for seed in range(2):
+        record(store, seed=seed)
+        record(store, seed=seed, scenario="class")
+    for entry in store.ids():
+        path = store.folder(entry) / "machine.json"
+        config = store.config(entry)
+        if (config.scenario, config.seed) == ("task", 0):
+            path.write_text(json.dumps({**json.loads(path.read_text()), "code": "0123abcd"}))
+    monkeypatch.setenv("ESACL_RUNS", str(store.root))
+    one = {entry.config.scenario: entry.run_id for entry in reading.entries()}
+    assert "Means over runs of 2 versions" in everything(app("compare", run=one["task"]))
+    assert "Means over runs" not in everything(app("compare", run=one["class"]))
 
 
 def test_class_il_can_be_compared_with_the_task_known(seeds):

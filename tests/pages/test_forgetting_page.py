@@ -68,6 +68,18 @@ def test_methods_stand_side_by_side_in_their_colours(app, view, drawn):
     assert "ewc" in looks
 
 
+def test_a_name_stands_below_its_method_and_not_over_the_title_of_the_axis(app):
+    at = app("forgetting", run="esacl")
+    at.segmented_control(key="side-by-side-3").set_value("methods").run()
+    shown = [d for d in drawings(at) if d["alt"].startswith("EsaCL, ")]
+    assert shown
+    for drawing in shown:
+        written = [mark for mark in drawing["marks"] if mark["tag"] == "text"]
+        (name,) = (mark["at"]["y"] for mark in written if "EsaCL" in mark["text"])
+        axis = [m["at"]["y"] for m in written if m["at"]["class"] in ("title", "tick")]
+        assert max(axis) < name < drawing["height"]
+
+
 def test_a_run_alone_has_nobody_beside_it(app):
     assert "No other finished run" in everything(app("forgetting", run="joint"))
 
