@@ -110,6 +110,15 @@ def test_what_cannot_be_started_is_refused_in_one_line_and_holds_nothing(tmp_pat
     assert not locks.is_held(folder / "lock")
 
 
+def test_what_the_process_before_said_is_gone_once_another_is_started(tmp_path, monkeypatch):
+    folder = _waiting(tmp_path)
+    (folder / record.LOG).write_text("error: of the process before\n")
+    monkeypatch.setattr(resuming.subprocess, "Popen", lambda *_, **__: None)
+    monkeypatch.setattr(resuming.jobs, "mind", lambda process: None)
+    resuming.resume(RunStore(tmp_path / "runs"), folder)
+    assert resuming.problem(folder) == ""
+
+
 def test_its_output_goes_into_no_file_that_a_link_leads_to(tmp_path):
     folder, theirs = _waiting(tmp_path), tmp_path / "theirs"
     theirs.write_text("theirs")
