@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from esacl import narrowest, normalisation
-from esacl.defaults import SPARSEST, STRUCTURED, TWO_OF_FOUR, dark, rehearses
+from esacl.defaults import RANKED, SPARSEST, STRUCTURED, TWO_OF_FOUR, dark, rehearses
 from esacl.protocols import BENCHMARKS
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _of_revival(config: "RunConfig") -> Iterator[str]:
 
 
 def _of_thrift(config: "RunConfig") -> Iterator[str]:
-    exponent, ranked = config.pruning.flops_exponent, config.pruning.allocation in ("global", "neuron")
+    exponent, ranked = config.pruning.flops_exponent, config.pruning.allocation in RANKED
     if exponent > 0 and (config.method in BY_THE_WEIGHT or config.sparsity == 0 or not ranked):
         yield (
             f"pruning.flops_exponent: {exponent} will not do: it weighs layers against each other where one cut ranks "

@@ -14,6 +14,8 @@ from esacl.tasks import Examples
 
 # The variance falls with the number of batches, the cost rises with the examples in all of them.
 FISHER_BATCHES, FISHER_BATCH_SIZE = 12, 32
+# Scoring more costs a forward pass each and tells no more: so few gradients are taken.
+POOL = 2_000
 
 
 def fisher_information(
@@ -34,8 +36,9 @@ def fisher_information(
     densities = mask.layer_densities() if mask else None
     chosen, weights = stage.examples, torch.ones(len(stage.examples), device=stage.examples.targets.device)
     if ids:
-        chosen, weights = _chosen(config, network, stage)
-        ledger.forward(len(stage.examples), densities)
+        pool = _pool(config, stage)
+        chosen, weights = _chosen(config, network, stage, pool)
+        ledger.forward(len(pool), densities)
 
     def logits(inputs: Tensor) -> Tensor:
         # All examples of a stage compete among the same columns as its first one does.
@@ -56,9 +59,17 @@ def fisher_information(
     )
 
 
+def _pool(config: RunConfig, stage: Stage) -> Examples:
+    """What is scored: a stage's examples, or as many of them as are enough."""
+    n = len(stage.examples)
+    if n <= POOL:
+        return stage.examples
+    order = torch.randperm(n, generator=seeds.torch_generator(config.seed, "fisher pool", stage.task))
+    return stage.examples.take(order[:POOL].sort().values.to(stage.examples.targets.device))
+
+
 @torch.no_grad()
-def _chosen(config: RunConfig, network: Network, stage: Stage) -> tuple[Examples, Tensor]:
-    examples = stage.examples
+def _chosen(config: RunConfig, network: Network, stage: Stage, examples: Examples) -> tuple[Examples, Tensor]:
     seen = features(network, examples.inputs)
     logits = stage.criterion.logits(network.head(seen), examples.targets)
     scores = score(config.ids.score, logits, examples.targets, seen)

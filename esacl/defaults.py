@@ -11,9 +11,11 @@ SPARSE_METHODS = ("esacl", "packnet", "rigl", "sparcl")  # sparse unless told ot
 SPARSITY = 0.9
 TWO_OF_FOUR = 0.5  # the one sparsity of the allocation 2:4
 STRUCTURED = ("2:4", "neuron")  # allocations that do not choose weights one by one
+RANKED = ("global", "neuron")  # allocations under which layers compete for one budget
 SPARSEST = 0.98  # what the form `any` goes to
 PREPARED_TO = 0.95  # sparser than this a few hundred steps do not prepare one cut, and EsaCL prunes little by little
 CUT = 0.35  # of a task's steps come before the one-shot cut of esacl
+CHEAP_TO, CHEAP_CUT, THRIFT = 0.9, 0.25, 0.2  # up to this sparsity in task-IL: so early, and cheap weights first
 HELD, HELD_ALONE = 0.1, 3.0  # the anchors' strength beside distillation, and where nothing else holds the past
 HELD_REHEARSED = 0.03  # and in class-IL beside distillation and a rehearsal with logits
 BALANCED = 1.25  # how strongly classes are balanced there
@@ -65,7 +67,9 @@ def _sections(method: str, fields: dict[str, Any], facts: dict[str, Any]) -> dic
     return {
         "buffer": ({"size": facts.get("buffer", BUFFER)} if rehearses(method, fields) else {})
         | {"rehearsal": "dark" if dark(method, fields) else "plain"},
-        "pruning": ({} if ours else {"saliency": "magnitude"}) | ({"allocation": "erk"} if method == "rigl" else {}),
+        "pruning": ({} if ours else {"saliency": "magnitude"})
+        | ({"allocation": "erk"} if method == "rigl" else {})
+        | ({"flops_exponent": THRIFT} if _thrifty(method, fields) else {}),
         "derpp": _derpp(fields),
         "sdp": {"form": form_of(method, fields), "cut": _cut(method, fields)}
         | {"revive": _revives(method, fields, whose)},
@@ -94,8 +98,29 @@ def form_of(method: str, fields: dict[str, Any]) -> str:
 
 def _cut(method: str, fields: dict[str, Any]) -> float:
     """Where in a task the cut comes that was not said: in the middle where the form allows it, else at the end."""
-    prepared = method == "esacl" and form_of(method, fields) in ("admm", "segment") and fields["sparsity"] != 0
-    return CUT if prepared else 1.0
+    if not prepared(method, fields):
+        return 1.0
+    return CHEAP_CUT if _cheap(method, fields) else CUT
+
+
+def prepared(method: str, fields: dict[str, Any]) -> bool:
+    """Whether training prepares one cut; the fields have a sparsity."""
+    return method == "esacl" and form_of(method, fields) in ("admm", "segment") and fields["sparsity"] != 0
+
+
+def _cheap(method: str, fields: dict[str, Any]) -> bool:
+    """Whether one cut holds at under half of dense SGD's FLOPs.
+
+    A quarter of a task does not prepare a deeper cut, and outside of task-IL it has not been validated.
+    """
+    sparsity = fields["sparsity"]
+    shallow = isinstance(sparsity, float) and sparsity <= CHEAP_TO
+    return prepared(method, fields) and shallow and fields["scenario"] == "task"
+
+
+def _thrifty(method: str, fields: dict[str, Any]) -> bool:
+    """Whether of two weights that matter alike the cheaper one stays, where layers compete for one budget."""
+    return _cheap(method, fields) and _given(fields, "pruning", "allocation", "global") in RANKED
 
 
 def _revives(method: str, fields: dict[str, Any], whose: str) -> bool:

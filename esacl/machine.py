@@ -30,7 +30,7 @@ def facts() -> dict[str, Any]:
     ranks = of_torchrun()
     return {
         "versions": {"esacl": __version__, "python": platform.python_version(), **versions(PACKAGES)},
-        **({"code": digest} if (digest := code_digest()) else {}),
+        **({"code": digest} if (digest := source_digest()) else {}),
         "hardware": {
             "cpu": _cpuinfo("model name") or platform.processor() or platform.machine(),
             **({"instructions": flags} if (flags := _instructions()) else {}),
@@ -59,7 +59,7 @@ def facts_after(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def code_digest() -> str:
+def source_digest() -> str:
     """Eight hex digits of the sources of this package, comments and all; empty where it is installed without them.
 
     Read once, so that a process that works for hours has the one that it began with.

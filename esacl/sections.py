@@ -34,8 +34,8 @@ class SDP(Section):
     """Share of the steps before the cut in which the pull grows from 0 to 1 (progressive, any: sparsity
     to its target)."""
     cut: Fraction = 1.0
-    """Share of a task's steps that come before the one-shot cut; those after it are sparse. 0.35 for esacl with admm
-    or segment, where it is not given."""
+    """Share of a task's steps that come before the one-shot cut; those after it are sparse. Where it is not given, 0.35
+    for esacl with admm or segment, and 0.25 in task-IL up to 90%."""
     radius: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Of sharpness-aware steps on survivors: how far uphill every third sparse step takes its gradient; 0 = off."""
     revive: bool = False
@@ -52,7 +52,8 @@ class Pruning(Section):
     """How the budget is shared out; 2:4 keeps two of every four weights of a row, neuron removes whole units."""
     flops_exponent: Annotated[float, Field(ge=0, le=1)] = 0.0
     """A weight's saliency is divided by this power of how often a forward pass multiplies by it, so that of two
-    weights that matter alike the cheaper one stays; 0 = off."""
+    weights that matter alike the cheaper one stays; 0 = off. Where it is not given, 0.2 for esacl with one cut in
+    task-IL up to 90%."""
 
 
 class IDS(Section):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from esacl import landscape
+from esacl import landscape, seeds
 from esacl.analysis.points import Found
 from esacl.analysis.scene import Scene
 from esacl.errors import InputError
@@ -48,7 +48,8 @@ def axis(
     mask = scene.mask if at == "pruned" else None
     kind, number = name.rstrip("0123456789"), name[len(name.rstrip("0123456789")) :]
     if kind == "random":
-        return Axis(name, landscape.random_direction(scene.network, scene.config.seed + int(number), mask), AROUND)
+        seed = seeds.number(scene.config.seed, name)
+        return Axis(name, landscape.random_direction(scene.network, seed, mask), AROUND)
     if kind == "eigen":
         return _eigen(name, int(number), found["survivors" if at == "pruned" else "dense"])
     if kind == "pruning":

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from esacl.analysis import maps
 from esacl.analysis.driving import reported
-from esacl.analysis.scene import Scene, as_numpy
+from esacl.analysis.scene import Scene, as_numpy, draw_seed
 from esacl.curvature.lanczos import top_steps
 from esacl.curvature.operator import hessian
 from esacl.events import ArrayRecorded, Event, Selected
@@ -70,11 +70,11 @@ def _forward(scene: Scene) -> tuple[np.ndarray, Tensor]:
 
 def _ways(scene: Scene, errors: Tensor) -> dict[str, list[Draw]]:
     """Name -> draws of as many instances; the first of IDS is the run's own."""
-    fraction, seed = scene.config.ids.fraction, scene.config.seed
+    fraction, drawn = scene.config.ids.fraction, [draw_seed(scene.config, scene.task, i) for i in range(DRAWS)]
     flat, kept = torch.ones_like(scene.scores), len(scene.chosen)
     return {
-        "IDS": [select(scene.scores, fraction, seed + 1000 * i + scene.task) for i in range(DRAWS)],
-        "random": [select(flat, fraction, seed + 1000 * i + scene.task) for i in range(DRAWS)],
+        "IDS": [select(scene.scores, fraction, seed) for seed in drawn],
+        "random": [select(flat, fraction, seed) for seed in drawn],
         "EL2N": [(errors.topk(kept).indices, flat[:kept].float())],
         "top-k": [(scene.scores.topk(kept).indices, flat[:kept].float())],
     }

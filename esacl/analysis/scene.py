@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from esacl import landscape
+from esacl import landscape, seeds
 from esacl.batchnorm import Statistics
 from esacl.config import RunConfig
 from esacl.cost import Ledger
@@ -19,7 +19,6 @@ from esacl.curvature.objective import Objective
 from esacl.mask import Mask
 from esacl.networks import Network, features
 from esacl.pruning import keep_top
-from esacl.seeds import torch_generator
 from esacl.selection import score, select
 from esacl.tasks import Examples, TaskStream
 from esacl.units import units_of
@@ -77,6 +76,11 @@ class Scene:
         return landscape.pruning_direction(self.network, mask)
 
 
+def draw_seed(config: RunConfig, task: int, draw: int) -> int:
+    """The seed of a draw of instances from the pool of a task; draw 0 is the scene's own."""
+    return seeds.number(config.seed, "instances", task, draw)
+
+
 def scene(
     config: RunConfig,
     task: int,
@@ -92,13 +96,13 @@ def scene(
     statistics: Statistics | None = None,
 ) -> Scene:
     """Draw the pool, score it by one forward pass, and let IDS choose."""
-    order = torch.randperm(len(train), generator=torch_generator(config.seed, "pool", task))
+    order = torch.randperm(len(train), generator=seeds.torch_generator(config.seed, "pool", task))
     pool = train.take(order[: config.curvature.examples].sort().values.to(train.targets.device))
     with torch.no_grad():
         seen = features(network, pool.inputs)
         logits = criterion.logits(network.head(seen), pool.targets)
     scores = score(config.ids.score, logits, pool.targets, seen)
-    chosen, weights = select(scores, config.ids.fraction, config.seed + task)
+    chosen, weights = select(scores, config.ids.fraction, draw_seed(config, task, 0))
     ledger.analysis(forward_examples=len(pool))
     tasks = stream[: task + 1]
     return Scene(

@@ -225,12 +225,13 @@ def test_a_folder_from_before_there_were_numbers_is_read_as_it_was_meant(store):
     assert store.config(folder.name).sdp.cut == CONFIG.sdp.cut != 1.0
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_a_config_of_before_without_its_sections_is_read_as_it_was_meant_too(number):
     fields = {"format": number, "benchmark": "split-digits", "method": "derpp" if number == 2 else "esacl"}
     found = RunConfig.from_dict(settings_of(fields, Path("config.json")))
-    assert not found.sdp.revive
-    assert found.sdp.cut == (0.35 if number == 3 else 1.0)
+    assert found.sdp.revive == (number == 4)
+    assert found.sdp.cut == (1.0 if number < 3 else 0.35 if found.method == "esacl" else 1.0)
+    assert found.pruning.flops_exponent == 0
     assert found.buffer.rehearsal == ("dark" if number == 2 else "plain")
 
 
@@ -261,6 +262,15 @@ def test_a_run_from_before_a_default_came_up_did_without_it(settings):
     assert {key: dotted(found.to_dict())[key] for key in LATER} == LATER
     today = RunConfig.from_dict(settings_of(fields | {"format": FORMAT}, Path("config.json")))
     assert today.sdp.revive == (today.scenario == "task")
+    assert (today.pruning.flops_exponent > 0) == (today.scenario == "task")
+
+
+@pytest.mark.parametrize("settings", [{}, {"sdp.form": "progressive"}, {"method": "ewc"}, {"sparsity": 0.98}])
+def test_a_run_from_before_the_cut_came_at_a_quarter_was_cut_where_it_was(settings):
+    fields = numbered(read_config(None, settings).to_dict()) | {"format": 4}
+    del fields["sdp"]["cut"], fields["pruning"]["flops_exponent"]
+    found = RunConfig.from_dict(settings_of(fields, Path("config.json")))
+    assert (found.sdp.cut, found.pruning.flops_exponent) == (1.0 if settings else 0.35, 0)
 
 
 @pytest.mark.parametrize(

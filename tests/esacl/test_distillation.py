@@ -147,7 +147,7 @@ def test_a_run_from_before_there_was_distillation_did_without(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(fields))
     config = read_config_file(tmp_path)
     assert (config.sdp.cut, config.anchor.distillation) == (1.0, 0.0)
-    assert (tiny().sdp.cut, tiny().anchor.distillation) == (0.35, 1.0)
+    assert (tiny().sdp.cut, tiny().anchor.distillation) == (0.25, 1.0)
 
 
 def test_a_run_from_before_there_was_a_resolution_saw_images_as_published(tmp_path):

@@ -80,4 +80,4 @@ def test_a_run_that_other_code_of_this_version_began_is_not_called_exact(here):
     here(stretch())
     said = exactness({**stretch(), "code": "0123abcd"}, started("cpu"), "cpu")
     assert said == f"the code of EsaCL {__version__} has changed since: the rest may be computed otherwise"
-    assert exactness({**stretch(), "code": machine.code_digest()}, started("cpu"), "cpu") == EXACT
+    assert exactness({**stretch(), "code": machine.source_digest()}, started("cpu"), "cpu") == EXACT

@@ -38,9 +38,9 @@ def test_the_digest_is_another_where_a_source_is_another(tmp_path, monkeypatch):
         (tmp_path / "part").mkdir(exist_ok=True)
         (tmp_path / "part" / "one.py").write_text(content)
         monkeypatch.setattr(machine, "__file__", str(tmp_path / "machine.py"))
-        found.append(machine.code_digest.__wrapped__())
+        found.append(machine.source_digest.__wrapped__())
     assert found[0] == found[2] != found[1]
     assert len(found[0]) == 8
-    assert machine.code_digest() == machine.facts()["code"]
+    assert machine.source_digest() == machine.facts()["code"]
     monkeypatch.setattr(machine, "__file__", str(tmp_path / "none" / "machine.py"))
-    assert machine.code_digest.__wrapped__() == ""
+    assert machine.source_digest.__wrapped__() == ""

@@ -370,6 +370,27 @@ def test_removed_share():
     assert removed_share({"w": torch.zeros(1, 2)}, keep_top(weights, 0.5)) == 0
 
 
+@pytest.mark.parametrize(
+    ("settings", "cut", "exponent"),
+    [
+        ({"sparsity": 0.5}, 0.25, 0.2),
+        ({"sparsity": 0.9}, 0.25, 0.2),
+        ({"sdp": {"form": "segment"}}, 0.25, 0.2),
+        ({"sparsity": 0.5, "pruning": {"allocation": "2:4"}}, 0.25, 0),
+        ({"pruning": {"allocation": "erk"}}, 0.25, 0),
+        ({"sparsity": 0.95}, 0.35, 0),
+        ({"scenario": "class"}, 0.35, 0),
+        ({"sdp": {"form": "progressive"}}, 1, 0),
+        ({"sdp": {"form": "any"}}, 1, 0),
+        ({"method": "ewc", "sparsity": 0.9}, 1, 0),
+        ({"sparsity": 0.0}, 1, 0),
+    ],
+)
+def test_up_to_90_percent_one_cut_comes_early_and_leaves_cheap_weights(settings, cut, exponent):
+    config = RunConfig(**settings)
+    assert (config.sdp.cut, config.pruning.flops_exponent) == (cut, exponent)
+
+
 def test_above_95_percent_pruning_is_gradual_unless_a_form_is_named():
     assert [RunConfig(sparsity=s).sdp.form for s in (0.5, 0.9, 0.95, 0.96, 0.98)] == ["admm"] * 3 + ["progressive"] * 2
     named = RunConfig(sparsity=0.98, sdp={"form": "admm"}).sdp

@@ -21,7 +21,7 @@ from esacl.replay import Batch
 from esacl.revival import dead_units
 from esacl.schedule import Schedule
 from esacl.sdp import FORMS
-from esacl.selection import select
+from esacl.selection import score, select
 from esacl.stages import stage_of
 from esacl.tasks import task_stream
 from esacl.training import Learner
@@ -468,6 +468,26 @@ def test_fisher_information_is_of_the_columns_that_compete_and_the_instances_ids
         torch.testing.assert_close(probabilities, expected)
         assert len(inputs) == len(weights) == 12
         assert (float(weights.std()) < 1e-6) == even
+
+
+def test_no_more_examples_are_scored_for_fisher_information_than_are_enough(monkeypatch):
+    asked = []
+
+    def recorded(name, logits, targets, features):
+        asked.append(sorted(map(tuple, features.tolist())))
+        return score(name, logits, targets, features)
+
+    monkeypatch.setattr("esacl.consolidation.score", recorded)
+    bills = []
+    for pool, seed in [(48, 0), (20, 0), (20, 0), (20, 1)]:
+        monkeypatch.setattr("esacl.consolidation.POOL", pool)
+        learner, stream = learner_of(config := tiny(seed=seed))
+        learner.consolidate(stage(config, stream, 0))
+        bills.append(learner.ledger.bill["scoring"])
+    assert [len(scored) for scored in asked] == [48, 20, 20, 20]
+    assert bills[1] == pytest.approx(bills[0] * 20 / 48)
+    assert asked[1] == asked[2]  # drawn by the seed
+    assert len(set(asked[1])) == 20  # without replacement
 
 
 def test_every_task_of_every_seed_draws_instances_by_a_number_of_its_own(monkeypatch):
