@@ -43,3 +43,22 @@ def test_old_garbage_is_not_frozen():
     gc.unfreeze()
     garbage.leave_out("start")
     assert left() is None
+
+
+def test_threads_share_few_pools_of_memory_where_glibc_has_them(monkeypatch):
+    asked = []
+
+    class Libc:
+        def mallopt(self, what, value):
+            asked.append((what, value))
+            return 1
+
+    monkeypatch.setattr("app.garbage.ctypes.CDLL", lambda name: Libc())
+    monkeypatch.setattr("app.garbage.sys.platform", "linux")
+    garbage.leave_out("start")
+    garbage.leave_out("runs")
+    assert asked == [(-8, 2)]
+    monkeypatch.setattr("app.garbage.ctypes.CDLL", lambda name: object())
+    assert not garbage.few_pools()
+    monkeypatch.setattr("app.garbage.sys.platform", "darwin")
+    assert not garbage.few_pools()
