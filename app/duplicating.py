@@ -1,6 +1,6 @@
 """A new run made from an old one: the form filled as that one was, and what is different said beside it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
@@ -9,6 +9,7 @@ from app import results, session, widgets
 from app.language import text
 from app.reading import Entry
 from esacl.config import RunConfig, dotted
+from esacl.defaults import RANKED, prepared
 from esacl.reproducing import settings
 
 # Of what the form has no control for: settings and sections that mean the same to every method.
@@ -32,18 +33,27 @@ def begin(entry: Entry, fill: Callable[[RunConfig], set[str]]) -> None:
     session.remember("_source", (entry.run_id, results.named(entry), config, rest))
 
 
-def carried(method: str) -> dict[str, Any]:
+def carried(chosen: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that come from the run that is duplicated, and that the form has no control for.
 
-    Where another method is chosen, what was set for that run's own stays behind, its learning rate included.
+    Where another method is chosen, what was set for that run's own stays behind, its learning rate included; and so
+    does how it was cut, where what is chosen has no such cut.
     """
     source = session.remembered("_source")
     if source is None:
         return {}
     _, _, before, rest = source
-    if method == before.method:
-        return dict(rest)
-    return {key: value for key, value in rest.items() if key.partition(".")[0] in OF_ANY_METHOD}
+    if chosen["method"] != before.method:
+        return {key: value for key, value in rest.items() if key.partition(".")[0] in OF_ANY_METHOD}
+    return {key: value for key, value in rest.items() if key not in _without_meaning(chosen)}
+
+
+def _without_meaning(chosen: Mapping[str, Any]) -> set[str]:
+    """What of a cut is none of a run with these (dotted) settings."""
+    form = {"form": chosen["sdp.form"]} if chosen.get("sdp.form") else {}
+    one_cut = prepared(chosen["method"], {"sparsity": chosen["sparsity"], "sdp": form})
+    ranked = chosen["sparsity"] > 0 and (chosen.get("pruning.allocation") or "global") in RANKED
+    return (set() if one_cut else {"sdp.cut"}) | (set() if ranked else {"pruning.flops_exponent"})
 
 
 def compared(config: RunConfig | None) -> None:
@@ -52,7 +62,7 @@ def compared(config: RunConfig | None) -> None:
     if source is None:
         return
     run_id, name, before, rest = source
-    taken = carried(config.method) if config else rest
+    taken = carried(dotted(config.to_dict())) if config else rest
     with st.container(key="source"):
         if config is not None:
             changes = "; ".join(differences(before, config)[:6])
@@ -62,8 +72,8 @@ def compared(config: RunConfig | None) -> None:
             said = text("Taken over from it, without a control here: %(settings)s.", settings=_listed(taken))
             st.caption(widgets.plain(said))
         if left := {key: value for key, value in rest.items() if key not in taken}:
-            said = text("Left behind, for they were set for its method: %(settings)s.", settings=_listed(left))
-            st.caption(widgets.plain(said))
+            told = text("Left behind, as set for its method or its cut: %(settings)s.", settings=_listed(left))
+            st.caption(widgets.plain(told))
         forget = ("_source", None)
         st.button(text("Let go of that run"), key="let-go", on_click=session.remember, args=forget, type="tertiary")
 

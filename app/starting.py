@@ -15,7 +15,7 @@ from esacl.reproducing import command
 def form() -> None:
     """The controls and the button."""
     chosen = controls.choices()
-    settings = duplicating.carried(chosen["method"]) | chosen
+    settings = duplicating.carried(chosen) | chosen
     config = _checked(settings)
     duplicating.compared(config)
     begin = st.button(text("Start the run"), key="start", type="primary", disabled=config is None, width="stretch")

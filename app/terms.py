@@ -219,7 +219,8 @@ TERMS = (
         marked("Saliency"),
         marked(
             "A number for each weight that says how much it matters: the lowest are cut. EsaCL takes "
-            "$s_i=\\tfrac12(h_i+1+\\Omega_i)\\,\\theta_i^2$, with the curvature $h_i$ of today and Ω of earlier tasks."
+            "$s_i=\\tfrac12(h_i+1+\\Omega_i)\\,\\theta_i^2$, with the curvature $h_i$ of today and Ω of earlier tasks; "
+            "up to 90% a weight of a convolution, which is used at every pixel, has to matter more to stay."
         ),
         "sparsity",
     ),

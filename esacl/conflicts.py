@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from esacl import narrowest, normalisation
-from esacl.defaults import RANKED, SPARSEST, STRUCTURED, TWO_OF_FOUR, dark, rehearses
+from esacl.defaults import RANKED, SPARSEST, STRUCTURED, TWO_OF_FOUR, dark, prepared, rehearses
 from esacl.protocols import BENCHMARKS
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ def _of_cut(config: "RunConfig") -> Iterator[str]:
             f"sparsity: {config.sparsity} will not do: hardly a weight would be left; "
             f"choose a number in [0, 1), {MOST_SPARSITY} at most"
         )
-    prepared = config.method == "esacl" and config.sdp.form in ("admm", "segment") and config.sparsity > 0
-    if config.sdp.cut < 1 and not prepared:
+    if config.sdp.cut < 1 and not prepared(config.method, config.to_dict()):
         yield (
             f"sdp.cut: {config.sdp.cut} will not do: only esacl with form admm or segment has one cut that sparse "
             "steps can follow; leave it at 1"
@@ -132,7 +131,7 @@ def _of_thrift(config: "RunConfig") -> Iterator[str]:
     if exponent > 0 and (config.method in BY_THE_WEIGHT or config.sparsity == 0 or not ranked):
         yield (
             f"pruning.flops_exponent: {exponent} will not do: it weighs layers against each other where one cut ranks "
-            "all their weights (esacl, or --sparsity of a dense method; allocation global or neuron); leave it at 0"
+            "all their weights (esacl, or --sparsity of a dense method; allocation global or neuron); set it to 0"
         )
 
 

@@ -11,7 +11,7 @@ SPARSE_METHODS = ("esacl", "packnet", "rigl", "sparcl")  # sparse unless told ot
 SPARSITY = 0.9
 TWO_OF_FOUR = 0.5  # the one sparsity of the allocation 2:4
 STRUCTURED = ("2:4", "neuron")  # allocations that do not choose weights one by one
-RANKED = ("global", "neuron")  # allocations under which layers compete for one budget
+RANKED = ("global", "neuron")  # allocations that rank over all layers
 SPARSEST = 0.98  # what the form `any` goes to
 PREPARED_TO = 0.95  # sparser than this a few hundred steps do not prepare one cut, and EsaCL prunes little by little
 CUT = 0.35  # of a task's steps come before the one-shot cut of esacl
@@ -119,8 +119,10 @@ def _cheap(method: str, fields: dict[str, Any]) -> bool:
 
 
 def _thrifty(method: str, fields: dict[str, Any]) -> bool:
-    """Whether of two weights that matter alike the cheaper one stays, where layers compete for one budget."""
-    return _cheap(method, fields) and _given(fields, "pruning", "allocation", "global") in RANKED
+    """Whether of two weights that matter alike the cheaper one stays: beside the early cut, if nothing else is said."""
+    plain = _given(fields, "pruning", "allocation", "global") == "global" and _given(fields, "sdp", "cut", None) is None
+    ours = _given(fields, "pruning", "saliency", "second-order") == "second-order"
+    return _cheap(method, fields) and plain and ours
 
 
 def _revives(method: str, fields: dict[str, Any], whose: str) -> bool:

@@ -33,9 +33,7 @@ class Ranking:
         uses: Mapping[str, float] | None = None,
     ) -> None:
         self.weights, self.importance, self.config, self.units = weights, importance, config, units
-        dearest = max(uses.values()) if uses else 1.0
-        exponent = config.pruning.flops_exponent
-        self.thrift = {name: (n / dearest) ** -exponent for name, n in (uses or {}).items()} if exponent else {}
+        self.thrift = thrift(config, uses or {})
         self.moments = {name: torch.zeros_like(w) for name, w in weights.items()}
         self.task = 0
 
@@ -90,6 +88,17 @@ class Ranking:
     def mask_of(self, scores: Mapping[str, Tensor], sparsity: float) -> Mask:
         """The same by other scores."""
         return keep_top(scores, sparsity, self.config.pruning.allocation, self.units)
+
+
+def thrift(config: RunConfig, uses: Mapping[str, float]) -> dict[str, float]:
+    """What the saliency of each layer's weights is multiplied by (`pruning.flops_exponent`); empty where by nothing.
+
+    Args:
+        config: of the run.
+        uses: how often a forward pass multiplies by a weight of each layer.
+    """
+    exponent, dearest = config.pruning.flops_exponent, max(uses.values(), default=1.0)
+    return {name: (n / dearest) ** -exponent for name, n in uses.items()} if exponent else {}
 
 
 def keep_everything(weights: Mapping[str, Tensor]) -> Mask:

@@ -52,8 +52,8 @@ class Pruning(Section):
     """How the budget is shared out; 2:4 keeps two of every four weights of a row, neuron removes whole units."""
     flops_exponent: Annotated[float, Field(ge=0, le=1)] = 0.0
     """A weight's saliency is divided by this power of how often a forward pass multiplies by it, so that of two
-    weights that matter alike the cheaper one stays; 0 = off. Where it is not given, 0.2 for esacl with one cut in
-    task-IL up to 90%."""
+    weights that matter alike the cheaper one stays; 0 = off, and in an MLP nothing. Where neither it nor `sdp.cut`,
+    a saliency or an allocation is given, 0.2 for esacl with one cut in task-IL up to 90%."""
 
 
 class IDS(Section):

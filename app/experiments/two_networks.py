@@ -175,6 +175,7 @@ def differences(mine: RunConfig, theirs: RunConfig) -> list[str]:
     looked = {
         text("the saliency"): lambda c: c.pruning.saliency,
         text("the moment of the cut"): lambda c: c.sdp.cut,
+        text("how much a weight's cost counts"): lambda c: c.pruning.flops_exponent,
         text("the sparsity"): lambda c: c.sparsity,
         text("the anchors"): lambda c: (c.anchor.strength, c.anchor.distillation),
         text("the epochs"): lambda c: c.epochs,

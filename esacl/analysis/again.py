@@ -160,13 +160,14 @@ def _saliency(scene: Scene, prunable: tuple[str, ...], found: Mapping[str, Tenso
         return {name: found[f"saliency/{name}"] for name in prunable}
     weights = {name: p for name, p in scene.network.named_parameters() if name in prunable}
     with torch.no_grad():
-        return saliency(
+        ranked = saliency(
             config.pruning.saliency,
             weights,
             curvature=scene.curvature or None,
             gradient=pool_gradient(scene, prunable) if taylor else None,
             generator=torch_generator(config.seed, "random saliency", scene.task),
         )
+    return scene.weighed(ranked)
 
 
 def _group(found: Mapping[str, Tensor], group: str, names: tuple[str, ...]) -> dict[str, Tensor]:

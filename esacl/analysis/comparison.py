@@ -61,4 +61,6 @@ def _rankings(scene: Scene, name: str) -> list[dict[str, Tensor]]:
     generators = [torch_generator(scene.config.seed, "random saliency", scene.task, draw) for draw in draws]
     with torch.no_grad():
         about = {"curvature": curvature, "gradient": gradient}
-        return [saliency(name, weights, **about, generator=generator) for generator in generators]
+        found = [saliency(name, weights, **about, generator=generator) for generator in generators]
+    # Chance knows nothing, of costs neither; the others are compared as the run's own saliency was weighed.
+    return found if name == "random" else [scene.weighed(one) for one in found]

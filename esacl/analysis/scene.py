@@ -19,6 +19,7 @@ from esacl.curvature.objective import Objective
 from esacl.mask import Mask
 from esacl.networks import Network, features
 from esacl.pruning import keep_top
+from esacl.ranking import thrift
 from esacl.selection import score, select
 from esacl.tasks import Examples, TaskStream
 from esacl.units import units_of
@@ -70,6 +71,11 @@ class Scene:
         """The survivors of a cut to a sparsity; by the scene's own saliency and the run's allocation, or others."""
         chosen = allocation or self.config.pruning.allocation
         return keep_top(self.saliency if saliency is None else saliency, sparsity, chosen, units_of(self.network))
+
+    def weighed(self, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A saliency (out, in, ...) by name, weighed by what a weight costs where the run's own was."""
+        factors = thrift(self.config, {name: self.ledger.uses(name, s.numel()) for name, s in found.items()})
+        return {name: s * factors.get(name, 1.0) for name, s in found.items()}
 
     def displacement(self, mask: Mask) -> dict[str, Tensor]:
         """D = -(1 - m) theta."""

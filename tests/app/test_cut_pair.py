@@ -77,7 +77,8 @@ def test_the_settings_by_which_two_runs_differ():
     mine = RunConfig(sparsity=0.9)
     assert two_networks.differences(mine, mine) == []
     theirs = RunConfig(sparsity=0.95, seed=3, pruning={"saliency": "magnitude"})
-    assert two_networks.differences(mine, theirs) == ["the saliency", "the sparsity", "the seed"]
+    cut = ["the moment of the cut", "how much a weight's cost counts"]  # that of mine is early, by default
+    assert two_networks.differences(mine, theirs) == ["the saliency", *cut, "the sparsity", "the seed"]
 
 
 def test_two_runs_of_one_method_are_told_apart():

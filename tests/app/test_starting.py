@@ -310,8 +310,29 @@ def test_what_belongs_to_the_method_of_the_run_that_is_duplicated_stays_behind_w
     )
     rest = {"derpp.alpha": 0.5, "lr": 0.01, "batch_size": 32, "evaluation": "validation"}
     monkeypatch.setattr(duplicating.session, "remembered", lambda name: ("id", "name", before, rest))
-    assert duplicating.carried("derpp") == rest
-    assert duplicating.carried("er") == {"batch_size": 32, "evaluation": "validation"}
+    assert duplicating.carried({"method": "derpp", "sparsity": 0.0}) == rest
+    assert duplicating.carried({"method": "er", "sparsity": 0.0}) == {"batch_size": 32, "evaluation": "validation"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "kept"),
+    [
+        ({}, {"sdp.cut", "pruning.flops_exponent"}),
+        ({"sdp.form": "segment", "pruning.allocation": "neuron"}, {"sdp.cut", "pruning.flops_exponent"}),
+        ({"sdp.form": "progressive"}, {"pruning.flops_exponent"}),
+        ({"sparsity": 0.98}, {"pruning.flops_exponent"}),
+        ({"pruning.allocation": "erk"}, {"sdp.cut"}),
+        ({"sparsity": 0.0}, set()),
+    ],
+)
+def test_how_a_run_was_cut_stays_behind_where_what_is_chosen_has_no_such_cut(monkeypatch, chosen, kept):
+    rest = {"sdp.cut": 0.35, "pruning.flops_exponent": 0.1, "lr": 0.01}
+    before = read_config(None, rest)
+    monkeypatch.setattr(duplicating.session, "remembered", lambda name: ("id", "name", before, rest))
+    settings = {"method": "esacl", "sparsity": 0.9, "sdp.form": None, "pruning.allocation": None} | chosen
+    taken = duplicating.carried(settings)
+    assert taken.keys() == kept | {"lr"}
+    assert read_config(None, taken | settings).lr == 0.01
 
 
 def test_an_error_names_the_control_in_the_language_of_the_reader(monkeypatch):

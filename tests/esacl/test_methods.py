@@ -9,6 +9,7 @@ from esacl.config import METHOD_NAMES, SPARCL_BASE_NAMES, RunConfig
 from esacl.cost import Ledger
 from esacl.errors import InputError
 from esacl.events import CheckpointReady, Evaluated, Pruned, TaskFinished
+from esacl.flops import count_layers
 from esacl.form import Dense
 from esacl.methods import METHODS
 from esacl.networks import Network, build, prunable_names
@@ -38,7 +39,8 @@ def made(config: RunConfig) -> Learner:
     network: Network = build(config, stream)
     names = tuple(name for name, _ in network.named_parameters())
     prunable = prunable_names(network, config.scenario)
-    return METHODS[config.method](config, network=network, prunable=prunable, shared=names, ledger=Ledger({}))
+    layers = count_layers(network, torch.zeros(1, 1, 8, 8))
+    return METHODS[config.method](config, network=network, prunable=prunable, shared=names, ledger=Ledger(layers))
 
 
 def test_the_names_are_those_of_the_config():

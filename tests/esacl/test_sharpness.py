@@ -89,7 +89,7 @@ def test_what_it_costs_is_on_the_bill(form, ascents):
 
 
 def test_the_gradient_is_taken_where_the_loss_is_higher(monkeypatch):
-    config = tiny({"tasks": 1, "epochs": 4, "sdp.radius": 0.2})
+    config = tiny({"tasks": 1, "epochs": 4, "sdp.cut": 0.35, "sdp.radius": 0.2})
     learner, stream = learner_of(config)
     now, rises = stage(config, stream, 0), []
 
@@ -111,7 +111,7 @@ def test_the_gradient_is_taken_where_the_loss_is_higher(monkeypatch):
 
 
 def test_running_statistics_are_those_of_the_weights_and_not_of_the_point_uphill(monkeypatch):
-    config = tiny({"tasks": 1, "epochs": 4, "sdp.radius": 0.2})
+    config = tiny({"tasks": 1, "epochs": 4, "sdp.cut": 0.35, "sdp.radius": 0.2})
     learner, stream = learner_of(config)
     moved, by_batch = [], batchnorm.by_batch
 

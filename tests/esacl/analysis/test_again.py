@@ -38,9 +38,12 @@ def test_analyse_finds_what_the_run_found(settings):
         assert all(event in of_kind(run.events, kept) for event in found), kind
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_the_curve_is_by_the_order_of_the_runs_own_cut(form):
-    run = Run({"sdp.form": form, "epochs": 6, "sparsity": 0.9} | BRIEF, task=1)
+WEIGHED = [{"network": "small-cnn", "pruning.flops_exponent": 0.5, "pruning.saliency": name} for name in SALIENCIES]
+
+
+@pytest.mark.parametrize("settings", [{"sdp.form": form, "epochs": 6} for form in FORMS] + WEIGHED, ids=label)
+def test_the_curve_is_by_the_order_of_the_runs_own_cut(settings):
+    run = Run(settings | {"sparsity": 0.9} | BRIEF, task=1)
     kept, found = run.array("sparsity"), array(list(analyse("sparsity", run.config, 1, run.recorded)), "sparsity-t1")
     for name in ("levels", "accuracy", "loss", "displacement_norm", "layer_density"):
         assert (kept[name] == found[name]).all(), name

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from looked_run import LOOK
+from looked_run import LOOK, Run
 from tiny_runs import array, tiny
 
 from esacl.analysis import analyse
@@ -111,3 +111,20 @@ def test_one_cut_is_judged_where_a_run_records_no_curve(looked):
 def test_a_look_that_will_not_do_is_refused(given, message):
     with pytest.raises(InputError, match=message):
         Look(**given)
+
+
+def test_what_a_weight_costs_counts_for_every_saliency_but_chance_as_in_the_run():
+    """By hand: each layer's saliency over a power of how often its weights are used."""
+    settings = {"network": "small-cnn", "pruning.flops_exponent": 0.5, "sdp.strength": 0, "sparsity": 0.5}
+    run = Run(settings | {"curvature.grid": 0, "curvature.top": 0})
+    found = array(list(analyse("sparsity", run.config, 0, run.recorded, look=Look(compare=True))), "comparison-t0")
+    weights, mask = run.weights("dense"), run.weights("mask")
+    uses = {"body.conv1.weight": 64, "body.conv2.weight": 16, "body.conv3.weight": 4, "body.hidden.weight": 1}
+    dearest = max(uses.values())
+    ranked = {name: weights[name].abs() * (uses[name] / dearest) ** -0.5 for name in mask}
+    row, column = list(SALIENCIES).index("magnitude"), list(ALLOCATIONS).index("global")
+    for place, level in enumerate(found["levels"]):
+        kept = keep_top(ranked, float(level), "global")
+        cut = {name: w * kept[name] if name in kept else w for name, w in weights.items()}
+        rise = run.loss_at(cut) - run.loss_at(weights)
+        assert found["rise"][row, column, place] == pytest.approx(rise, rel=1e-4, abs=1e-6)
