@@ -128,10 +128,36 @@ def test_rank_one_of_a_kernel_counts_kernels_as_rows():
 
 
 def test_rank_one_by_hand_where_some_are_kept_out():
-    # Inside: 2 and 4 in row 0, 6 in row 1. Row means 3, 6; column means 2, 5; mean 4.
+    # Inside: 2 and 4 in row 0, 6 in row 1: (1, 1.5) x (2, 4), whatever is outside.
     values = torch.tensor([[2.0, 4.0], [9.0, 6.0]])
     where = torch.tensor([[True, True], [False, True]])
-    assert rank_one(values, where).tolist() == [[3 * 2 / 4, 3 * 5 / 4], [0.0, 6 * 5 / 4]]
+    torch.testing.assert_close(rank_one(values, where), torch.tensor([[2.0, 4.0], [0.0, 6.0]]))
+
+
+def test_rank_one_leaves_a_lonely_coordinate_what_it_is():
+    """Five coordinates, none of which shares a row or a column with another."""
+    values = torch.diag(torch.tensor([5.0, 1.0, 2.0, 3.0, 4.0]))
+    torch.testing.assert_close(rank_one(values, torch.eye(5, dtype=torch.bool)), values)
+
+
+@given(seed=st.integers(0, 100), density=st.floats(0.02, 1))
+def test_what_is_fitted_again_and_again_does_not_grow(seed, density):
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.rand(8, 12, generator=generator, dtype=torch.float64) ** 6  # few of them count
+    where = torch.rand(8, 12, generator=generator) < density
+    total, fitted = float((values * where).sum()), values
+    for _ in range(10):
+        fitted = rank_one(fitted, where)
+        assert float(fitted.sum()) == pytest.approx(total)
+        assert float(fitted.max()) <= total * (1 + 1e-9)
+
+
+def test_rank_one_is_exact_where_the_values_inside_are_of_rank_one():
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.rand(8, generator=generator), torch.rand(12, generator=generator)
+    where = torch.rand(8, 12, generator=generator) < 0.7
+    values = torch.outer(a, b) * where
+    torch.testing.assert_close(rank_one(values, where), values, rtol=1e-4, atol=1e-6)
 
 
 @given(rows=st.integers(1, 6), columns=st.integers(1, 6), seed=st.integers(0, 100))
