@@ -78,10 +78,11 @@ def _endless(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
 def rank_one(values: Tensor, where: Tensor) -> Tensor:
     """`values` >= 0 on the coordinates `where`, replaced by the a_i b_j that has the same sums there.
 
-    Quasi-independence (Goodman 1968) by proportional fitting (Deming and Stephan 1940). Column sums are kept to rounding,
-    so that what is fitted anew after each task does not grow by being fitted; row sums as far as the sweeps come. Row mean
-    x column mean / mean, which is the same where `where` is everything, multiplies a lonely coordinate by how many others
-    there are. Kernels count as rows of (out, in x k x k). Zero outside `where`. Exact where `values` has rank one there.
+    Quasi-independence (Goodman 1968) by proportional fitting (Deming and Stephan 1940). Sums of columns are kept to
+    rounding, so that what is fitted anew after each task does not grow by being fitted; those of rows as far as the
+    sweeps come. Row mean x column mean / mean is the same where `where` is everything, but multiplies a lonely
+    coordinate by how many others there are. Kernels count as rows of (out, in x k x k). Zero outside `where`. Exact
+    where `values` has rank one there.
     """
     flat, inside = values.flatten(1), where.flatten(1).to(values.dtype)
     picked = flat * inside
