@@ -89,8 +89,8 @@ def rank_one(values: Tensor, where: Tensor) -> Tensor:
     rows, columns = picked.sum(1), picked.sum(0)
     b = torch.ones_like(columns)
     for _ in range(SWEEPS):
-        a = _share(rows, inside @ b)
-        b = _share(columns, a @ inside)
+        a = _share(rows, (inside * b).sum(1))
+        b = _share(columns, (inside * a[:, None]).sum(0))
     return (torch.outer(a, b) * inside).view(values.shape)
 
 
