@@ -43,7 +43,7 @@ def viewed(own: RunConfig, view: View) -> tuple[RunConfig, str]:
     settings = {**view.settings, "device": view.device}
     if view.look.x is not None and own.curvature.grid == 0:  # the run itself sliced nothing, and says no size
         settings = {"curvature.grid": PLANE_POINTS, **settings}
-    if view.settings.get("pruning.allocation", own.pruning.allocation) not in RANKED:
+    if (view.settings.get("pruning.allocation") or own.pruning.allocation) not in RANKED:
         settings["pruning.flops_exponent"] = 0.0  # layers do not compete there
     config = config_with(own, settings)
     before, after = own.to_dict(), config.to_dict()

@@ -484,6 +484,14 @@ def test_a_task_without_weights_is_told_with_those_that_have_some(kept, esacl):
     assert "choose from the tasks that were learned: 0, 1" in refused.err
 
 
+@pytest.mark.parametrize(
+    ("asked", "counts"), [(None, 0.2), ("global", 0.2), ("neuron", 0.2), ("erk", 0.0), ("uniform", 0.0)]
+)
+def test_what_a_weight_costs_counts_in_a_view_where_layers_compete(asked, counts):
+    config, _ = viewing.viewed(RunConfig(), viewing.View("sparsity", 0, {"pruning.allocation": asked}))
+    assert config.pruning.flops_exponent == counts
+
+
 def test_each_view_has_a_name_of_its_own():
     own, short = RunConfig(), {"ids.fraction": 0.1, "ids.score": "el2n"}
     assert viewing.viewed(own, viewing.View("selection", 0, short, "cpu"))[1] == "-fraction0_1-scoreel2n"
