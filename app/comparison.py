@@ -88,7 +88,8 @@ def mixed(found: Sequence[Group]) -> str:
 
 def _label(row: dict[str, Any], config: dict[str, Any]) -> str:
     name = palette.written(row["method"], row["sparsity"], config["pruning"]["saliency"], config["sparcl"]["base"])
-    images = text("%(count)s images", count=whole(row["buffer"])) if row["buffer"] else ""
+    count = row["buffer"]
+    images = text("1 image") if count == 1 else text("%(count)s images", count=whole(count)) if count else ""
     sparsity = brief(row["sparsity"]) if row["sparsity"] > 0 else text("dense")
     return ", ".join(part for part in (name, images, _logits(config), sparsity, row["settings"]) if part)
 

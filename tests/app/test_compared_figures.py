@@ -229,9 +229,11 @@ def test_a_method_that_rehearses_is_named_with_its_buffer_and_with_what_is_done_
         summary("a", method="er", scenario="class", mask_logits=True, buffer={"size": 500}),
         summary("b", method="er", scenario="class", buffer={"size": 5000}),
         summary("c", scenario="class", buffer={"size": 500}),
+        summary("d", method="er", buffer={"size": 1}),
     ]
     found = comparison.groups(runs)
     assert sorted(group.label for group in found) == [
+        "ER, 1 image, dense",
         "ER, 500 images, masked logits, dense", "ER, 5\u00a0000 images, dense",
         "EsaCL, 500 images, balanced logits 1.25, 90\u00a0%",
     ]  # fmt: skip
