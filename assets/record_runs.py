@@ -14,6 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TASKS = range(5)
+OWN = ("checkpoints", "lock", "log.jsonl", "worker.json")  # of the machine that it ran on, and of no use elsewhere
 PLANES = [
     ["landscape", "--task", "0", "--x", "eigen1", "--y", "eigen2"],
     ["landscape", "--task", "0", "--x", "task", "--y", "eigen1"],
@@ -48,6 +49,8 @@ def recorded(runs: Path, name: str, settings: list[str], looks: list[list[str]])
     for look in looks:
         print(name, *look, flush=True)
         esacl("analyse", run, *look, "--runs", str(runs))
+    for each in (runs / run / name for name in OWN):
+        shutil.rmtree(each) if each.is_dir() else each.unlink()
     return runs / run
 
 
