@@ -1,27 +1,14 @@
 """The real `streamlit run app/main.py` on a free port, and a real browser."""
 
 import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psutil
 import pytest
+from app_server import ARGUMENTS, CHROMIUM, IDLE, ROOT, served
 from pages_runs import record
 
-from esacl.doctor import BROWSERS
 from esacl.store import RunStore
-
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
 @dataclass
@@ -82,23 +69,8 @@ def recorded_run():
 @pytest.fixture(scope="session")
 def server(store):
     """The address of the app, started as a user starts it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("streamlit")), "run", "app/main.py"]
-    options = ["--server.port", str(port), "--server.headless", "true"]
-    environment = {**os.environ, "ESACL_RUNS": str(store.root)}
-    log = store.root.parent / "server.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [*command, *options], cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
+    with served(store.root.parent) as address:
+        yield address
 
 
 @pytest.fixture
@@ -123,15 +95,3 @@ def visit(browser, server):
         one.page.close()
         assert one.foreign == []
         assert one.faults == []
-
-
-def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
-    for _ in range(240):
-        if process.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.25)
-    pytest.fail(f"the server did not come up: {log.read_text()[-500:]}")

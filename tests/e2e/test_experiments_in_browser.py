@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import ROOT
+from app_server import ROOT
 from playwright.sync_api import expect
 from test_browser import script_runs
 

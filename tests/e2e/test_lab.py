@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import ARGUMENTS, CHROMIUM, IDLE, ROOT, _wait_for
+from app_server import ARGUMENTS, CHROMIUM, IDLE, ROOT, wait_for
 
 from esacl import quota
 from esacl.store import RunStore
@@ -70,7 +70,7 @@ def lab(tmp_path_factory):
     server = _app(readme, app, store, folder / "app.log")
     front = _nginx(folder, proxy, app)
     try:
-        _wait_for(f"http://127.0.0.1:{app}/_stcore/health", server, folder / "app.log")
+        wait_for(f"http://127.0.0.1:{app}/_stcore/health", server, folder / "app.log")
         yield Lab(proxy, app, store)
     finally:
         for process in (front, server):

@@ -1,0 +1,81 @@
+"""Every page as a reader sees it, from top to bottom: `python -m tests.pictures OUT`, one PNG a page, theme and width.
+
+The app is started over a new runs folder, so that its pages show the runs that come with the project. It ends with an
+error where a page shows a fault, asks anything but the app's own server, or is wider than its window.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent))  # as pytest has it
+
+from app_server import ARGUMENTS, CHROMIUM, IDLE, ROOT, served
+from playwright.sync_api import Browser, sync_playwright
+
+PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py"))
+START = "start"  # has no path of its own
+WIDTHS = {"wide": 1400, "narrow": 390}
+TALLEST = 12_000  # pixels of one picture
+LENGTH = "document.querySelector('[data-testid=stMain]').scrollHeight"
+OVERHANG = "(e => e.scrollWidth - e.clientWidth)(document.querySelector('[data-testid=stMain]'))"
+BROKEN = "[data-testid=stException], [data-testid=stAlertContentError]"
+
+
+def main() -> int:
+    """Photograph what was asked for; 1 where something on a page is wrong."""
+    options = argparse.ArgumentParser(description="Pictures of the app's pages.")
+    options.add_argument("out", type=Path, help="a folder for the pictures")
+    options.add_argument("--pages", nargs="+", choices=PAGES, default=PAGES, help="default: all")
+    options.add_argument("--themes", nargs="+", choices=("light", "dark"), default=["light", "dark"])
+    options.add_argument("--widths", nargs="+", choices=WIDTHS, default=list(WIDTHS))
+    asked = options.parse_args()
+    if CHROMIUM is None:
+        options.error("no Chromium on this machine; install it, for example: apt-get install chromium")
+    asked.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright, served(Path(folder)) as root:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        faults = [
+            fault
+            for theme in asked.themes
+            for width in asked.widths
+            for fault in photographed(browser, root, asked.out, asked.pages, theme, width)
+        ]
+        browser.close()
+    print(*faults, sep="\n")
+    return 1 if faults else 0
+
+
+def photographed(browser: Browser, root: str, out: Path, pages: list[str], theme: str, width: str) -> Iterator[str]:
+    """One theme at one width; what is wrong, as lines."""
+    page = browser.new_page(viewport={"width": WIDTHS[width], "height": 1000}, color_scheme=theme)
+    page.emulate_media(reduced_motion="reduce", color_scheme=theme)
+    page.set_default_timeout(120_000)
+    own, foreign, raised = (root, root.replace("http", "ws"), "data:", "blob:"), [], []
+    page.on("request", lambda request: None if request.url.startswith(own) else foreign.append(request.url))
+    page.on("pageerror", lambda error: raised.append(str(error)))
+    for name in pages:
+        page.set_viewport_size({"width": WIDTHS[width], "height": 1000})
+        page.goto(root if name == START else f"{root}/{name}")
+        page.wait_for_selector("h1")
+        page.wait_for_selector(IDLE)
+        page.wait_for_timeout(500)
+        page.set_viewport_size({"width": WIDTHS[width], "height": min(TALLEST, page.evaluate(LENGTH))})
+        page.wait_for_timeout(500)  # what is drawn only where it can be seen
+        told = f"{name}-{theme}-{width}"
+        page.screenshot(path=out / f"{told}.png")
+        print(told, flush=True)
+        yield from (f"{told}: {line.inner_text()}" for line in page.locator(BROKEN).all())
+        if (over := page.evaluate(OVERHANG)) > 0:
+            yield f"{told}: {over} pixels wider than its window"
+        yield from (f"{told}: asked for {address}" for address in foreign)
+        yield from (f"{told}: {error}" for error in raised)
+        foreign.clear()
+        raised.clear()
+    page.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
