@@ -59,7 +59,7 @@ function moved(root, from, change, library) {
   });
 }
 
-function panel(root, library) {
+function panel() {
   const box = document.createElement("figure");
   const [title, plot, note] = ["figcaption", "div", "figcaption"].map((tag) => document.createElement(tag));
   title.className = "name";
@@ -70,13 +70,30 @@ function panel(root, library) {
   return box;
 }
 
+// Everything but the drawing, at its final height: what stands beneath does not move when plotly.js has come.
+function lay(root, data, theme) {
+  const grid = root.querySelector(".panels");
+  const surplus = grid.dataset.kind === data.kind ? [...grid.children].slice(data.panels.length) : [...grid.children];
+  for (const old of surplus) {
+    window.Plotly?.purge(old.children[1]);
+    old.remove();
+  }
+  grid.dataset.kind = data.kind;
+  while (grid.children.length < data.panels.length) grid.append(panel());
+  for (const [place, given] of data.panels.entries()) {
+    const [title, plot, note] = grid.children[place].children;
+    title.textContent = given.title;
+    note.textContent = given.note;
+    plot.setAttribute("aria-label", given.alt);
+    plot.style.height = `${given.figure.layout.height * theme["@large"]}px`;
+  }
+  root.querySelector(".scales").replaceChildren(legend(data.scale));
+  return grid.children;
+}
+
 async function fill(root, box, given, theme, library) {
-  const [title, plot, note] = box.children;
-  title.textContent = given.title;
-  note.textContent = given.note;
-  plot.setAttribute("aria-label", given.alt);
+  const plot = box.children[1];
   const { data, layout } = enlarged(themed(given.figure, theme), theme["@large"]);
-  plot.style.height = `${layout.height}px`;
   layout.width = box.clientWidth;
   if (layout.scene && camera) layout.scene.camera = structuredClone(camera);
   else if (layout.scene && layout.width < NARROW) {
@@ -107,18 +124,10 @@ function legend(scale) {
 }
 
 async function show(root, data) {
-  const library = await plotly(data.source, data.texts.missing);
-  const grid = root.querySelector(".panels");
-  if (grid.dataset.kind !== data.kind) for (const old of [...grid.children]) { library.purge(old.children[1]); old.remove(); }
-  grid.dataset.kind = data.kind;
-  while (grid.children.length > data.panels.length) {
-    library.purge(grid.lastChild.children[1]);
-    grid.lastChild.remove();
-  }
-  while (grid.children.length < data.panels.length) grid.append(panel(root, library));
   const theme = themeOf(root);
-  for (const [place, given] of data.panels.entries()) await fill(root, grid.children[place], given, theme, library);
-  root.querySelector(".scales").replaceChildren(legend(data.scale));
+  const boxes = lay(root, data, theme);
+  const library = await plotly(data.source, data.texts.missing);
+  for (const [place, given] of data.panels.entries()) await fill(root, boxes[place], given, theme, library);
 }
 
 export default function (component) {

@@ -175,8 +175,21 @@ def test_scrubbing_answers_in_the_browser_and_the_level_goes_along(visit, esacl_
     expect(other.page.locator(".drawings output")).to_have_text(moved)
 
 
-CAMERAS = """[...document.querySelectorAll('.esacl-plots .plot')].map(plot =>
-    plot._fullLayout.scene._scene.getCamera().eye.x.toFixed(3))"""
+CAMERAS = """[...document.querySelectorAll('.esacl-plots .plot')].filter(plot => plot._fullLayout?.scene?._scene)
+    .map(plot => plot._fullLayout.scene._scene.getCamera().eye.x.toFixed(3))"""
+
+
+def test_nothing_on_the_page_moves_when_the_slices_are_drawn(visit, recorded_run):
+    here, held = visit(), []
+    here.page.route("**/plotly-*.min.js", lambda route: held.append(route))
+    here.open("landscape", run=recorded_run)
+    beneath = here.page.get_by_role("heading", name="In one")
+    beneath.wait_for()
+    expect(here.page.locator(".esacl-plots .plot")).to_have_count(2)
+    before = beneath.bounding_box()
+    held[0].continue_()
+    here.page.wait_for_function("document.querySelectorAll('.esacl-plots .plot .main-svg').length >= 2")
+    assert beneath.bounding_box() == before
 
 
 def test_the_camera_outlives_data_and_page_and_is_shared_by_the_panels(visit, recorded_run):
