@@ -115,7 +115,8 @@ def _curvature(entry: Entry, record: RunRecord, others: Sequence[Entry]) -> Card
     last = frame[(frame["task"] == frame["task"].max()) & (frame["engine"] == "lanczos")].set_index("where")[
         "lambda_max"
     ]
-    found = listed(f"{curvature.where_written(where)} {number(float(value))}" for where, value in last.items())
+    told = [where for where in curvature.WHERE if where in last.index]  # in the order of time
+    found = listed(f"{curvature.where_written(where)} {number(float(last[where]))}" for where in told)
     said = text("Largest Hessian eigenvalue, last task: %(found)s.", found=found)
     return Card("curvature", text("How sharp is the loss?"), said, drawing, curvature.legend([frame], WIDTH))
 

@@ -171,6 +171,7 @@ def task_picker(record: RunRecord, *, about: str = "") -> int:
             range(1, tasks + 1),
             key=key,
             required=True,
+            wrap=True,
             on_change=session.choose,
             args=("task", key),
         )

@@ -129,7 +129,7 @@ def comparison(entry: Entry, task: int, found: Recorded, levels: np.ndarray) -> 
     if compared is None or config is None:
         return lambda index: []
     own = {"saliencies": config.pruning.saliency, "allocations": config.pruning.allocation}
-    left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
+    left, right = st.columns([2, 3], gap="medium", vertical_alignment="bottom")
     with left:
         what = widgets.choice(text("Compare"), {k: text(v) for k, v in choices.KINDS.items()}, key="compare")
     other = "allocations" if what == "saliencies" else "saliencies"

@@ -273,6 +273,7 @@ def choice(about: str, options: Mapping[str, str], *, key: str) -> str:
         required=True,
         key=f"{key}-{len(names)}",
         format_func=written.__getitem__,
+        wrap=True,
         persist_state="session",
         bind="query-params",
     )
