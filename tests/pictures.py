@@ -19,6 +19,7 @@ PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py"))
 START = "start"  # has no path of its own
 WIDTHS = {"wide": 1400, "narrow": 390}
 TALLEST = 12_000  # pixels of one picture
+SETTLED = 1_500  # milliseconds
 LENGTH = "document.querySelector('[data-testid=stMain]').scrollHeight"
 OVERHANG = "(e => e.scrollWidth - e.clientWidth)(document.querySelector('[data-testid=stMain]'))"
 BROKEN = "[data-testid=stException], [data-testid=stAlertContentError]"
@@ -61,9 +62,11 @@ def photographed(browser: Browser, root: str, out: Path, pages: list[str], theme
         page.goto(root if name == START else f"{root}/{name}")
         page.wait_for_selector("h1")
         page.wait_for_selector(IDLE)
-        page.wait_for_timeout(500)
-        page.set_viewport_size({"width": WIDTHS[width], "height": min(TALLEST, page.evaluate(LENGTH))})
-        page.wait_for_timeout(500)  # what is drawn only where it can be seen
+        seen = 0
+        while (length := min(TALLEST, page.evaluate(LENGTH))) > seen:  # what is drawn only where it can be seen
+            page.set_viewport_size({"width": WIDTHS[width], "height": length})
+            page.wait_for_timeout(SETTLED)
+            seen = length
         told = f"{name}-{theme}-{width}"
         page.screenshot(path=out / f"{told}.png")
         print(told, flush=True)
