@@ -127,9 +127,12 @@ def test_4_hard_examples_are_looked_at_and_mislead(visit):
     here = begin(visit, 4)
     images = here.page.locator(".drawings image")
     expect(images).to_have_count(20)
-    hardest = images.first.get_attribute("href")
+    hardest = [image.get_attribute("href") for image in images.all()]
     here.page.get_by_text("Random ones", exact=True).click()
-    expect(images.first).not_to_have_attribute("href", hardest)
+    # The hardest of all may be among the random ones too, in its place; most of the others are not.
+    expect(images.last).not_to_have_attribute("href", hardest[-1])
+    random = [image.get_attribute("href") for image in images.all()]
+    assert len(set(random) & set(hardest)) < len(hardest) / 2
     predict(here.page, "Too large by more than a quarter")
     expect(here.page.get_by_text("It came out as you predicted.")).to_be_visible()
     press(here.page, "End", before="62", after="248")
