@@ -50,7 +50,7 @@ def recorded(runs: Path, name: str, settings: list[str], looks: list[list[str]])
         print(name, *look, flush=True)
         esacl("analyse", run, *look, "--runs", str(runs))
     for each in (runs / run / name for name in OWN):
-        shutil.rmtree(each) if each.is_dir() else each.unlink()
+        shutil.rmtree(each) if each.is_dir() else each.unlink(missing_ok=True)
     return runs / run
 
 

@@ -14,27 +14,21 @@ import argparse
 import contextlib
 import os
 import re
-import shutil
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from benchmarks import app_server
 from benchmarks.many_runs import many
 from benchmarks.provenance import ROOT, header, keep, this_command
-from esacl.doctor import BROWSERS
 from esacl.events import Stepped
 from esacl.store import RunStore
 
 Measured = TypeVar("Measured")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 FIGURES = 5
 PAGES = {"": ".drawings svg", "runs": ".gallery .row", "forgetting": ".drawings svg", "compare": ".drawings svg"}
 EPOCH = re.compile(r"task (\d+) of .*epoch (\d+) of", re.IGNORECASE | re.DOTALL)
@@ -66,14 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def in_chromium(measure: Callable[[Any, Path], Measured]) -> Measured | None:
     """What `measure` finds with a real Chromium and an empty folder; where there is none, a line says so, and None."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
+    if app_server.CHROMIUM is None:
         print("error: no Chromium on this machine; install it, for example apt-get install chromium", file=sys.stderr)
         return None
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=ARGUMENTS)
+        chromium = playwright.chromium.launch(executable_path=app_server.CHROMIUM, args=app_server.ARGUMENTS)
         found = measure(chromium, Path(folder))
         chromium.close()
     return found
@@ -109,7 +102,7 @@ def _of_many(chromium: Any, folder: Path, args: argparse.Namespace) -> dict[str,
                     start = time.perf_counter()
                     page.goto(f"{root}/{path}", wait_until="commit")
                     page.locator(shown).first.wait_for()
-                    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+                    page.wait_for_selector(app_server.IDLE)
                     seconds.setdefault(f"{path or 'overview'}, {state}", []).append(time.perf_counter() - start)
             page.close()
     return seconds
@@ -117,29 +110,10 @@ def _of_many(chromium: Any, folder: Path, args: argparse.Namespace) -> dict[str,
 
 @contextlib.contextmanager
 def served(runs: Path) -> Iterator[str]:
-    """The address of a server on the runs below `runs`, once it is up."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("streamlit")), "run", "app/main.py", "--server.headless", "true"]
-    process = subprocess.Popen(
-        [*command, "--server.port", str(port)],
-        cwd=ROOT,
-        env={**os.environ, "ESACL_RUNS": str(runs)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        for _ in range(240):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health"):
-                break
-            time.sleep(0.25)
+    """The address of a server on the runs below `runs`, once it is up and at rest."""
+    with app_server.served(runs, Path(os.devnull)) as root:
         time.sleep(1)  # what the server still does after it says that it is up is not the visitor's wait
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
+        yield root
 
 
 def _first_paint(chromium: Any, root: str) -> tuple[float, float]:
@@ -157,7 +131,7 @@ def _first_paint(chromium: Any, root: str) -> tuple[float, float]:
 def _follow(chromium: Any, root: str, store: RunStore) -> tuple[float, list[float]]:
     page = chromium.new_page(viewport={"width": 1400, "height": 1000})
     page.goto(f"{root}/run")
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.wait_for_selector(app_server.IDLE)
     page.get_by_role("spinbutton", name="Epochs").fill("200")
     page.get_by_role("spinbutton", name="Epochs").press("Enter")
     page.wait_for_timeout(1000)

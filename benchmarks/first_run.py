@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.app_latency import in_chromium, served
+from benchmarks.app_server import IDLE
 from benchmarks.provenance import ROOT, header, keep, this_command
 
 LIMIT = 180.0  # seconds
 STEPS = 10  # of the sparsity's slider
-IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

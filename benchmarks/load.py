@@ -16,30 +16,24 @@ import math
 import os
 import random
 import re
-import shutil
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from benchmarks import app_server
 from benchmarks.load_visitors import Browser, Seen, Visitor, calling, stay
 from benchmarks.provenance import ROOT, header, keep, this_command
 from esacl import jobs
-from esacl.doctor import BROWSERS
 from esacl.store import RunStore
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 WARM_UP = 0.2  # of the time: until then the server loads what it needs
 SAMPLED = 2.0  # seconds between two looks at the memory
 FLAT, P95 = 0.10, 2.0  # what is to hold: memory after the warm-up, seconds of a page
@@ -66,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "load.md")
     args = parser.parse_args(arguments)
-    if args.browsers and not any(map(shutil.which, BROWSERS)):
+    if args.browsers and app_server.CHROMIUM is None:
         print("error: no Chromium on this machine; install it, or say --browsers 0", file=sys.stderr)
         return 2
     found = measured(args.users, args.browsers, args.minutes * 60, args.seed)
@@ -82,7 +76,9 @@ def measured(users: int, browsers: int, seconds: float, seed: int) -> Measured:
     """The server is started, visited, left alone and stopped."""
     with tempfile.TemporaryDirectory() as folder:
         store, log = RunStore(Path(folder) / "runs"), Path(folder) / "server.log"
-        with served(store, log) as (root, server):
+        command = [sys.executable, "-m", "esacl", "app", "--runs", str(store.root)]
+        with app_server.started(command, log) as (root, process):
+            server = psutil.Process(process.pid)
             found = asyncio.run(_visited(root, server, users, browsers, seconds, seed))
             _end_of_runs(store)
             left = _left(store, but=server.pid)
@@ -100,35 +96,6 @@ def measured(users: int, browsers: int, seconds: float, seed: int) -> Measured:
         lost = {run_id for one in found.seen for run_id in one.started} - set(store.ids())
         found.errors += [f"run {run_id} was started and is not there" for run_id in sorted(lost)]
     return found
-
-
-@contextlib.contextmanager
-def served(store: RunStore, log: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """The address of a server on the runs of `store`, and its process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "esacl", "app", "--runs", str(store.root)]
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [*command, "--server.port", str(port), "--server.headless", "true"],
-            cwd=ROOT,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        for _ in range(480):
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health"):
-                break
-            if process.poll() is not None:
-                raise RuntimeError(f"the server did not come up: {log.read_text(errors='replace')[-500:]}")
-            time.sleep(0.25)
-        yield f"http://127.0.0.1:{port}", psutil.Process(process.pid)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
 
 
 async def _visited(root: str, server: psutil.Process, users: int, browsers: int, seconds: float, seed: int) -> Measured:
@@ -170,9 +137,8 @@ async def _chromium(root: str, seen: list[Seen]) -> AsyncIterator[dict[int, Visi
         return
     from playwright.async_api import async_playwright
 
-    path = next(filter(None, map(shutil.which, BROWSERS)))
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=app_server.CHROMIUM, args=app_server.ARGUMENTS)
         pages: dict[int, Visitor] = {}
         for number, one in enumerate(seen):
             page = await (await browser.new_context()).new_page()

@@ -157,7 +157,7 @@ def _method(r: Row) -> str:
     """A method as the reader knows it, with what decides as much as it does: `ER, 500 images, masked logits`."""
     kind, _, strength = r["logits"].partition(" ")
     logits = f"{kind} logits {strength}".rstrip() if kind else ""
-    images = f"{r['buffer']} image{'s'[: r['buffer'] > 1]}" if r["buffer"] else ""
+    images = "1 image" if r["buffer"] == 1 else f"{r['buffer']} images" if r["buffer"] else ""
     name = printing.method(r["method"], r["sparsity"], base=r["base"])
     return ", ".join(part for part in (name, images, logits) if part)
 

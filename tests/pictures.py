@@ -6,14 +6,14 @@ error where a page shows a fault, asks anything but the app's own server, or is 
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent))  # as pytest has it
+from playwright.sync_api import Browser
 
-from app_server import ARGUMENTS, CHROMIUM, IDLE, ROOT, served
-from playwright.sync_api import Browser, sync_playwright
+from benchmarks.app_latency import in_chromium, served
+from benchmarks.app_server import IDLE
+from benchmarks.provenance import ROOT
 
 PAGES = sorted(path.stem for path in (ROOT / "pages").glob("*.py"))
 START = "start"  # has no path of its own
@@ -26,27 +26,29 @@ BROKEN = "[data-testid=stException], [data-testid=stAlertContentError]"
 
 
 def main() -> int:
-    """Photograph what was asked for; 1 where something on a page is wrong."""
+    """Photograph what was asked for; 1 where something on a page is wrong, 2 without a browser."""
     options = argparse.ArgumentParser(description="Pictures of the app's pages.")
     options.add_argument("out", type=Path, help="a folder for the pictures")
     options.add_argument("--pages", nargs="+", choices=PAGES, default=PAGES, help="default: all")
     options.add_argument("--themes", nargs="+", choices=("light", "dark"), default=["light", "dark"])
     options.add_argument("--widths", nargs="+", choices=WIDTHS, default=list(WIDTHS))
     asked = options.parse_args()
-    if CHROMIUM is None:
-        options.error("no Chromium on this machine; install it, for example: apt-get install chromium")
     asked.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright, served(Path(folder)) as root:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        faults = [
+    faults = in_chromium(lambda chromium, folder: _all(chromium, folder, asked))
+    if faults is None:
+        return 2
+    print(*faults, sep="\n")
+    return 1 if faults else 0
+
+
+def _all(chromium: Browser, folder: Path, asked: argparse.Namespace) -> list[str]:
+    with served(folder) as root:
+        return [
             fault
             for theme in asked.themes
             for width in asked.widths
-            for fault in photographed(browser, root, asked.out, asked.pages, theme, width)
+            for fault in photographed(chromium, root, asked.out, asked.pages, theme, width)
         ]
-        browser.close()
-    print(*faults, sep="\n")
-    return 1 if faults else 0
 
 
 def photographed(browser: Browser, root: str, out: Path, pages: list[str], theme: str, width: str) -> Iterator[str]:

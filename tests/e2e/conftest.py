@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 import psutil
 import pytest
-from app_server import ARGUMENTS, CHROMIUM, IDLE, ROOT, served
 from pages_runs import record
 
+from benchmarks.app_server import ARGUMENTS, CHROMIUM, IDLE, served
+from benchmarks.provenance import ROOT
 from esacl.store import RunStore
 
 
@@ -69,7 +70,7 @@ def recorded_run():
 @pytest.fixture(scope="session")
 def server(store):
     """The address of the app, started as a user starts it."""
-    with served(store.root.parent) as address:
+    with served(store.root, store.root.parent / "server.log") as address:
         yield address
 
 

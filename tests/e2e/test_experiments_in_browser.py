@@ -3,9 +3,10 @@
 import re
 
 import pytest
-from app_server import ROOT
 from playwright.sync_api import expect
 from test_browser import script_runs
+
+from benchmarks.provenance import ROOT
 
 pytestmark = pytest.mark.browser
 

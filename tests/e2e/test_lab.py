@@ -17,8 +17,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from app_server import ARGUMENTS, CHROMIUM, IDLE, ROOT, wait_for
 
+from benchmarks.app_server import ARGUMENTS, CHROMIUM, IDLE, wait_for
+from benchmarks.provenance import ROOT
 from esacl import quota
 from esacl.store import RunStore
 

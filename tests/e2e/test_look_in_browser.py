@@ -1,5 +1,7 @@
 """What belongs in a row stands in a row, and what is written in a control can be read."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -41,3 +43,23 @@ def test_a_button_that_cannot_be_pressed_keeps_its_words(visit, recorded_run, da
     # Its own quiet ink: that of a button in colour is the ground of one without.
     own, words = start.evaluate("one => [one, one.querySelector('p')].map(part => getComputedStyle(part).color)")
     assert own == words
+
+
+OUTSIDE = """all => all.filter(one => one.getBoundingClientRect().right >
+    one.closest('[data-testid=stColumn]').getBoundingClientRect().right + 1).map(one => one.innerText)"""
+
+
+@pytest.mark.parametrize("width", [390, 1000, 1400])
+def test_every_button_of_a_choice_lies_within_its_column(visit, recorded_run, width):
+    here = visit(width=width)
+    here.open("sparsity", run=recorded_run)
+    buttons = here.page.locator("[data-testid=stColumn] [data-testid=stButtonGroup] button")
+    expect(buttons.filter(has_text="whole units")).to_be_visible()
+    assert buttons.evaluate_all(OUTSIDE) == []
+
+
+def test_the_overview_tells_eigenvalues_in_the_order_of_time(visit, recorded_run):
+    here = visit()
+    here.open(run=recorded_run)
+    said = here.page.get_by_text("Largest Hessian eigenvalue, last task:")
+    expect(said).to_have_text(re.compile("dense .*pruned .*pruned, survivors only .*end of the task, survivors only "))

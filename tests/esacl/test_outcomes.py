@@ -198,6 +198,11 @@ def test_latex_writes_what_nobody_knows_as_a_dash_of_its_own():
     assert "–" not in text
 
 
+def test_a_buffer_of_one_image_is_named_in_the_singular():
+    told = comparing.as_latex(outcomes.groups([summary("1", method="er", buffer={"size": 1})]))
+    assert "ER, 1 image &" in told
+
+
 def test_sparcl_is_told_with_what_it_is_laid_over():
     runs = [summary("1", method="sparcl", sparcl={"base": base}) for base in ("er", "co2l")]
     text = comparing.as_latex(outcomes.groups(runs))
