@@ -62,7 +62,7 @@ def photographed(browser: Browser, root: str, out: Path, pages: list[str], theme
     for name in pages:
         page.set_viewport_size({"width": WIDTHS[width], "height": 1000})
         page.goto(root if name == START else f"{root}/{name}")
-        page.wait_for_selector("h1")
+        page.wait_for_selector(f"h1, {BROKEN}")
         page.wait_for_selector(IDLE)
         seen = 0
         while (length := min(TALLEST, page.evaluate(LENGTH))) > seen:  # what is drawn only where it can be seen
