@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,9 +76,7 @@ def measured(users: int, browsers: int, seconds: float, seed: int) -> Measured:
     """The server is started, visited, left alone and stopped."""
     with tempfile.TemporaryDirectory() as folder:
         store, log = RunStore(Path(folder) / "runs"), Path(folder) / "server.log"
-        command = [sys.executable, "-m", "esacl", "app", "--runs", str(store.root)]
-        with app_server.started(command, log) as (root, process):
-            server = psutil.Process(process.pid)
+        with served(store, log) as (root, server):
             found = asyncio.run(_visited(root, server, users, browsers, seconds, seed))
             _end_of_runs(store)
             left = _left(store, but=server.pid)
@@ -96,6 +94,14 @@ def measured(users: int, browsers: int, seconds: float, seed: int) -> Measured:
         lost = {run_id for one in found.seen for run_id in one.started} - set(store.ids())
         found.errors += [f"run {run_id} was started and is not there" for run_id in sorted(lost)]
     return found
+
+
+@contextlib.contextmanager
+def served(store: RunStore, log: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """The address of a server on the runs of `store`, and its process."""
+    command = [sys.executable, "-m", "esacl", "app", "--runs", str(store.root)]
+    with app_server.started(command, log) as (root, process):
+        yield root, psutil.Process(process.pid)
 
 
 async def _visited(root: str, server: psutil.Process, users: int, browsers: int, seconds: float, seed: int) -> Measured:
