@@ -55,10 +55,11 @@ def main() -> int:
     return 0
 
 
-def _config(given: dict[str, object], seed: int, sparsity: float, form: str) -> RunConfig:
+def _config(given: dict[str, object], seed: int, sparsity: float, form: str | None = None) -> RunConfig:
     curve = 25 if form == "any" else 0
+    chosen = {} if form is None else {"sdp.form": form}
     off = {"curvature.top": 0, "curvature.grid": 0, "curvature.levels": curve, "curvature.examples": 64, "threads": 1}
-    return read_config(None, {**off, **given, "seed": seed, "sparsity": sparsity, "sdp.form": form, "device": "cpu"})
+    return read_config(None, {**off, **given, **chosen, "seed": seed, "sparsity": sparsity, "device": "cpu"})
 
 
 def _slider(config: RunConfig, data: Path | None) -> list[float]:
@@ -74,7 +75,7 @@ def _slider(config: RunConfig, data: Path | None) -> list[float]:
 def _each(given: dict[str, object], seed: int, data: Path | None) -> list[float]:
     found = []
     for level in LEVELS:
-        config = _config(given, seed, level, "admm")
+        config = _config(given, seed, level)
         last = [e.accuracy for e in run(config, data=data) if isinstance(e, Evaluated) and e.after == config.tasks - 1]
         found.append(statistics.mean(last))
     return found
