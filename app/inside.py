@@ -9,14 +9,14 @@ import pandas as pd
 from app import frames
 from app.language import marked, text
 from app.wording import number, whole
-from esacl.events import Event, Pruned, RunStarted, Stepped
+from esacl.events import Event, Pruned, RunStarted, SharpnessEstimated, Stepped
 
 MOST = 240  # looks at a task that a slider still steps through with ease
 PLAY = 110  # milliseconds a look
 COLUMNS = dict.fromkeys(
-    ("loss", "learning_rate", "ramp", "density", "doomed_share", "selection_ratio", "curvature_term", "lambda_max"),
-    float,
+    ("loss", "learning_rate", "ramp", "density", "doomed_share", "selection_ratio"), float
 ) | {"step": int, "epoch": int}  # of `Stepped`; what was not measured is NaN
+SHARPNESS = ("lambda_max", "curvature_term")  # of `SharpnessEstimated`, in the look that comes with it; elsewhere NaN
 STORY = marked(
     "Every few steps the mask of today is drawn anew: the weights that would survive a cut now. The weights outside it "
     "are pulled towards zero, more and more strongly, on a **ramp**; weights may still come and go, and every time one "
@@ -86,6 +86,7 @@ def inside(
         {name: np.array([getattr(event, name) for event in steps_shown], dtype=kind) for name, kind in COLUMNS.items()}
     )
     looks["changed"] = _changed(steps, prunable)[shown]
+    looks[list(SHARPNESS)] = _sharpness(events, task, looks["step"].to_numpy())
     return Inside(
         looks=looks,
         layers=_layers(steps_shown, layers or tuple(at_cut or ())),
@@ -140,6 +141,15 @@ def _looks_before_cut(events: Sequence[Event], task: int) -> int | None:
         elif isinstance(event, Pruned) and event.task == task:
             return seen
     return None
+
+
+def _sharpness(events: Sequence[Event], task: int, steps: np.ndarray) -> np.ndarray:
+    """What was estimated of the sharpness, (looks, 2), each at the first look that is not before it."""
+    found = np.full((len(steps), len(SHARPNESS)), np.nan)
+    for event in events:
+        if isinstance(event, SharpnessEstimated) and event.task == task and event.step <= steps[-1]:
+            found[np.searchsorted(steps, event.step)] = [getattr(event, name) for name in SHARPNESS]
+    return found
 
 
 def _thinned(count: int) -> list[int]:

@@ -41,7 +41,9 @@ SPARCL_BASE_NAMES = choices(SparCL, "base")
 SDP_FORM_NAMES = choices(SDP, "form")
 
 # Fields that came later: at the value that earlier code stood for they leave a run's digest as it was.
-LATER = {"balance_logits": 0.0, "pruning.flops_exponent": 0.0, "sdp.radius": 0.0, "sdp.revive": False}
+LATER = {
+    "balance_logits": 0.0, "curvature.during": 0, "pruning.flops_exponent": 0.0, "sdp.radius": 0.0, "sdp.revive": False,
+}  # fmt: skip
 
 BENCHMARK_NAMES = tuple(BENCHMARKS)
 _NAMES = {

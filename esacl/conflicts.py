@@ -156,6 +156,16 @@ def _of_structure(config: "RunConfig") -> Iterator[str]:
 def _of_curvature(config: "RunConfig") -> Iterator[str]:
     if config.curvature.grid == 1:
         yield "curvature.grid: 1 will not do: a slice has two ends; choose 0 (off) or 2 to 201"
+    if config.curvature.during and not config.curvature.top:
+        yield (
+            f"curvature.during {config.curvature.during} estimates an eigenvalue, and curvature.top 0 measures none; "
+            "set one of them otherwise"
+        )
+    if config.curvature.during and config.contrastive:
+        yield (
+            f"curvature.during {config.curvature.during} needs a loss of today's outputs, and the classifier of Co2L "
+            "comes after a task; set it to 0"
+        )
 
 
 def _of_scenario(config: "RunConfig") -> Iterator[str]:

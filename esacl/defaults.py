@@ -5,7 +5,7 @@ from typing import Any
 
 from esacl import normalisation, published
 from esacl.protocols import BENCHMARKS, preset
-from esacl.sections import SDP, Anchor
+from esacl.sections import SDP, Anchor, Curvature
 
 SPARSE_METHODS = ("esacl", "packnet", "rigl", "sparcl")  # sparse unless told otherwise
 SPARSITY = 0.9
@@ -19,6 +19,7 @@ CHEAP_TO, CHEAP_CUT, THRIFT = 0.9, 0.25, 0.2  # up to this sparsity in task-IL: 
 HELD, HELD_ALONE = 0.1, 3.0  # the anchors' strength beside distillation, and where nothing else holds the past
 HELD_REHEARSED = 0.03  # and in class-IL beside distillation and a rehearsal with logits
 BALANCED = 1.25  # how strongly classes are balanced there
+DURING = 10  # estimates of the sharpness while a task is learned, a few products of the chosen instances each
 BUFFER = 500  # examples a method that rehearses keeps, where the benchmark does not say
 
 
@@ -75,7 +76,14 @@ def _sections(method: str, fields: dict[str, Any], facts: dict[str, Any]) -> dic
         | {"revive": _revives(method, fields, whose)},
         "anchor": {"strength": _strength(method, fields)} | _held(ours, fields["scenario"]),
         "batchnorm": {"statistics": whose},
+        "curvature": {"during": _during(fields)},
     }
+
+
+def _during(fields: dict[str, Any]) -> int:
+    """How often the sharpness is estimated while a task is learned: not at all where nothing can be measured then."""
+    unmeasured = _given(fields, "curvature", "top", Curvature().top) == 0
+    return 0 if unmeasured or base_of(fields) == "co2l" else DURING
 
 
 def _derpp(fields: dict[str, Any]) -> dict[str, float]:

@@ -12,6 +12,7 @@ from esacl.errors import RunUnreadable
 from esacl.events import EVENTS, Event
 
 _NOT_A_LINE = {"arrays", "tensors", "counters"}
+_GONE = {"Stepped": {"curvature_term", "lambda_max"}}  # fields that older lines have, and that nothing ever measured
 
 
 def to_line(event: Event) -> str:
@@ -34,6 +35,8 @@ def from_line(line: str | bytes) -> Event:
     if kind is None:
         raise RunUnreadable(f"unknown event in line {line[:80]!r}; this run may come from a newer version")
     known = _field_types(kind)
+    for name in _GONE.get(kind.__name__, ()):
+        fields.pop(name, None)
     odd = sorted((fields.keys() - known.keys()) | (known.keys() - fields.keys() - _with_default(kind)))
     if odd:
         names = ", ".join(name if name.isidentifier() else repr(name) for name in odd)

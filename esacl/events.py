@@ -64,8 +64,23 @@ class Stepped:
     selection_ratio: float | None  # second moment under IDS over that of random selection; null where not measured
     selection_open: bool  # whether the variance gate lets IDS choose the training instances
     layer_density: tuple[float, ...] | None = None  # kept fraction of each prunable weight; null where not told
-    curvature_term: float | None = None  # d'Hd / 2 of the cut that today's mask would make; null where not measured
-    lambda_max: float | None = None  # of today's weights; null where not measured
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharpnessEstimated:
+    """How sharp the loss is after `step` steps of a task, estimated from `examples` instances that IDS chose.
+
+    `restricted`: at the survivors alone, where nothing else is trained any more.
+    """
+
+    task: int
+    step: int
+    restricted: bool
+    lambda_max: float | None  # null where it is not finite
+    curvature_term: float | None  # d'Hd / 2 of the cut that today's mask would make; null where none awaits
+    examples: int
+    products: int  # Hessian-vector products spent
+    converged: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,7 +261,7 @@ class RunFinished:
 Event = (
     Loading | RunStarted | TaskStarted | Stepped | Analysing | Selected | CurvatureMeasured | Pruned | Evaluated
     | CostCounted | TaskFinished | ArrayRecorded | CheckpointReady | Pulse | Cancelled | Failed | RunFinished
-    | StatisticsRefreshed
+    | StatisticsRefreshed | SharpnessEstimated
 )
 EVENTS: dict[str, type] = {kind.__name__: kind for kind in typing.get_args(Event) if kind is not Pulse}
 

@@ -9,7 +9,7 @@ from esacl.config import LATER
 from esacl.errors import RunUnreadable
 from esacl.protocols import BENCHMARKS
 
-FORMAT = 5
+FORMAT = 6
 _BEFORE_NUMBERS = 1
 
 
@@ -83,4 +83,12 @@ def _early(settings: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-_NEXT: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _numbers, 2: _rehearsal, 3: _later, 4: _early}
+def _watched(settings: dict[str, Any]) -> dict[str, Any]:
+    """A run from before the sharpness was estimated while a task is learned."""
+    curvature = settings.get("curvature", {})
+    return settings | ({"curvature": {"during": 0} | curvature} if isinstance(curvature, dict) else {})
+
+
+_NEXT: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _numbers, 2: _rehearsal, 3: _later, 4: _early, 5: _watched,
+}  # fmt: skip

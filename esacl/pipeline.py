@@ -109,7 +109,9 @@ def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None,
         stage = _placed(learner, stream, task, device)
         if resumed is None:
             yield _task_started(config, stream[task], stage)
-        yield from learner.learn(stage, partial(_cut, learner, stage, stream), resumed)
+        yield from learner.learn(
+            stage, partial(_cut, learner, stage, stream), resumed, partial(_watch, learner, stage, stream)
+        )
         if learner.settled:
             yield from analysis.ending(_scene(learner, stage, stream, learner.mask))
         learner.statistics.keep(task)
@@ -149,6 +151,12 @@ def _cut(learner: Learner, stage: Stage, stream: TaskStream) -> Iterator[Event]:
             accuracy_before=pruned_accuracy,
             accuracy=_accuracy(learner, stage.criterion, judged),
         )
+
+
+def _watch(learner: Learner, stage: Stage, stream: TaskStream, step: int) -> Iterator[Event]:
+    """How sharp the loss is while a task is learned."""
+    scene = _scene(learner, stage, stream, learner.survivors())
+    yield from analysis.during(scene, step, restricted=learner.form.survivors_only)
 
 
 def learner_of(

@@ -50,6 +50,10 @@ class Schedule:
         decay = min(1.0, (self.steps - step) / max(1.0, DECAY_SHARE * self.steps))
         return self.peak * warm * decay
 
+    def passes(self, told: int, now: int, times: int) -> bool:
+        """Whether one of `times` equal parts of the task ends after `told` steps, `now` at the latest."""
+        return told * times // self.steps < now * times // self.steps
+
     def ramp(self, step: int) -> float:
         """How far SDP's pull has grown at a step, in (0, 1]."""
         return min(1.0, (step + 1) / max(1.0, self.ramp_share * self.cut_step))

@@ -147,3 +147,5 @@ class Curvature(Section):
     """Sparsity levels of the sparsity curve; 0 = off."""
     grid: Annotated[int, Field(ge=0, le=201)] = 25
     """Points a side of the landscape slices, from 2; 0 = off."""
+    during: Annotated[int, Field(ge=0, le=100)] = 0
+    """Times in each task, while it is learned, that the sharpness is estimated by IDS; 0 = off."""

@@ -38,7 +38,11 @@ class Learner(Parts):
     """A method at work: one loop over the parts."""
 
     def learn(
-        self, stage: Stage, at_cut: Callable[[], Iterator[Event]], resumed: CheckpointReady | None = None
+        self,
+        stage: Stage,
+        at_cut: Callable[[], Iterator[Event]],
+        resumed: CheckpointReady | None = None,
+        watch: Callable[[int], Iterator[Event]] | None = None,
     ) -> Iterator[Event]:
         """Train on a stage, from the start or from an epoch's checkpoint; a checkpoint after every epoch.
 
@@ -47,6 +51,7 @@ class Learner(Parts):
             at_cut: cuts the network, once, where the schedule says: in the middle, so that sparse steps follow, or at
                 the end; its events are passed on.
             resumed: a checkpoint inside this task.
+            watch: looks at the network after so many steps, `curvature.during` times; its events are passed on.
 
         Raises:
             RunFailure: the loss is no longer finite.
@@ -69,6 +74,7 @@ class Learner(Parts):
         self.teacher = self._teacher(stage, billed=resumed is None)
         report_every = math.ceil(schedule.steps / REPORTS_PER_TASK)
         losses: list[Tensor] = []
+        told = first * per_epoch
         for epoch in range(first, config.epochs):
             order = torch.randperm(
                 len(stage.examples), generator=seeds.torch_generator(config.seed, "batches", stage.task, epoch)
@@ -85,6 +91,9 @@ class Learner(Parts):
                 if (step + 1) % report_every == 0 or i + 1 == len(batches):
                     yield self._report(stage, epoch, step, schedule, losses)
                     losses.clear()
+                    if watch is not None and schedule.passes(told, step + 1, config.curvature.during):
+                        yield from watch(step + 1)
+                    told = step + 1
             self.removal.after(stage.task, epoch + 1, config.epochs)
             yield self.checkpoint(stage.task, epoch + 1)
         if self.contrast is not None:

@@ -1,6 +1,7 @@
 """Inside one task: loss, pull, mask and sharpness over its steps, with a mark that steps along."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -189,12 +190,17 @@ def _sharpness(one: Inside) -> Drawing | None:
         "lambda_max": (text("λₘₐₓ"), "purple"),
         "curvature_term": (text("½ d'Hd of the cut"), "warm"),
     }
-    drawn = {name: looks for name, looks in drawn.items() if one.looks[name].notna().any()}
+    seen = one.looks[list(drawn)].where(one.looks[list(drawn)] > 0)  # the term of a cut may be negative
+    drawn = {name: looks for name, looks in drawn.items() if seen[name].notna().any()}
     if not drawn:
         return None
+    one = replace(one, looks=one.looks.assign(**seen))
     panel = _panel(
-        one, span(*(one.looks[name] for name in drawn), log=True), text("sharpness while it trains (log)"), right=118
-    )
+        one, span(*(seen[name] for name in drawn), log=True), text("sharpness while it trains (log)"), right=118,
+        caption=text(
+            "Estimated from the instances that IDS chooses; where only survivors are trained, of the Hessian on them."
+        ),
+    )  # fmt: skip
     for name, (written, look) in drawn.items():
         known = one.looks.dropna(subset=[name])
         panel.line(known["step"], known[name], f"{look} thin")

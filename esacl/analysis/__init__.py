@@ -12,6 +12,7 @@ import numpy as np
 from esacl.analysis.again import KINDS, analyse
 from esacl.analysis.bound import bound_of
 from esacl.analysis.driving import driven
+from esacl.analysis.during import during
 from esacl.analysis.ending import ending
 from esacl.analysis.instances import selection
 from esacl.analysis.scene import Scene, as_numpy, bill_rise, norm_of, scene
@@ -22,7 +23,7 @@ from esacl.curvature.rise import rise_steps
 from esacl.events import ArrayRecorded, Event
 from esacl.look import Look
 
-__all__ = ["KINDS", "Scene", "analyse", "ending", "measure", "scene"]
+__all__ = ["KINDS", "Scene", "analyse", "during", "ending", "measure", "scene"]
 
 BOUND_NODES = 3
 

@@ -10,7 +10,7 @@ from synthetic_run import STEPS, synthetic_config, synthetic_events
 from app import frames, inside
 from app.figures import inside as figures
 from app.figures import training
-from esacl.events import Pruned, Stepped
+from esacl.events import Pruned, SharpnessEstimated, Stepped
 
 
 def drawn(one, events, task=1, tasks=3):
@@ -126,18 +126,33 @@ def test_the_density_of_layers_is_that_of_the_cut_until_a_run_tells_it_while_it_
     assert inside.at_cut(arrays["sparsity-t1"], 0.1234) == {}
     captions = [d["caption"] for d in drawn(inside.inside(events, 1, known), events)]
     assert any("at its cut only" in caption for caption in captions)
-    told = [
-        dataclasses.replace(e, layer_density=(0.2, 1 / e.step), curvature_term=0.1, lambda_max=5.0)
-        if isinstance(e, Stepped)
-        else e
-        for e in events
-    ]
+    told = [dataclasses.replace(e, layer_density=(0.2, 1 / e.step)) if isinstance(e, Stepped) else e for e in events]
+    told += [estimate(step=e.step) for e in events if isinstance(e, Stepped) and e.task == 1]
     one = inside.inside(told, 1, known)
     assert list(one.layers) == list(known)
     assert one.layers.iloc[0].tolist() == pytest.approx([0.2, 0.2])
     made = drawn(one, told)
     assert "Sharpness over the task; at last λₘₐₓ 5, ½ d'Hd of the cut 0.1." in alts(made)
     assert not any("at its cut only" in d["caption"] for d in made)
+
+
+def test_the_sharpness_is_shown_at_the_look_that_it_came_with_and_where_a_log_axis_can(events):
+    steps = [e.step for e in events if isinstance(e, Stepped) and e.task == 1]
+    assert inside.inside(events, 1).looks["lambda_max"].isna().all()
+    late = steps[-1] + 100
+    told = [*events, estimate(step=steps[2] - 1, curvature_term=-1.0), estimate(step=steps[4]), estimate(step=late)]
+    looks = inside.inside(told, 1).looks
+    assert looks["lambda_max"].notna().to_numpy().nonzero()[0].tolist() == [2, 4]
+    assert looks["curvature_term"].dropna().tolist() == [-1.0, 0.1]
+    shown = alts(drawn(inside.inside(told, 1), told))
+    assert "Sharpness over the task; at last λₘₐₓ 5, ½ d'Hd of the cut 0.1." in shown
+    lost = [*events, estimate(step=steps[0], lambda_max=None, curvature_term=-1.0)]
+    assert not any("Sharpness" in alt for alt in alts(drawn(inside.inside(lost, 1), lost)))
+
+
+def estimate(**fields):
+    given = {"task": 1, "restricted": False, "lambda_max": 5.0, "curvature_term": 0.1}
+    return SharpnessEstimated(**given | {"examples": 12, "products": 4, "converged": True} | fields)
 
 
 def test_what_a_cut_did_is_a_sentence(events):

@@ -225,13 +225,14 @@ def test_a_folder_from_before_there_were_numbers_is_read_as_it_was_meant(store):
     assert store.config(folder.name).sdp.cut == CONFIG.sdp.cut != 1.0
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 4])
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
 def test_a_config_of_before_without_its_sections_is_read_as_it_was_meant_too(number):
     fields = {"format": number, "benchmark": "split-digits", "method": "derpp" if number == 2 else "esacl"}
     found = RunConfig.from_dict(settings_of(fields, Path("config.json")))
-    assert found.sdp.revive == (number == 4)
-    assert found.sdp.cut == (1.0 if number < 3 else 0.35 if found.method == "esacl" else 1.0)
-    assert found.pruning.flops_exponent == 0
+    assert found.curvature.during == 0
+    assert found.sdp.revive == (number >= 4)
+    assert found.sdp.cut == (1.0 if number < 3 else 0.25 if number == 5 else 0.35 if found.method == "esacl" else 1.0)
+    assert found.pruning.flops_exponent == (0.2 if number == 5 else 0)
     assert found.buffer.rehearsal == ("dark" if number == 2 else "plain")
 
 

@@ -114,6 +114,14 @@ def test_a_line_from_before_there_were_bills_is_read():
         from_line(json.dumps(fields))
 
 
+def test_a_line_with_what_was_never_measured_is_read_without_it():
+    event = next(e for e in examples() if isinstance(e, Stepped))
+    old = json.loads(to_line(event)) | {"curvature_term": None, "lambda_max": None}
+    assert from_line(json.dumps(old)) == event
+    with pytest.raises(RunUnreadable, match=r"TaskFinished has missing or unknown fields: lambda_max$"):
+        from_line('{"event":"TaskFinished","task":0,"density":1,"lambda_max":null}')
+
+
 def test_arrays_are_equal_by_name_and_content():
     array = np.arange(6.0)
     one = ArrayRecorded(name="a", arrays={"x": array, "y": array})
