@@ -1,6 +1,7 @@
 """How long a step of training took by the clock, from what a run has measured about once a second.
 
-Only stretches count in which nothing but training was going on: a stretch with an analysis in it tells nothing.
+A run tells how much of its time went into training steps. Older ones do not: of them only stretches count in which
+nothing but training was going on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ LEAST = 50  # steps: of fewer no pace is told
 
 @dataclass(frozen=True)
 class Pace:
-    """Steps and seconds of the stretches that were training alone."""
+    """Steps, and the seconds that went into them."""
 
     steps: int
     seconds: float
@@ -36,14 +37,16 @@ def paces(events: Sequence[Event], measured: Sequence[Mapping[str, Any]], *, one
     phases = _phases(events, one_cut)
     found = [[0, 0.0], [0, 0.0]]
     start, clock = 0, 0.0
+    trained: float | None = 0.0
     for entry in measured:
-        end, now = int(entry["events"]), float(entry["seconds"])
+        end, now, training = int(entry["events"]), float(entry["seconds"]), entry.get("training_seconds")
         steps = {sparse: sum(done for kind, done in phases[start:end] if kind is sparse) for sparse in (False, True)}
         kinds = [sparse for sparse, done in steps.items() if done]
-        if len(kinds) == 1 and all(isinstance(event, TRAINING) for event in events[start:end]):
+        told = None if training is None or trained is None else training - trained
+        if len(kinds) == 1 and (told is not None or all(isinstance(event, TRAINING) for event in events[start:end])):
             found[kinds[0]][0] += steps[kinds[0]]
-            found[kinds[0]][1] += now - clock
-        start, clock = end, now
+            found[kinds[0]][1] += now - clock if told is None else told
+        start, clock, trained = end, now, training
     return tuple(Pace(int(steps), seconds) for steps, seconds in found)  # type: ignore[return-value]
 
 

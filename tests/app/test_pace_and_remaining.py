@@ -60,6 +60,14 @@ def test_a_stretch_of_both_kinds_is_left_out():
     assert (dense.steps, sparse.steps) == (100, 0)
 
 
+def test_where_a_run_tells_what_training_took_an_analysis_beside_it_does_not_count():
+    told = [0.2, 0.3, 0.4, 0.7, 0.8]  # of every stretch, whatever else was going on in it
+    measured = [entry | {"training_seconds": seconds} for entry, seconds in zip(MEASURED, told)]
+    dense, sparse = pace.paces(EVENTS, measured, one_cut=True)
+    assert (dense.steps, dense.seconds) == (200, pytest.approx(0.4))
+    assert (sparse.steps, sparse.seconds) == (150, pytest.approx(0.4))
+
+
 def test_a_run_that_is_sparse_at_once_has_no_dense_steps():
     dense, sparse = pace.paces(EVENTS, MEASURED, one_cut=False)
     assert (dense.steps, sparse.steps) == (0, 250)
