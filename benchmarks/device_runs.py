@@ -3,7 +3,7 @@
 import contextlib
 import gc
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from esacl.events import (
     Event,
     Failed,
     Pruned,
+    Pulse,
     RunFinished,
     RunStarted,
     Stepped,
@@ -32,8 +33,9 @@ def events_agree(device: torch.device, quick: bool) -> Seen:
     """A run with every analysis on: the same events in the same order, close at first, alike at the end."""
     analyses = {"top": 2, "levels": 5, "grid": 5, "examples": 60}
     config = RunConfig(tasks=2, epochs=2 if quick else 10, curvature=analyses, device="cpu")
-    here = list(run(config))
-    there = list(run(config.model_copy(update={"device": str(device)})))
+    # A product more or less until it converges is a `Pulse` more or less, and no other story.
+    elsewhere = config.model_copy(update={"device": str(device)})
+    here, there = ([e for e in run(one) if not isinstance(e, Pulse)] for one in (config, elsewhere))
     assert [_kind(e) for e in here] == [_kind(e) for e in there], "the runs tell different stories"
     assert _only(there, RunStarted)[0].device.startswith(device.type)
     first = _difference([e.loss for e in _only(here, Stepped)[:3]], [e.loss for e in _only(there, Stepped)[:3]])
@@ -149,7 +151,7 @@ def _kind(event: Event) -> str:
     return f"{type(event).__name__} {getattr(event, 'name', '')} {getattr(event, 'on', '')}"
 
 
-def _only(events: list[Event], kind: type[Any]) -> list[Any]:
+def _only(events: Sequence[Event], kind: type[Any]) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 
 

@@ -83,7 +83,8 @@ def _sections(method: str, fields: dict[str, Any], facts: dict[str, Any]) -> dic
 def _during(fields: dict[str, Any]) -> int:
     """How often the sharpness is estimated while a task is learned: not at all where nothing can be measured then."""
     unmeasured = _given(fields, "curvature", "top", Curvature().top) == 0
-    return 0 if unmeasured or base_of(fields) == "co2l" else DURING
+    contrastive = fields["method"] == "sparcl" and base_of(fields) == "co2l"
+    return 0 if unmeasured or contrastive else DURING
 
 
 def _derpp(fields: dict[str, Any]) -> dict[str, float]:

@@ -70,14 +70,14 @@ class Stepped:
 class SharpnessEstimated:
     """How sharp the loss is after `step` steps of a task, estimated from `examples` instances that IDS chose.
 
-    `restricted`: at the survivors alone, where nothing else is trained any more.
+    `restricted`: lambda_max is that of the Hessian on the survivors of today's mask, at them: nothing else is trained.
     """
 
     task: int
     step: int
     restricted: bool
     lambda_max: float | None  # null where it is not finite
-    curvature_term: float | None  # d'Hd / 2 of the cut that today's mask would make; null where none awaits
+    curvature_term: float | None  # d'Hd / 2 of the cut that today's mask would make; null where it would move nothing
     examples: int
     products: int  # Hessian-vector products spent
     converged: bool

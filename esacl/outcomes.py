@@ -26,7 +26,8 @@ MEASURED = (
     "training_seconds", "peak_bytes",
 )  # fmt: skip
 KEPT = ("weights", "masks", "anchors", "buffer")  # what lies in memory between two tasks
-_NO_MATTER = ("name", "seed", "device", "threads")  # runs that differ in these alone are one group
+# Runs that differ in these alone are one group. What is estimated while a task is learned is in no column.
+_NO_MATTER = ("name", "seed", "device", "threads", "curvature.during")
 
 
 def row(summary: Row) -> Row:
@@ -70,7 +71,7 @@ def rows(summaries: Sequence[Row]) -> list[Row]:
 
 
 def groups(summaries: Sequence[Row]) -> list[Row]:
-    """One row a group of runs that differ in seed, name, device and threads alone, in the order of their first run.
+    """One row a group of runs that differ in `_NO_MATTER` alone, in the order of their first run.
 
     Each of `MEASURED` is the mean over seeds and has a column `..._sd`, the sample standard deviation, None below
     two; `n` counts seeds. Of runs that share a seed too only the newest counts; the others are `repeats`.
@@ -79,7 +80,7 @@ def groups(summaries: Sequence[Row]) -> list[Row]:
     """
     found: dict[str, list[Row]] = {}
     for summary in summaries:
-        decides = {key: value for key, value in summary["config"].items() if key not in _NO_MATTER}
+        decides = {key: value for key, value in dotted(summary["config"]).items() if key not in _NO_MATTER}
         found.setdefault(json.dumps([decides, summary["status"]], sort_keys=True), []).append(summary)
     told = _told_apart([members[0]["config"] for members in found.values()])
     return [

@@ -155,8 +155,14 @@ def _cut(learner: Learner, stage: Stage, stream: TaskStream) -> Iterator[Event]:
 
 def _watch(learner: Learner, stage: Stage, stream: TaskStream, step: int) -> Iterator[Event]:
     """How sharp the loss is while a task is learned."""
-    scene = _scene(learner, stage, stream, learner.survivors())
-    yield from analysis.during(scene, step, restricted=learner.form.survivors_only)
+    restricted = learner.form.survivors_only
+    # Where only survivors are trained they are those of today's mask, which may be wider than that of the cut.
+    mask = learner.form.mask if restricted else learner.survivors()
+    try:
+        scene = _scene(learner, stage, stream, mask)
+    except InputError:  # scores that are not finite: training itself says if its loss is lost
+        return
+    yield from analysis.during(scene, step, restricted=restricted)
 
 
 def learner_of(

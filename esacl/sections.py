@@ -148,4 +148,5 @@ class Curvature(Section):
     grid: Annotated[int, Field(ge=0, le=201)] = 25
     """Points a side of the landscape slices, from 2; 0 = off."""
     during: Annotated[int, Field(ge=0, le=100)] = 0
-    """Times in each task, while it is learned, that the sharpness is estimated by IDS; 0 = off."""
+    """At most so many times in each task, while it is learned, the sharpness is estimated from the instances that IDS
+    chooses; 0 = off. Where it is not given, 10; 0 where `top` is 0, and over Co2L, whose classifier comes later."""

@@ -88,12 +88,14 @@ class Learner(Parts):
                     yield from at_cut()
                     self._settle(self.mask)
                 losses.append(self._step(stage, rows, step, schedule))
-                if (step + 1) % report_every == 0 or i + 1 == len(batches):
+                last = i + 1 == len(batches)
+                if (step + 1) % report_every == 0 or last:
                     yield self._report(stage, epoch, step, schedule, losses)
                     losses.clear()
-                    if watch is not None and schedule.passes(told, step + 1, config.curvature.during):
+                    now = (epoch + 1) * per_epoch if last else step + 1  # an epoch that dropped examples ends there too
+                    if watch is not None and schedule.passes(told, now, config.curvature.during):
                         yield from watch(step + 1)
-                    told = step + 1
+                    told = now
             self.removal.after(stage.task, epoch + 1, config.epochs)
             yield self.checkpoint(stage.task, epoch + 1)
         if self.contrast is not None:

@@ -40,7 +40,7 @@ def viewed(own: RunConfig, view: View) -> tuple[RunConfig, str]:
     for key in view.settings:
         if key not in VIEW_SETTINGS:
             raise InputError(f"an analysis cannot change {key!r}; choose from {', '.join(VIEW_SETTINGS)}")
-    settings = {**view.settings, "device": view.device}
+    settings = {**view.settings, "device": view.device, "curvature.during": 0}  # nothing is trained
     if view.look.x is not None and own.curvature.grid == 0:  # the run itself sliced nothing, and says no size
         settings = {"curvature.grid": PLANE_POINTS, **settings}
     if (view.settings.get("pruning.allocation") or own.pruning.allocation) not in RANKED:

@@ -35,7 +35,8 @@ CUTS = {
 
 def main() -> int:
     """Take them all; 2 without a browser."""
-    return in_chromium(_all) or 0
+    found = in_chromium(_all)
+    return 2 if found is None else found
 
 
 def _all(chromium: Browser, folder: Path) -> int:

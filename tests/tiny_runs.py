@@ -53,6 +53,10 @@ STATEFUL = (
     + [{"method": "ewc", "schedule": "constant", "momentum": 0.0}]
     + [{"sdp.form": form, "pruning.allocation": name} for form in FORMS if form != "any" for name in STRUCTURED]
     + [{"method": "ewc", "sparsity": 0.5, "pruning.allocation": name} for name in STRUCTURED]
+    + [
+        {"curvature.top": 1, "curvature.during": 3, "epochs": 4} | settings
+        for settings in ({"method": "sparcl"}, {"sdp.form": "progressive"}, {"method": "packnet"}, {"method": "rigl"})
+    ]
 )
 """What a run has to carry from step to step, and all of it together."""
 

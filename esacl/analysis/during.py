@@ -17,11 +17,11 @@ TOLERANCE = 1e-2  # the instances are off by more than that
 def during(scene: Scene, step: int, *, restricted: bool) -> Generator[Event, None, None]:
     """lambda_max of the Hessian at today's weights, and the second-order term d'Hd / 2 of the cut that awaits them.
 
-    Where `restricted`, lambda_max is that of the Hessian on the survivors, at them, and no cut awaits. The draw of
-    instances is that of the cut, by scores of today's network: a curve over the steps has one draw, not many.
+    Where `restricted`, lambda_max is that of the Hessian on the survivors, at them, and there is no such term. The draw
+    of instances is that of the cut, by scores of today's network: a curve over the steps has one draw, not many.
 
     Args:
-        scene: with the mask of today's cut, if any.
+        scene: with the mask of today's cut, if any; where `restricted`, with the mask that is trained under.
         step: how many steps of the task are over.
         restricted: only survivors are trained.
     """
@@ -56,5 +56,7 @@ def _term(scene: Scene, operator: Hessian) -> float | None:
     if scene.mask is None:
         return None
     d = operator.flatten(scene.displacement(scene.mask))
+    if not bool(d.any()):
+        return None
     term = float(d @ (operator @ d)) / 2
     return term if math.isfinite(term) else None

@@ -495,6 +495,7 @@ def test_what_a_weight_costs_counts_in_a_view_where_layers_compete(asked, counts
 def test_each_view_has_a_name_of_its_own():
     own, short = RunConfig(), {"ids.fraction": 0.1, "ids.score": "el2n"}
     assert viewing.viewed(own, viewing.View("selection", 0, short, "cpu"))[1] == "-fraction0_1-scoreel2n"
+    assert viewing.viewed(own, viewing.View("sparsity", 0, {"curvature.top": 0}))[1] == "-top0"
     assert viewing.viewed(own, viewing.View("selection", 0, {"ids.fraction": own.ids.fraction}))[1] == ""
     names = set()
     for grid in (51, 52):

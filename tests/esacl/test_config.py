@@ -70,10 +70,12 @@ def test_a_field_that_came_later_leaves_the_digest_of_what_was_before():
     """Else every result that is kept by its digest would be lost with each new field."""
     fields = RunConfig(method="derpp", scenario="class").model_dump(exclude={"name", "device", "threads"})
     del fields["balance_logits"], fields["pruning"]["flops_exponent"]
-    del fields["sdp"]["radius"], fields["sdp"]["revive"]
+    del fields["sdp"]["radius"], fields["sdp"]["revive"], fields["curvature"]["during"]
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
-    assert RunConfig(method="derpp", scenario="class").digest == digest
-    assert RunConfig(method="derpp", scenario="class", balance_logits=1.0).digest != digest
+    before = {"method": "derpp", "scenario": "class", "curvature": {"during": 0}}
+    assert RunConfig(**before).digest == digest
+    assert RunConfig(**before, balance_logits=1.0).digest != digest
+    assert RunConfig(**before | {"curvature": {"during": 1}}).digest != digest
     later = [{}, {"pruning": {"flops_exponent": 0.1}}, {"sdp": {"radius": 0.1}}, {"sdp": {"revive": False}}]
     assert len({RunConfig(**fields).digest for fields in later}) == 4
 

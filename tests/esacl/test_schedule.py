@@ -55,6 +55,16 @@ def test_the_rate_rises_then_stands_then_falls(schedule):
     assert rates[top:] == sorted(rates[top:], reverse=True)
 
 
+@pytest.mark.parametrize("every", [1, 3, 7, 50])
+@pytest.mark.parametrize("times", [0, 1, 3, 10])
+def test_so_many_equal_parts_end_whatever_the_steps_between_two_reports(every, times):
+    schedule = Schedule(steps=50, peak=0.1, ramp_share=0.5)
+    ends = [*range(every, 50, every), 50]
+    passed = [now for told, now in zip([0, *ends], ends) if schedule.passes(told, now, times)]
+    assert len(passed) == min(times, len(ends))
+    assert passed[-1:] == [50][:times]
+
+
 def test_the_pull_total_is_the_sum_over_the_task():
     schedule = Schedule(steps=2, peak=0.5, ramp_share=1.0)
     assert schedule.pull_total == pytest.approx(schedule.lr(0) * 0.5 + schedule.lr(1) * 1.0)

@@ -8,12 +8,12 @@ import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 from tiny_runs import events_of, of_kind, tiny
 
-from esacl import analysis, networks
+from esacl import analysis, networks, pipeline
 from esacl.config import RunConfig
 from esacl.cost import Ledger
 from esacl.criterion import criterion
 from esacl.errors import InputError
-from esacl.events import CheckpointReady, CostCounted, SharpnessEstimated
+from esacl.events import CheckpointReady, CostCounted, SharpnessEstimated, Stepped
 from esacl.flops import count_layers, count_product
 from esacl.mask import Mask
 from esacl.pipeline import run
@@ -71,15 +71,56 @@ def test_a_run_that_is_watched_is_the_run_that_is_not(form):
             np.testing.assert_array_equal(tensor, other.tensors[name], err_msg=name)
 
 
-def test_it_is_resumed_where_it_was():
-    config = tiny(WATCHED, **{"curvature.during": 3, "train_limit": 96, "epochs": 3, "batch_size": 8})
+@pytest.mark.parametrize("settings", [{}, {"method": "sparcl"}], ids=["", "drops examples from its epochs"])
+def test_it_is_resumed_where_it_was(settings):
+    config = tiny(WATCHED | settings, **{"curvature.during": 5, "train_limit": 96, "epochs": 6, "batch_size": 8})
     events = events_of(config)
     told = of_kind(events, SharpnessEstimated)
-    assert {e.step for e in told} == {12, 24, 36}
-    for place in of_kind(events, CheckpointReady):
+    assert len(told) == 10
+    places = of_kind(events, CheckpointReady)
+    ends = {e.step for e in events if isinstance(e, Stepped)} - {e.step for e in told}
+    assert ends, "some of them are within an epoch"
+    for place in places:
         rest = [e for e in run(config, place) if isinstance(e, SharpnessEstimated)]
-        at = events.index(place) if place in events else 0
-        assert rest == [e for e in told if events.index(e) > at]
+        assert rest == [e for e in told if events.index(e) > events.index(place)]
+
+
+@pytest.mark.parametrize("settings", [{"sdp.form": "progressive"}, {"method": "sparcl"}, {"method": "rigl"}, {}])
+def test_it_is_taken_under_the_mask_that_is_trained_under(settings, monkeypatch):
+    seen = []
+
+    def watched(scene, step, *, restricted):
+        seen.append((scene.task, step, restricted, scene.mask.density))
+        return during(scene, step, restricted=restricted)
+
+    during = analysis.during
+    monkeypatch.setattr(analysis, "during", watched)
+    config = tiny(WATCHED | settings, **{"curvature.during": 8, "train_limit": 96, "epochs": 4, "sparsity": 0.9})
+    density = {(e.task, e.step): e.density for e in events_of(config) if isinstance(e, Stepped)}
+    under = [(density[task, step], found) for task, step, restricted, found in seen if restricted]
+    assert under
+    assert all(told == found for told, found in under)
+
+
+def test_where_no_weight_would_go_there_is_no_curvature_of_a_cut():
+    config = tiny(WATCHED, **{"method": "packnet", "curvature.during": 4, "train_limit": 96, "epochs": 4})
+    told = [e for e in events_of(config) if isinstance(e, SharpnessEstimated) and e.task == 0]
+    assert told[0].curvature_term is not None
+    assert told[-1].curvature_term is None
+
+
+def test_scores_that_are_not_finite_stop_no_training(monkeypatch):
+    def lost(*args, **named):
+        raise InputError("scores must be finite")
+
+    monkeypatch.setattr(pipeline, "_scene", lost)
+    config = tiny(WATCHED, **{"method": "finetune", "sparsity": 0.0, "curvature.during": 2})
+    events = []
+    with pytest.raises(InputError):  # at the task's end, as before
+        events.extend(run(config))
+    last = of_kind(events, Stepped)[-1]
+    assert last.step == last.steps
+    assert not of_kind(events, SharpnessEstimated)
 
 
 def test_the_cut_divides_it():
