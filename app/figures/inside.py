@@ -204,6 +204,8 @@ def _sharpness(one: Inside) -> Drawing | None:
     for name, (written, look) in drawn.items():
         known = one.looks.dropna(subset=[name])
         panel.line(known["step"], known[name], f"{look} thin")
+        for step, value in zip(known["step"], known[name]):
+            panel.point(float(step), float(value), look, size=2.5)
         _curve(panel, one, name, look, number, written)
     panel.labels([(float(one.looks[n].dropna().iloc[-1]), w, look, None) for n, (w, look) in drawn.items()])
     said = ", ".join(f"{w} {number(float(one.looks[n].dropna().iloc[-1]))}" for n, (w, _) in drawn.items())
