@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from benchmarks.app_latency import in_chromium, served
 from benchmarks.app_server import IDLE
@@ -51,11 +51,17 @@ def _all(chromium: Browser, folder: Path, asked: argparse.Namespace) -> list[str
         ]
 
 
-def photographed(browser: Browser, root: str, out: Path, pages: list[str], theme: str, width: str) -> Iterator[str]:
-    """One theme at one width; what is wrong, as lines."""
-    page = browser.new_page(viewport={"width": WIDTHS[width], "height": 1000}, color_scheme=theme)
+def blank(browser: Browser, theme: str, width: int, height: int) -> Page:
+    """An empty page to photograph on: nothing moves, and a slow machine has its time."""
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
     page.emulate_media(reduced_motion="reduce", color_scheme=theme)
     page.set_default_timeout(120_000)
+    return page
+
+
+def photographed(browser: Browser, root: str, out: Path, pages: list[str], theme: str, width: str) -> Iterator[str]:
+    """One theme at one width; what is wrong, as lines."""
+    page = blank(browser, theme, WIDTHS[width], 1000)
     own, foreign, raised = (root, root.replace("http", "ws"), "data:", "blob:"), [], []
     page.on("request", lambda request: None if request.url.startswith(own) else foreign.append(request.url))
     page.on("pageerror", lambda error: raised.append(str(error)))

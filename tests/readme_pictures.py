@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page
 from benchmarks.app_latency import in_chromium, served
 from benchmarks.app_server import IDLE
 from benchmarks.provenance import ROOT
-from tests.pictures import LENGTH, SETTLED
+from tests.pictures import LENGTH, SETTLED, blank
 
 EDGE, MARGIN = 16, 48  # pixels above a cut-out, and of the page's margin that are left away
 TALL = 1180  # of the first screen of the Overview
@@ -55,9 +55,7 @@ def _all(chromium: Browser, folder: Path) -> int:
 
 
 def _opened(chromium: Browser, address: str, theme: str, width: int, height: int) -> Page:
-    page = chromium.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
-    page.emulate_media(reduced_motion="reduce", color_scheme=theme)
-    page.set_default_timeout(120_000)
+    page = blank(chromium, theme, width, height)
     page.goto(address)
     page.wait_for_selector("h1")
     page.wait_for_selector(IDLE)

@@ -78,8 +78,7 @@ def test_it_is_resumed_where_it_was(settings):
     told = of_kind(events, SharpnessEstimated)
     assert len(told) == 10
     places = of_kind(events, CheckpointReady)
-    ends = {e.step for e in events if isinstance(e, Stepped)} - {e.step for e in told}
-    assert ends, "some of them are within an epoch"
+    assert any(e.step % 12 for e in told), "some are within an epoch, which is gone through again"
     for place in places:
         rest = [e for e in run(config, place) if isinstance(e, SharpnessEstimated)]
         assert rest == [e for e in told if events.index(e) > events.index(place)]
