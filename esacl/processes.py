@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from esacl.durable import append_regular, replace_json
 from esacl.errors import InputError
 from esacl.store import RunStore
 
-_NICE = 10  # a ninth of a server's share, where both want the processor
 _SAME_START = 1.0  # seconds within which two start times are of one process
 
 
@@ -72,25 +70,6 @@ def sign_in(store: RunStore, run_id: str, **more: Any) -> None:
     process = psutil.Process()
     about = {"pid": process.pid, "started": process.create_time(), **more}
     replace_json(store.folder(run_id) / "worker.json", about)
-
-
-def give_way() -> None:
-    """Let a server on the same processors answer first: a job takes what is left, which is all where nobody asks.
-
-    Linux weighs sessions before processes (sched_autogroup), and a job is a session of its own: it is told as well.
-    """
-    if not hasattr(os, "getsid") or os.getsid(0) != os.getpid():
-        return  # not started by `launch`: whose session this is, we do not know
-    with contextlib.suppress(OSError):
-        os.nice(_NICE)
-    for _ in range(5):
-        try:
-            Path("/proc/self/autogroup").write_text(str(_NICE))
-            return
-        except BlockingIOError:  # one such wish in a tenth of a second, of all processes of the machine
-            time.sleep(0.1)
-        except OSError:
-            return
 
 
 def kill(store: RunStore, run_id: str) -> None:

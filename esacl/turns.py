@@ -23,7 +23,6 @@ def in_turn(store: RunStore, run_id: str, work: Callable[[], int]) -> int:
         InputError: what the work says.
         OSError: there was no room even to begin.
     """
-    processes.give_way()
     try:
         with device_turn(store, run_id, store.config(run_id).device) as mine:
             if mine:

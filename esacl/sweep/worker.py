@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from esacl import computing, logs, turns
+from esacl import computing, logs, priority, turns
 from esacl.errors import InputError
 from esacl.failures import explain
 from esacl.store import RunStore
@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--held-lock", type=int, required=True)
     parser.add_argument("--bound", action="store_true", help="end when stdin does: with the process that holds it")
     args = parser.parse_args(arguments)
+    priority.weigh_session()
     store = RunStore(args.runs)
     store.workers.adopt(args.run, args.held_lock)
     if args.bound:

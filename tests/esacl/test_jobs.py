@@ -63,9 +63,23 @@ def test_a_job_leaves_the_processor_to_the_server_and_a_command_of_ones_own_does
     wait_for(lambda: worker.nice() == min(own + 10, 19))
     group = Path(f"/proc/{worker.pid}/autogroup")
     if group.exists():
-        wait_for(lambda: group.read_text().split()[-1] == "10")
-    code = "import os; from esacl import processes; processes.give_way(); print(os.nice(0))"
+        wait_for(lambda: group.read_text().split()[-1] == str(worker.nice()))
+    code = "import os; from esacl import priority; priority.give_way(); print(os.nice(0))"
     assert int(subprocess.check_output([sys.executable, "-c", code])) == own
+
+
+def test_a_job_leaves_the_processor_before_it_imports_anything():
+    code = "import sys, esacl.__main__; print(*sorted(name for name in sys.modules if name.startswith('esacl')))"
+    found = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert found == ["esacl", "esacl.__main__", "esacl.priority"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this system weighs no sessions")
+def test_a_session_gives_way_as_much_as_the_process_that_began_it():
+    code = "from esacl import priority; priority.weigh_session(); print(open('/proc/self/autogroup').read())"
+    words = ["nice", "-n", "7", sys.executable, "-c", code]
+    told = subprocess.check_output(words, text=True, start_new_session=True)
+    assert int(told.split()[-1]) == min(os.nice(0) + 7, 19)
 
 
 def test_a_job_is_at_work_from_its_first_instant_and_finishes(store):
