@@ -5,7 +5,8 @@
 
 Starts the real `streamlit run app/main.py` and a real Chromium. First paint is counted from the request to the first
 number and to the last figure of the overview, by a server that has just come up (cold) and by one that has been asked
-before (warm). Event to screen is counted from the moment when an epoch's first event is in the run's file to the
+before (warm); and, between them, of a page of Streamlit that has one number and nothing else: no app of it is there
+sooner. Event to screen is counted from the moment when an epoch's first event is in the run's file to the
 moment when the page shows that epoch. With `--many` it is asked of a folder of so many runs instead how long the pages
 that list and compare runs take: the first time, when they read them, and again. Needs Chromium and playwright.
 """
@@ -81,6 +82,10 @@ def _of_one(chromium: Any, folder: Path, args: argparse.Namespace) -> dict[str, 
                 first, last = _first_paint(chromium, root)
                 seconds.setdefault(f"first number, {state}", []).append(first)
                 seconds.setdefault(f"all figures of the overview, {state}", []).append(last)
+        with _bare(folder) as root:
+            for state in ("cold", "warm"):
+                first, _ = _first_paint(chromium, root, figures=0)
+                seconds.setdefault(f"a page of Streamlit that has one number, {state}", []).append(first)
     with served(folder) as root:
         for _ in range(args.tries):
             click, screen = _follow(chromium, root, RunStore(folder))
@@ -116,13 +121,25 @@ def served(runs: Path) -> Iterator[str]:
         yield root
 
 
-def _first_paint(chromium: Any, root: str) -> tuple[float, float]:
+@contextlib.contextmanager
+def _bare(folder: Path) -> Iterator[str]:
+    """The address of a page that has one number, by the app's own settings of Streamlit."""
+    script = folder / "bare.py"
+    script.write_text('import streamlit as st\n\nst.metric("one", "1")\n')
+    command = [str(Path(sys.executable).with_name("streamlit")), "run", str(script)]
+    with app_server.started(command, Path(os.devnull)) as (root, _):
+        time.sleep(1)
+        yield root
+
+
+def _first_paint(chromium: Any, root: str, figures: int = FIGURES) -> tuple[float, float]:
     page = chromium.new_page(viewport={"width": 1400, "height": 1000})
     start = time.perf_counter()
     page.goto(root, wait_until="commit")
     page.locator("[data-testid=stMetricValue]").first.wait_for()
     first = time.perf_counter() - start
-    page.locator(".drawings svg").nth(FIGURES - 1).wait_for()  # a locator sees into the components, a query does not
+    if figures:  # a locator sees into the components, a query does not
+        page.locator(".drawings svg").nth(figures - 1).wait_for()
     last = time.perf_counter() - start
     page.close()
     return first, last

@@ -20,9 +20,9 @@ _NOT_COMPUTE = {
     "checkpoints", "checkup", "cli", "commands", "comparing", "computing", "device_locks", "device_turns", "doctor",
     "durable", "event_file", "event_lines", "failures", "fault_report", "follower", "formats", "heartbeats", "jobs",
     "keeping", "labels", "layout", "leader", "locks", "logs", "machine", "memory", "narrowest", "origin", "others",
-    "printing", "processes", "progress", "quota", "ranks", "read_commands", "recording", "records", "reproducing",
-    "resuming", "room", "run_commands", "serving", "sources", "stopping", "store", "strict_json", "strict_toml",
-    "tickets", "torchrun", "trash", "turns", "unpacking", "viewing", "workers", "zip_end",
+    "printing", "priority", "processes", "progress", "quota", "ranks", "read_commands", "recording", "records",
+    "reproducing", "resuming", "room", "run_commands", "serving", "sources", "stopping", "store", "strict_json",
+    "strict_toml", "tickets", "torchrun", "trash", "turns", "unpacking", "viewing", "workers", "zip_end",
 }  # fmt: skip
 _NOT_COMPUTE_FOLDERS = {"sweep"}
 

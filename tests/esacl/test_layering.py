@@ -61,6 +61,7 @@ RECORD = {
     "esacl.jobs": (),
     "esacl.device_locks": (),
     "esacl.device_turns": (),
+    "esacl.priority": (),
     "esacl.processes": ("psutil",),
     "esacl.quota": (),
     "esacl.sweep": (),
