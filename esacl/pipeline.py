@@ -1,23 +1,19 @@
 """run(config): the whole story of a run as a stream of events. It never touches a run's folder."""
 
-import contextlib
-import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from esacl import analysis, networks
+from esacl import analysis, judging, networks
 from esacl.billing import cost_so_far
 from esacl.config import RunConfig
 from esacl.cost import Ledger
-from esacl.criterion import Criterion, criterion
 from esacl.devices import device_name
 from esacl.errors import InputError, RunFailure, is_out_of_memory
 from esacl.events import (
     CheckpointReady,
-    Evaluated,
     Event,
     Pruned,
     RunFinished,
@@ -34,13 +30,8 @@ from esacl.methods import METHODS
 from esacl.narrowest import too_sparse
 from esacl.stages import Stage, stage_of
 from esacl.structure import most_sparsity
-from esacl.tasks import Examples, Task, TaskStream, task_stream
+from esacl.tasks import Task, TaskStream, task_stream
 from esacl.training import Learner
-
-# Numbers of the inputs that are evaluated at once. On a CPU few, so that a layer's activations stay in its cache: 64
-# images of 3x32x32 at a time took 0.75 of the time of 512 (small CNN, AMD EPYC, one thread, 1,000 images, n = 1).
-EVALUATION_NUMBERS = {"cpu": 64 * 3 * 32 * 32}
-EVALUATION_NUMBERS_ELSEWHERE = 2000 * 28 * 28
 
 
 class EventStream(Iterator[Event]):
@@ -98,7 +89,7 @@ def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None,
     _check_units(learner)
     if state is None:
         yield _started(stream, learner, device)
-        yield from _evaluate(learner, stream, after=-1)
+        yield from judging.evaluate(learner, stream, after=-1)
     elif state.epoch == 0:
         learner.load(state)
     first = state.task if state else 0
@@ -116,7 +107,7 @@ def _events(config: RunConfig, state: CheckpointReady | None, data: Path | None,
             yield from analysis.ending(_scene(learner, stage, stream, learner.mask))
         learner.statistics.keep(task)
         learner.consolidate(stage)
-        yield from _evaluate(learner, stream, after=task)
+        yield from judging.evaluate(learner, stream, after=task)
         yield cost_so_far(learner, stage)
         yield TaskFinished(task=task, density=_density(learner))
         yield learner.checkpoint(task + 1, 0)
@@ -131,11 +122,11 @@ def _cut(learner: Learner, stage: Stage, stream: TaskStream) -> Iterator[Event]:
         learner.cut(None)
         return
     judged = [t.evaluation for t in (stream[: task + 1] if learner.joint else stream[task : task + 1])]
-    dense_accuracy = _accuracy(learner, stage.criterion, judged)
+    dense_accuracy = judging.accuracy(learner, stage.criterion, judged)
     measured = yield from analysis.measure(_scene(learner, stage, stream, mask))
     assert measured is not None, "there is a mask"
     learner.cut(mask)
-    pruned_accuracy = _accuracy(learner, stage.criterion, judged)
+    pruned_accuracy = judging.accuracy(learner, stage.criterion, judged)
     yield Pruned(
         task=task,
         dense_accuracy=dense_accuracy,
@@ -149,7 +140,7 @@ def _cut(learner: Learner, stage: Stage, stream: TaskStream) -> Iterator[Event]:
             task=task,
             examples=examples,
             accuracy_before=pruned_accuracy,
-            accuracy=_accuracy(learner, stage.criterion, judged),
+            accuracy=judging.accuracy(learner, stage.criterion, judged),
         )
 
 
@@ -211,51 +202,6 @@ def _scene(learner: Learner, stage: Stage, stream: TaskStream, mask: Mask | None
     )
 
 
-def _evaluate(learner: Learner, stream: TaskStream, after: int) -> Iterator[Event]:
-    """Every task seen so far; in domain-IL and before training every task, for the forward transfer."""
-    config, device = learner.config, next(learner.network.parameters()).device
-    count = after + 1 if after >= 0 and config.scenario != "domain" else len(stream)
-    seen = [t.classes for t in stream[: after + 1]] or [t.classes for t in stream]
-    loss = criterion(config.scenario, seen, stream.outputs, device)
-    known = criterion("task", [t.classes for t in stream], stream.outputs, device)
-    for task in stream[:count]:
-        alone = learner.form.known(task.index) if task.index <= after else contextlib.nullcontext()
-        with alone, learner.statistics.of(task.index):
-            outputs, targets = _outputs(learner, task.evaluation, device)
-        value = loss.mean(outputs, targets)
-        if not math.isfinite(value):
-            raise RunFailure(
-                f"the loss on task {task.index} is {value} after task {after}; try a smaller lr than {config.lr}"
-            )
-        yield Evaluated(
-            after=after,
-            on=task.index,
-            accuracy=_mean(loss.correct(outputs, targets)),
-            loss=value,
-            accuracy_task=_mean(known.correct(outputs, targets)) if config.scenario == "class" else None,
-            examples=len(targets),
-        )
-
-
-@torch.no_grad()
-def _outputs(learner: Learner, examples: Examples, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    numbers = EVALUATION_NUMBERS.get(device.type, EVALUATION_NUMBERS_ELSEWHERE)
-    size = max(1, numbers // max(28 * 28, examples.inputs[0].numel()))
-
-    def outputs(inputs: torch.Tensor) -> torch.Tensor:
-        return torch.cat([learner.network(part) for part in inputs.split(size)])
-
-    try:
-        there = examples.to(device)
-        return learner.group.spread(outputs, there.inputs), there.targets
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        # Its batches are of a size of their own, which none of the settings that training is told to lower changes.
-        what = f"out of memory on {device} while {len(examples)} images are judged, where batch_size does not matter"
-        raise RunFailure(f"{what}; take another device, or a smaller network or resolution") from error
-
-
 def _placed(learner: Learner, stream: TaskStream, task: int, device: torch.device) -> Stage:
     try:
         return stage_of(learner.config, stream, task, device, joint=learner.joint)
@@ -265,16 +211,6 @@ def _placed(learner: Learner, stream: TaskStream, task: int, device: torch.devic
         images = sum(len(t.train) for t in (stream[: task + 1] if learner.joint else stream[task : task + 1]))
         what = f"out of memory on {device} while the {images} images of task {task} are placed there"
         raise RunFailure(f"{what}; take a smaller train_limit or resolution, or another device") from error
-
-
-def _accuracy(learner: Learner, loss: Criterion, judged: list[Examples]) -> float:
-    device = next(learner.network.parameters()).device
-    found = [_outputs(learner, examples, device) for examples in judged]
-    return _mean(torch.cat([loss.correct(outputs, targets) for outputs, targets in found]))
-
-
-def _mean(hits: torch.Tensor) -> float:
-    return float(hits.cpu().double().mean())
 
 
 def _started(stream: TaskStream, learner: Learner, device: torch.device) -> RunStarted:

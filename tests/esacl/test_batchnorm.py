@@ -20,9 +20,9 @@ from esacl.curvature import hessian, top_eigenpairs, trace
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import ArrayRecorded, CheckpointReady, CostCounted, Evaluated, Pruned, StatisticsRefreshed
 from esacl.flops import count_layers
+from esacl.judging import evaluate
 from esacl.look import Look
 from esacl.methods import METHODS
-from esacl.pipeline import _evaluate
 from esacl.stages import stage_of
 from esacl.tasks import task_stream
 from esacl.training import Learner
@@ -249,7 +249,7 @@ def test_a_task_is_evaluated_with_its_own_and_the_network_goes_on_with_todays():
         found.append(buffers(learner.network))
     assert not same(*found)
     today = found[1]
-    events = list(_evaluate(learner, stream, after=1))
+    events = list(evaluate(learner, stream, after=1))
     assert same(today, buffers(learner.network))
     twin = copy.deepcopy(learner.network)
     with torch.no_grad():

@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, log_loss
 from tiny_runs import array, events_of, label, of_kind, tiny
 
 import esacl
-from esacl import networks, pipeline
+from esacl import judging, networks, pipeline
 from esacl.config import BENCHMARKS as FACTS
 from esacl.config import RunConfig
 from esacl.cost import ITEMS
@@ -305,7 +305,7 @@ def test_out_of_memory_in_evaluation_or_in_placing_does_not_advise_what_changes_
     learner = SimpleNamespace(network=Refusing(2, 2), group=Group())
     examples = Examples(torch.zeros(2, 2), torch.zeros(2).long())
     with pytest.raises(raised, match=told) as caught:
-        pipeline._outputs(learner, examples, torch.device("cpu"))
+        judging._outputs(learner, examples, torch.device("cpu"))
     monkeypatch.setattr(pipeline, "stage_of", lambda *_, **__: Refusing(2, 2)(examples))
     placed = SimpleNamespace(config=tiny(), joint=False)
     with pytest.raises(raised, match="are placed there; take a smaller train_limit" if raised is RunFailure else told):
