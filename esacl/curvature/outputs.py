@@ -1,7 +1,7 @@
 """The loss rise along a displacement, bounded from derivatives at theta alone: by way of the outputs.
 
 On the way theta + a d, a in [0, 1], example i has the outputs z_i(a). Let U_i be what their Taylor polynomial of degree
-3 at a = 0 adds up to at a = 1, and rho_i the range, over the columns that compete, of what it leaves out. A shift of
+4 at a = 0 adds up to at a = 1, and rho_i the range, over the columns that compete, of what it leaves out. A shift of
 range rho multiplies the odds against the label by e^rho at most, so with q_i the softmax of z_i(0) + U_i at the label
 
     L(theta + d) <= mean_i [ CE(z_i(0) + U_i) + log(1 + (1 - q_i)(e^rho_i - 1)) ].
@@ -9,9 +9,9 @@ range rho multiplies the odds against the label by e^rho at most, so with q_i th
 The cross-entropy is taken as it is: what is expanded is the outputs, which bend far less along a cut than the loss. Of
 an example that the network is sure of, 1 - q_i is small, and what is left out hardly counts.
 
-The inequality is a theorem for the true rho_i, which is 1/24 of a fourth derivative somewhere on the way. So that no
-weight other than theta is visited, rho_i is taken to be what the ranges of the third and the fourth term at theta
-come to together. That is an assumption: a unit that is far from being active at theta and that the cut wakes has next
+The inequality is a theorem for the true rho_i, which is 1/120 of a fifth derivative somewhere on the way. So that no
+weight other than theta is visited, rho_i is taken to be the range of the third or of the fourth term at theta, the larger
+one. (The fourth alone is short where it happens to be small.) That is an assumption: a unit that is far from being active at theta and that the cut wakes has next
 to no derivatives there, and with ReLU it has none. How often it holds, and how near it is: `python -m
 benchmarks.bounds`.
 """
@@ -42,7 +42,7 @@ class OutputBound:
     """The rise of the mean cross-entropy from theta to theta + d, in nats."""
 
     bound: float  # expanded plus what is left out of the outputs at its worst
-    expanded: float  # at the outputs' Taylor polynomial of degree 3
+    expanded: float  # at the outputs' Taylor polynomial of degree 4
     largest_remainder: float  # rho of the example with the most
 
 
@@ -169,9 +169,10 @@ def _with_derivative(path: Path, one: Tensor) -> Path:
 def _of_examples(outputs: list[Tensor], labels: Tensor, columns: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Of each example (n,): the rise at the expanded outputs, what the remainder may add, and the remainder's range."""
     closed = torch.zeros_like(outputs[0], dtype=torch.bool) if columns is None else ~columns
-    expanded = outputs[0] + sum(outputs[k] / FACTORIAL[k] for k in (1, 2, 3))
+    terms = [output / factorial for output, factorial in zip(outputs, FACTORIAL, strict=True)]
+    expanded = torch.stack(terms).sum(0)
     before, after = (_cross_entropy(z.masked_fill(closed, CLOSED), labels) for z in (outputs[0], expanded))
-    rho = _range(outputs[3] / FACTORIAL[3], closed) + _range(outputs[4] / FACTORIAL[4], closed)
+    rho = torch.maximum(_range(terms[3], closed), _range(terms[4], closed))
     wrong = -torch.expm1(-after)  # 1 - q
     slack = torch.logaddexp(-after, wrong.log() + rho)  # log(q + (1 - q) e^rho), without overflow
     return after - before, slack.clamp(min=0), rho
