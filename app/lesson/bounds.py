@@ -18,7 +18,7 @@ from esacl.config import RunConfig
 def table() -> None:
     """Every quantity with what it looks at, what it is, and what it costs."""
     st.header(text("6. What is a bound, and what is not"))
-    orders, rest = text("3 orders"), text("remainder")
+    orders, rest = text("4 orders"), text("remainder")
     head = (text("quantity"), text("is it a bound?"), "", text("looks at"), text("costs"))
     rows = [
         (
@@ -62,7 +62,7 @@ def table() -> None:
         (
             text("output bound"),
             text(
-                "**If** the outputs leave out no more than their last two orders could do at their worst: an "
+                "**If** what the outputs leave out does no more than the larger of their last two orders could: an "
                 "assumption. With ReLU, which shows no kink ahead, it often falls a little short."
             ),
             rf"$\ell(z + \text{{{orders}}}) + \text{{{rest}}}$",
