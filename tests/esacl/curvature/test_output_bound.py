@@ -90,7 +90,7 @@ def test_what_is_left_out_at_its_worst_by_hand():
     def loss(margin):
         return math.log1p(math.exp(-margin))
 
-    # Both terms are in the expansion, and the larger one once more in what may be left out, all of it against the label.
+    # Both terms are in the expansion, and the larger one once more in what may be left out: all against the label.
     for third, fourth, larger in ((0.0, 1.0, 1.0), (0.5, 0.25, 0.5), (0.5, -0.5, 0.5)):
         module, d = cubic_and_quartic(third, fourth)
         found = output_bound(module, (inputs, labels), d, columns=columns)
