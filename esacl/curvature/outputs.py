@@ -10,10 +10,10 @@ The cross-entropy is taken as it is: what is expanded is the outputs, which bend
 an example that the network is sure of, 1 - q_i is small, and what is left out hardly counts.
 
 The inequality is a theorem for the true rho_i, which is 1/120 of a fifth derivative somewhere on the way. So that no
-weight other than theta is visited, rho_i is taken to be the range of the third or of the fourth term at theta, whichever
-is larger: the fourth alone is short where it happens to be small. That is an assumption: a unit that is far from being
-active at theta and that the cut wakes has next to no derivatives there, and with ReLU it has none. How often it holds,
-and how near it is: `python -m benchmarks.bounds`.
+weight other than theta is visited, rho_i is taken to be the range of the third or of the fourth term at theta,
+whichever is larger: the fourth alone is short where it happens to be small. That is an assumption: a unit that is far
+from being active at theta and that the cut wakes has next to no derivatives there, and with ReLU it has none. How
+often it holds, and how near it is: `python -m benchmarks.bounds`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
