@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ class Scene:
         mask: survivors of the run's own cut; None for a dense run.
         pool: training examples of the task, at most `curvature.examples`.
         chosen: (m,) positions in the pool that IDS chose, with weights (m,) of mean 1.
-        evaluation: evaluation examples of each task seen so far.
+        judged_on: evaluation examples of each task seen so far, wherever they lie.
         statistics: BatchNorm's, of the earlier tasks too where each has its own.
     """
 
@@ -51,10 +52,15 @@ class Scene:
     scores: Tensor
     chosen: Tensor
     weights: Tensor
-    evaluation: tuple[Examples, ...]
+    judged_on: tuple[Examples, ...]
     class_names: dict[int, str]
     pixels: Callable[[Tensor], np.ndarray]
     statistics: Statistics
+
+    @cached_property
+    def evaluation(self) -> tuple[Examples, ...]:
+        """The evaluation examples of each task seen so far, on the network's device once somebody asks for them."""
+        return tuple(examples.to(self.pool.targets.device) for examples in self.judged_on)
 
     @property
     def whole(self) -> tuple[Tensor, ...]:
@@ -124,7 +130,7 @@ def scene(
         scores=scores,
         chosen=chosen,
         weights=weights,
-        evaluation=tuple(t.evaluation.to(train.targets.device) for t in tasks),
+        judged_on=tuple(t.evaluation for t in tasks),
         class_names={c: name for t in tasks for c, name in zip(t.classes, t.class_names, strict=True)},
         pixels=stream.pixels,
         statistics=statistics or Statistics(network, per_task=False),
