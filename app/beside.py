@@ -39,8 +39,11 @@ def panel(entry: Entry) -> None:
     st.caption(
         text(
             "Measured: finished runs of the same problem with the same network, images and epochs, on the same "
-            "processor; means over n seeds. Training: its steps alone; the whole run: with all that is evaluated and "
-            "shown. Memory: of the whole process. In brackets: of this run's."
+            "processor; means over seeds where there are several. %(clock)s Memory: of the whole process. In brackets: "
+            "of this run's.",
+            clock=text("Seconds are those of its training steps alone.")
+            if clock == "training_seconds"
+            else text("Seconds are those of the whole run, with all that is evaluated and shown."),
         )
     )
 

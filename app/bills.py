@@ -140,7 +140,9 @@ def kept(cost: Mapping[str, Any], events: Sequence[Event], look: str = Bar.look)
 def places(cost: Mapping[str, Any]) -> list[Bar]:
     """Bytes by what they are for."""
     held = cost["state_bytes"]
-    return [Bar(text(name), float(held[kind])) for kind, name in PLACES.items() if held[kind] is not None]
+    looks = {kind: Bar.look if kind in KEPT else "dense pale" for kind in PLACES}  # pale: while training only
+    shown = [kind for kind in PLACES if held[kind] is not None]
+    return [Bar(text(PLACES[kind]), float(held[kind]), look=looks[kind]) for kind in shown]
 
 
 def as_frame(bars: Sequence[Bar], unit: str) -> pd.DataFrame:

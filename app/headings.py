@@ -49,7 +49,7 @@ HEADINGS = {
     "learned, %": marked("learning accuracy, %"),
     "BWT": marked("backward transfer, points"),
     "forgetting": marked("forgetting, points"),
-    "cut costs": marked("cost of the cut, points"),
+    "cut costs": marked("mean cost of the cuts, points"),
     "least sparse, %": marked("smallest sparsity, %"),
     "FLOPs/SGD": marked("FLOPs, of dense SGD's"),
     "FLOPs, published": marked("FLOPs, published rule"),

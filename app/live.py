@@ -202,9 +202,9 @@ def _device(record: RunRecord) -> str:
     total = (record.measured[-1] if record.measured else {}).get("device_total_bytes")
     about = {"device": started.device, "name": name or started.device_name, "threads": record.config.threads}
     sentences = [
-        text("On %(device)s (%(name)s, %(memory)s), %(threads)d thread(s).", memory=size(total), **about)
+        text("On %(device)s (%(name)s, %(memory)s), threads: %(threads)d.", memory=size(total), **about)
         if total
-        else text("On %(device)s (%(name)s), %(threads)d thread(s).", **about),
+        else text("On %(device)s (%(name)s), threads: %(threads)d.", **about),
         text(
             "Network %(network)s: %(parameters)s parameters, %(prunable)s of them prunable.",
             network=started.network,

@@ -110,7 +110,7 @@ def _head(document: Document, run: _Run) -> None:
             (text("backward transfer, points"), points(found["backward_transfer"])),
             (text("forgetting, points"), points(found["forgetting"])),
             (text("weights removed"), percent(config.sparsity)),
-            (text("cost of the cut, points"), points(results.cost_of_cuts(summary))),
+            (text("mean cost of the cuts, points"), points(results.cost_of_cuts(summary))),
             (text("FLOPs of training"), number(cost["train_flops"])),
             (text("of dense SGD's"), percent(cost["train_flops"] / dense, 0) if dense else "–"),
             (text("time, measured"), widgets.duration(cost["seconds"] or 0) if cost["seconds"] else "–"),

@@ -13,6 +13,7 @@ from app.language import marked, text
 from app.reading import Entry
 from app.results import named
 from app.wording import number, percent
+from esacl.events import Pruned
 
 SURVIVORS = marked(
     "**Survivors only**: the Hessian restricted to the weights that are left, which is where training can go from "
@@ -105,12 +106,13 @@ def tops(runs: Runs, tasks: int, measure: str) -> list[Drawing]:
 
 def directions(runs: Runs, task: int) -> None:
     """How the cut lies to the sharp directions, of each run."""
-    found = []
+    found, told = [], list[str]()
     for entry, _ in runs:
         arrays = reading.arrays(entry, f"spectrum-t{task}")
         one = spectra.overlap(arrays) if arrays else None
         if one is not None and one.norm[0] > 0:
             found.append((named(entry), one))
+            told += _cost(entry, task)
         elif one is not None:
             st.caption(widgets.plain(text("%(run)s was not cut.", run=named(entry))))
     if not found:
@@ -121,15 +123,32 @@ def directions(runs: Runs, task: int) -> None:
     x = overlap.scale([one for _, one in found])
     widgets.draw(overlap.legend(), key="overlap-legend")
     widgets.draw(*(overlap.shares(one, name, x) for name, one in found), key="overlap")
+    for line in told:
+        st.caption(widgets.plain(line))
     st.markdown(
         text(
-            "The cut costs $\\tfrac12 d^\\top H d$ to second order, which is $\\tfrac12 |d|^2$ times the curvature in "
-            "the direction of $d$. Two things make it small: a **short** $d$, and a $d$ with little of its length in "
-            "the few **sharp directions**. A random direction has $k/n$ of its length in the top $k$ of $n$: the "
-            "cross. What of $d^\\top H d$ lies there says how much of the cost those few directions carry. Each layer "
-            "has the Hessian of its own weights."
+            "To second order the cut costs $g^\\top d + \\tfrac12 d^\\top H d$. The second term is $\\tfrac12 "
+            "|d|^2$ times the curvature in the direction of $d$. Two things make it small: a **short** $d$, and a "
+            "$d$ with little of its length in the few **sharp directions**. A random direction has $k/n$ of its "
+            "length in the top $k$ of $n$: the cross. What of $d^\\top H d$ lies there says how much of that term "
+            "those few directions carry. The first is none at a minimum; where a run is cut early in a task it is "
+            "not there yet, and the slope $g$ can be most of the cost. Each layer has the Hessian of its own "
+            "weights."
         )
     )
+
+
+def _cost(entry: Entry, task: int) -> Iterator[str]:
+    """What the run's own cut of the task cost, and the two terms of it."""
+    for event in reading.record(entry).events:
+        if isinstance(event, Pruned) and event.task == task and event.taylor is not None:
+            yield text(
+                "%(run)s: this cut changed the loss by %(rise)s nats over the whole pool; g'd + ½ d'Hd there says "
+                "%(taylor)s.",
+                run=named(entry),
+                rise=number(event.actual_rise),
+                taylor=number(event.taylor),
+            )
 
 
 def estimate(entry: Entry, task: int) -> None:

@@ -77,3 +77,4 @@ if curve is not None and config.sparsity > 0:
         lambda index: [sparsity.how_far(levels, index), sparsity.rise(levels, index, config.sparsity)],
         key="landscape-level",
     )
+    st.caption(text("A rise at or below zero has no place on a log axis and is left out."))

@@ -68,6 +68,7 @@ def show(entry: Entry, record: RunRecord) -> None:
         rises.facts(curve, known),
         key="experiment-2",
     )
+    st.caption(text("A rise at or below zero has no place on a log axis and is left out."))
     answer(guess, options, finding(curve, record.config.activation), key="2")
     st.page_link("../pages/sparsity.py", label=text("The same curves beside accuracy and layers: Sparsity"))
 

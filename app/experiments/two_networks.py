@@ -80,6 +80,8 @@ def finding(pair: Sequence[Cut], mine_sdp: bool, theirs_sdp: bool) -> Finding:
     first = max((level for level in falls if level is not None), default=None, key=lambda level: 1 - level)
     if first is not None:
         said.append(text("At %(level)s removed: %(both)s.", level=percent(first), both=clauses(_at(pair, first))))
+    if turned := _turned(pair, true):
+        said.append(turned)
     return found(true, [*said, *(_where(cut) for cut in pair)], _against(true, falls, mine_sdp, theirs_sdp))
 
 
@@ -94,6 +96,25 @@ def _fell(cut: Cut, level: float | None) -> str:
         level=percent(level),
         before=percent(float(cut.curve["accuracy"].iloc[0])),
         now=percent(float(cut.at(level)["accuracy"])),
+    )
+
+
+def _turned(pair: Sequence[Cut], first: str) -> str:
+    """Said where at the deepest level the other network stands lower than the one that fell first."""
+    if first not in ("mine", "theirs"):
+        return ""
+    level = min(float(cut.levels[-1]) for cut in pair)
+    fell, held = pair if first == "mine" else (pair[1], pair[0])
+    low, high = (float(cut.at(level)["accuracy"]) for cut in (held, fell))
+    if low >= high:
+        return ""
+    return text(
+        "Deeper the order turns: at %(level)s **%(held)s** is at %(low)s and %(fell)s at %(high)s.",
+        level=percent(level),
+        held=widgets.plain(held.name),
+        fell=widgets.plain(fell.name),
+        low=percent(low),
+        high=percent(high),
     )
 
 
@@ -212,16 +233,21 @@ def _slices(runs: Sequence[Entry], pair: Sequence[Cut], task: int) -> None:
         )
     shown = _planes(runs, task)
     limits = plane_colours.limits([plane for _, plane in shown])
+    ends = (min(p.y[0] for _, p in shown), max(p.y[-1] for _, p in shown)) if shown else None
     pictures = [
-        {**plane_colours.picture(plane, locked=limits), "caption": f"{results.named(run)}, {plane.title}"}
+        {**plane_colours.picture(plane, locked=limits, ends=ends), "caption": f"{results.named(run)}, {plane.title}"}
         for run, plane in shown
     ]
     widgets.draw(*pictures, key="experiment-1-planes", even=True)
-    if shown:
+    if ends:
         st.caption(
             text(
                 "The plane of the cut and of the sharpest direction across it, on one colour scale: bright is a high "
-                "loss. Left point dense, right point pruned. A slice, not the whole landscape."
+                "loss. Left point dense, right point pruned. Upwards both have the same scale, %(low)s to %(high)s in "
+                "weights; from left to right each runs along its own cut, |d| as told above. A slice, not the whole "
+                "landscape.",
+                low=number(ends[0]),
+                high=number(ends[1]),
             )
         )
     without = [results.named(run) for run in runs if run.run_id not in {one.run_id for one, _ in shown}]
@@ -283,8 +309,9 @@ NOTES = Notes(
         "their losses if λₘₐₓ along both ways were the same, and why is the true ratio likely to be another?"
     ),
     answer=marked(
-        "½ λ |d|² would give a ratio of 81. λₘₐₓ is the worst direction: the rise is ½ d'Hd, and neither cut moves "
-        "along the sharpest direction only. Beyond a short step the quadratic picture ends: the loss saturates, so a "
-        "long step costs less than the parabola says, or more where a ReLU switches."
+        "½ λ |d|² would give a ratio of 81. λₘₐₓ is the worst direction: to second order the rise is g'd + ½ d'Hd, "
+        "neither cut moves along the sharpest direction only, and a run that is cut early in a task still has a "
+        "slope g. Beyond a short step the quadratic picture ends: the loss saturates, so a long step costs less "
+        "than the parabola says, or more where a ReLU switches."
     ),
 )

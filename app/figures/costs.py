@@ -11,14 +11,14 @@ from app.wording import number, percent, size, whole
 
 FLOPS = {
     "train_flops": (marked("this run's training"), "pruned"),
-    "train_flops_dense_sgd": (marked("the same steps by dense SGD"), "dense"),
+    "train_flops_dense_sgd": (marked("the same steps by dense SGD"), "dense pale"),
     "train_flops_published_rule": (marked("as published tables count it"), "dense pale"),
 }
 LOOKS = {
     "weights": "pruned",
     "masks": "pruned",
-    "anchors": "green",
-    "buffer": "green",
+    "anchors": "pruned",
+    "buffer": "pruned",
     "optimiser": "dense pale",
     "activations": "dense pale",
 }

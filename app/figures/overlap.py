@@ -58,6 +58,7 @@ def shares(found: Overlap, run: str, x: Scale, *, width: float = 500) -> Drawing
             told = ", ".join(f"{number(v)}" for v in cumulative)
             if not np.isfinite(cumulative[-1]):
                 shown.append(text("%(of)s: d'Hd is not above zero, so it has no shares", of=written))
+                panel.text(x.high, at, text("d'Hd ≤ 0: no diamond"), "tick", dy=-13, anchor="end")
                 continue
             tip = [
                 text("%(layer)s, %(entries)d entries", layer=name, entries=int(found.entries[row])),

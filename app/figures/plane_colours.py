@@ -53,14 +53,33 @@ def ticks(locked: tuple[float, float], quantity: str = "loss") -> dict[str, Any]
 
 
 def picture(
-    plane: Plane, *, width: float = 320, height: float = 210, locked: tuple[float, float] | None = None
+    plane: Plane,
+    *,
+    width: float = 320,
+    height: float = 210,
+    locked: tuple[float, float] | None = None,
+    ends: tuple[float, float] | None = None,
 ) -> Drawing:
-    """A small plane: colours only, with the marked points; `locked`: the scale it shares with others."""
-    at = {"x": 0, "y": 0, "width": width, "height": height, "preserveAspectRatio": "none"}
+    """A small plane: colours only, with the marked points.
+
+    Args:
+        plane: what is drawn.
+        width: of the picture, pixels.
+        height: likewise.
+        locked: the scale of colours that it shares with others.
+        ends: of the axis y that it shares with others; what it does not reach of them stays blank.
+    """
+    low, high = ends or (float(plane.y[0]), float(plane.y[-1]))
+
+    def down(y: float) -> float:
+        return round(float(height - (y - low) / (high - low) * height), 1)
+
+    top, foot = down(float(plane.y[-1])), down(float(plane.y[0]))
+    at = {"x": 0, "y": top, "width": width, "height": round(foot - top, 1), "preserveAspectRatio": "none"}
     marks: list[dict[str, Any]] = [{"tag": "image", "at": {**at, "href": pixels(plane, locked)}}]
     for name, _, x, y in plane.points:
         px = round(float((x - plane.x[0]) / (plane.x[-1] - plane.x[0]) * width), 1)
-        py = round(float(height - (y - plane.y[0]) / (plane.y[-1] - plane.y[0]) * height), 1)
+        py = down(y)
         marks.append({"tag": "circle", "at": {"cx": px, "cy": py, "r": 5, "fill": "#fff"}})
         marks.append(words(px + 9, py + 4, name, "on-picture"))
     lowest = number(float(np.nanmin(plane.loss))) if plane.holes < plane.loss.size else text("not finite")

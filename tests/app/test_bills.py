@@ -80,6 +80,12 @@ def test_bytes_stand_beside_three_times_the_weights(cost, events):
     assert bills.kept(unknown, events) == bills.places(unknown) == []
 
 
+def test_what_is_needed_only_while_training_is_pale(cost):
+    pale = {bar.name for bar in bills.places(cost) if bar.look == "dense pale"}
+    assert pale == {bills.PLACES["optimiser"], bills.PLACES["activations"]} & {bar.name for bar in bills.places(cost)}
+    assert pale
+
+
 def test_bars_say_shares_and_what_was_not_run(cost, events):
     rivals = bills.rivals(cost, events)
     drawing = costs.bars(rivals, "FLOPs", "FLOPs", number, against=rivals[1].value, against_name="dense SGD")

@@ -96,6 +96,13 @@ def test_what_rests_on_eigenvectors_that_did_not_converge_is_hollow_and_said(kep
         assert "converge" not in settled["caption"]
 
 
+def test_a_mark_that_is_missing_is_told_in_its_row(kept):
+    lying = spectra.overlap(kept)
+    assert "d'Hd ≤ 0: no diamond" not in texts(overlap.shares(lying, "run", overlap.scale([lying])))
+    lying.curvature_share[0] = np.nan
+    assert texts(overlap.shares(lying, "run", overlap.scale([lying]))).count("d'Hd ≤ 0: no diamond") == 1
+
+
 def test_each_eigenvalue_can_be_picked_and_has_its_slice(kept):
     found = spectrum.linked(spectra.ends(kept))
     assert len(found.names) == 9

@@ -69,6 +69,14 @@ def test_what_contradicts_the_theory_is_said():
     assert two_networks.finding((FALLS, SURVIVES), True, True).against == ""
 
 
+def test_that_the_order_turns_deeper_is_said():
+    recovers = cut([0.98, 0.98, 0.98, 0.97, 0.55])
+    turned = two_networks.finding((recovers, FALLS), True, False).said
+    assert "Deeper the order turns: at 98.0\u00a0% **one** is at 55.0\u00a0% and" in " ".join(turned)
+    assert not any("order turns" in said for said in two_networks.finding((SURVIVES, FALLS), True, False).said)
+    assert not any("order turns" in said for said in two_networks.finding((FALLS, FALLS), True, False).said)
+
+
 def test_what_was_not_sliced_is_said():
     assert "No slice along its own cut was recorded for never." in two_networks.finding((FALLS, NEVER), 0, 1).said
 

@@ -111,6 +111,13 @@ def test_colours_are_locked_over_all_planes(arrays):
     assert plane_colours.limits(found, "accuracy") == (0.0, 1.0)
 
 
+def test_a_small_plane_takes_its_part_of_an_axis_that_it_shares():
+    alone, shared = (plane_colours.picture(plane(), height=200, ends=ends)["marks"] for ends in (None, (-8.0, 8.0)))
+    assert (alone[0]["at"]["y"], alone[0]["at"]["height"]) == (0, 200)
+    assert (shared[0]["at"]["y"], shared[0]["at"]["height"]) == (75, 50)  # -2 to 2 of -8 to 8
+    assert [mark["at"]["cy"] for mark in shared if mark["tag"] == "circle"] == [100]
+
+
 def test_a_loss_of_nearly_nothing_does_not_take_the_colours_from_the_rest():
     one = plane()
     one.loss[3, 4] = 1e-7
