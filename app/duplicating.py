@@ -56,6 +56,14 @@ def _without_meaning(chosen: Mapping[str, Any]) -> set[str]:
     return (set() if one_cut else {"sdp.cut"}) | (set() if ranked else {"pruning.flops_exponent"})
 
 
+def announce() -> None:
+    """Above the form, whose run it is a copy of; nothing where it is of none."""
+    source = session.remembered("_source")
+    if source is not None:
+        said = text("A copy of **%(name)s**: change something, then start it.", name=widgets.plain(source[1]))
+        widgets.say("info", said)
+
+
 def compared(config: RunConfig | None) -> None:
     """What is different from the run that is duplicated, while one is."""
     source = session.remembered("_source")

@@ -61,6 +61,9 @@ def show(found: Sequence[Entry], chosen: Entry | None) -> None:
             session.share("run", run_id)
 
     _rows(data=data, key="gallery", on_chosen_change=clicked)
+    if chosen is not None and chosen not in matching and chosen in found:
+        name = results.named(chosen)
+        st.caption(widgets.plain(text("What stands beside the list is still %(run)s, not one of these.", run=name)))
     _turn(sought, first, len(matching), len(found), data["low"])
 
 

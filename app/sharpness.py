@@ -39,6 +39,14 @@ def points(runs: Runs, task: int) -> None:
     if not all(settled for _, settled in drawn):
         st.caption(text("Hollow marks did not converge: what they show is a lower bound."))
     entry, frame = runs[0]
+    if entry.config is not None and 0 < entry.config.sdp.cut < 1 and entry.config.sparsity > 0:
+        st.caption(
+            text(
+                "Dense: right before the cut, after %(share).3g %% of a task's steps. The network is in no minimum "
+                "there yet, and the loss still slopes.",
+                share=100 * entry.config.sdp.cut,
+            )
+        )
     if "end" in set(frame["where"]):
         st.caption(" ".join(_at_its_end(entry)))
 

@@ -14,6 +14,7 @@ from esacl.reproducing import command
 
 def form() -> None:
     """The controls and the button."""
+    duplicating.announce()
     chosen = controls.choices()
     settings = duplicating.carried(chosen) | chosen
     config = _checked(settings)

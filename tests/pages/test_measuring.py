@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 from pages_runs import record
-from synthetic_spectra import density_arrays, plane_arrays
+from synthetic_spectra import density_arrays, plane_arrays, spectrum_arrays
 
 from app import analysing, plots, reading
+from app.wording import number
 from esacl.arrays import keep_arrays
 from esacl.event_lines import to_line
-from esacl.events import Analysing, ArrayRecorded
+from esacl.events import Analysing, ArrayRecorded, Pruned
 from esacl.store import RunStore
 
 SIDE = np.linspace(-1, 1, 7)
@@ -122,6 +123,16 @@ def test_where_plotly_cannot_be_served_the_figures_are_drawn_all_the_same(app, s
     assert not at.exception
     assert panels(at) == []
     assert len(at.get("plotly_chart")) == 2
+
+
+def test_what_the_cut_cost_stands_beside_how_it_lies(app, store, ours):
+    keep(store, ours, "spectrum-t2", spectrum_arrays(store.config(ours), 2))
+    at = app("curvature", run=ours)
+    told = [caption.value.replace("\\", "") for caption in at.caption if "this cut changed the loss" in caption.value]
+    cut = next(event for event in store.read(ours).events if isinstance(event, Pruned) and event.task == 2)
+    assert len(told) == 2  # and of the run beside it
+    assert f"by {number(cut.actual_rise)} nats" in told[0]
+    assert told[0].endswith(f"g'd + ½ d'Hd there says {number(cut.taylor)}.")
 
 
 def test_the_density_is_measured_on_request_and_then_shown(app, store, ours, asked):

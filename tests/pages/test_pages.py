@@ -176,6 +176,7 @@ def test_any_task_in_a_link_is_answered(app, given):
 
 def test_a_run_stands_beside_another_of_the_same_kind(app, runs):
     at = app("curvature", run="esacl")
+    assert sum("Dense: right before the cut, after" in caption.value for caption in at.caption) == 1
     picker = at.selectbox(key="_beside")
     assert picker.value == runs["ewc"]
     assert len([d for d in drawings(at) if "per task" in d["alt"]]) == 2

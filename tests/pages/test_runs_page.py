@@ -63,9 +63,11 @@ def test_search_and_filters_narrow_it_down(app, runs):
     at.text_input(key="seek-words").set_value("nothing is (like] *this* <b>").run()
     assert said(at) == ["No run is like that. Clear the search or choose other filters."]
     at.text_input(key="seek-words").set_value("").run()
+    assert "What stands beside the list" not in captions(at)
     method = next(box for box in at.selectbox if box.label == "Method")
     method.select("ewc").run()
     assert gallery_ids(at) == {runs["ewc"]}
+    assert "What stands beside the list is still" in captions(at)
     assert not at.exception
 
 
@@ -206,6 +208,7 @@ def test_duplicating_fills_the_form_and_says_what_is_changed(app, store):
     at.switch_page("../pages/run.py").run()
     assert at.selectbox(key="new-method").value == "ewc"
     assert at.number_input(key="new-seed").value == 3
+    assert "A copy of **the old one**: change something, then start it." in said(at)
     assert "nothing is changed yet" in captions(at)
     assert "lr = 0.02" in captions(at)
     line = next(code.value for code in at.code if code.value.startswith("esacl run"))
@@ -214,6 +217,7 @@ def test_duplicating_fills_the_form_and_says_what_is_changed(app, store):
     assert "but for: seed 3 → 4" in captions(at)
     at.button(key="let-go").click().run()
     assert "lr = 0.02" not in captions(at)
+    assert not any("A copy of" in line for line in said(at))
     assert not at.exception
 
 
