@@ -43,7 +43,7 @@ def show(entry: Entry, record: RunRecord) -> None:
         widgets.say("info", said)
         return
     pair, target = (mine, theirs), record.config.sparsity or 0.9
-    st.markdown(_about(entry, beside, pair))
+    st.markdown(_about(entry, beside, pair, task))
     options = {
         "mine": text("%(name)s falls first", name=widgets.plain(mine.name)),
         "theirs": text("%(name)s falls first", name=widgets.plain(theirs.name)),
@@ -169,7 +169,7 @@ def _cut(entry: Entry, task: int) -> Cut | None:
     return Cut(results.named(entry), entry.config.method, frames.sparsity(arrays), way)
 
 
-def _about(entry: Entry, beside: Entry, pair: Sequence[Cut]) -> str:
+def _about(entry: Entry, beside: Entry, pair: Sequence[Cut], task: int) -> str:
     """Who was trained for the cut, how good both are uncut, and in what else they differ: not in one factor alone."""
     parts = []
     for one in (entry, beside):
@@ -179,6 +179,8 @@ def _about(entry: Entry, beside: Entry, pair: Sequence[Cut]) -> str:
             if _sdp(one)
             else text("**%(name)s** was trained as if no cut would come.", name=name)
         )
+        if one.config is not None and one.config.method == "ewc":
+            parts.append(plain_sgd(task))
     mine, theirs = (percent(float(cut.curve["accuracy"].iloc[0])) for cut in pair)
     parts.append(text("Uncut, the first reaches %(mine)s accuracy, the second %(theirs)s.", mine=mine, theirs=theirs))
     if entry.config is not None and beside.config is not None:
@@ -189,6 +191,13 @@ def _about(entry: Entry, beside: Entry, pair: Sequence[Cut]) -> str:
                 text("The two runs also differ in %(said)s: one pair of runs shows, it proves nothing.", said=said)
             )
     return " ".join(parts)
+
+
+def plain_sgd(task: int) -> str:
+    """When an EWC network is one of plain SGD: as long as it has no task to hold on to."""
+    if task == 0:
+        return text("In its first task an EWC network is one of plain SGD: it has nothing to hold on to yet.")
+    return text("It also holds on to earlier tasks; its network of task 1, to be chosen above, is one of plain SGD.")
 
 
 def differences(mine: RunConfig, theirs: RunConfig) -> list[str]:

@@ -89,6 +89,11 @@ def test_the_settings_by_which_two_runs_differ():
     assert two_networks.differences(mine, theirs) == ["the saliency", *cut, "the sparsity", "the seed"]
 
 
+def test_only_in_its_first_task_is_an_ewc_network_one_of_plain_sgd():
+    assert "is one of plain SGD: it has nothing" in two_networks.plain_sgd(0)
+    assert "its network of task 1" in two_networks.plain_sgd(4)
+
+
 def test_two_runs_of_one_method_are_told_apart():
     looks = cut_pair.looks((SURVIVES, cut([0.9] * 5)))
     assert looks[0] != looks[1]
