@@ -17,6 +17,7 @@ from esacl.errors import RunUnreadable
 _NO_TASK = marked("The link asks for task %(value)s; this run has the tasks 1 to %(tasks)d. The usual one is shown.")
 _NO_AXIS = marked("The link asks for the axis %(value)s, which no slice has. The usual ones are shown.")
 _NO_LANGUAGE = marked("The link asks for the language %(value)s, which is not there. English is shown.")
+_NO_LARGE = marked("The link asks for large type by %(value)s; 1 is large, 0 is not. The usual is shown.")
 _NO_SPARSITY = marked("The link asks for sparsity %(value)s, which is no number from 0 to below 1. The usual is shown.")
 # What a link carries: ?run=...&sparsity=...
 SHARED = ("run", "beside", "task", "sparsity", "slice-x", "slice-y", "experiment", "tour", "language", "large")
@@ -155,6 +156,7 @@ def put_right(tasks: int) -> list[str]:
         ("slice-x", _is_axis, _NO_AXIS),
         ("slice-y", _is_axis, _NO_AXIS),
         ("language", lambda value: value in language.LANGUAGES, _NO_LANGUAGE),
+        ("large", lambda value: str(value) in ("0", "1"), _NO_LARGE),
     )
     for name, allowed, telling in checks:
         value = shared(name)

@@ -6,7 +6,7 @@ from typing import Literal, NoReturn
 
 import streamlit as st
 
-from app import reading, session
+from app import reading, session, widgets
 from app.language import marked, text
 
 
@@ -82,7 +82,11 @@ def banner(here: str, titles: Mapping[str, str]) -> None:
     """
     number = _step()
     if number is None:
+        asked = session.shared("tour")
         session.share("tour", None)  # out of the link, where somebody wrote a step that there is not
+        if asked is not None:
+            told = {"value": repr(str(asked)[:40]), "steps": len(STEPS)}
+            widgets.say("warning", text("The link asks for step %(value)s of the tour, which has %(steps)d.", **told))
         return
     step = STEPS[number]
     with st.container(border=True, key="tour"):

@@ -272,6 +272,8 @@ def test_session_and_caches_are_used_in_one_place_only():
         ("sparsity", "nan", "asks for sparsity 'nan'"),
         ("slice-x", "foo", "asks for the axis 'foo', which no slice has"),
         ("language", "xx", "asks for the language 'xx', which is not there"),
+        ("large", "yes", "asks for large type by 'yes'; 1 is large, 0 is not"),
+        ("tour", "99", "asks for step '99' of the tour, which has 7"),
         ("beside", "gone", "There is no run 'gone' here to stand beside it"),
     ],
 )
