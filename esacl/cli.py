@@ -7,12 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from esacl import __version__, analyse_command, keeping, read_commands, run_commands, serving
+from esacl import __version__, analyse_command, run_commands
 from esacl.commands import BAD_INPUT, Command, Parser, add_json, commands_of
 from esacl.errors import InputError
 from esacl.ranks import of_torchrun
 from esacl.store import RunStore
-from esacl.sweep import command as sweeping
+
+_JOBS = ("run", "resume", "analyse")  # what the app starts as jobs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +30,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without Greek still gets the numbers
-    known = parser()
+    words = sys.argv[1:] if arguments is None else arguments
+    known = parser(of_job="--held-lock" in words and words[0] in _JOBS)
     args, rest = known.parse_known_args(arguments)
     if rest and not args.passes_on:
         args.parser.error(f"unknown {rest[0]!r}")
@@ -52,11 +54,24 @@ def _main(arguments: Sequence[str] | None) -> int:
         return 1
 
 
-def parser() -> argparse.ArgumentParser:
-    """Every command and its options, in the order in which `esacl --help` shows them."""
+def parser(*, of_job: bool = False) -> argparse.ArgumentParser:
+    """Every command and its options, in the order in which `esacl --help` shows them.
+
+    Args:
+        of_job: those alone that a job is started with. Many jobs may wait on one machine, and importing the others is
+            a third of what it costs each to come to its turn.
+    """
     top = Parser(prog="esacl", description="Efficient continual learning of sparse models.")
     top.add_argument("--version", action="version", version=f"esacl {__version__}")
     command = commands_of(top)
+    if of_job:
+        run_commands.add_run(command)
+        analyse_command.add(command)
+        run_commands.add_resume(command)
+        return top
+    from esacl import keeping, read_commands
+    from esacl.sweep import command as sweeping
+
     run_commands.add_run(command)
     analyse_command.add(command)
     read_commands.add_list(command)
@@ -95,4 +110,6 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _app(args: argparse.Namespace) -> int:
+    from esacl import serving
+
     return serving.serve(args.runs, args.data, args.rest)

@@ -74,6 +74,13 @@ def test_a_job_leaves_the_processor_before_it_imports_anything():
     assert found == ["esacl", "esacl.__main__", "esacl.priority"]
 
 
+def test_a_job_imports_the_commands_of_jobs_alone():
+    code = "import sys; from esacl import cli; cli.parser(of_job=True); print(*sys.modules)"
+    found = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert {"esacl.run_commands", "esacl.analyse_command"} <= {*found}
+    assert not {"esacl.sweep.command", "esacl.keeping", "esacl.read_commands", "esacl.serving"} & {*found}
+
+
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this system weighs no sessions")
 def test_a_session_gives_way_as_much_as_the_process_that_began_it():
     code = "from esacl import priority; priority.weigh_session(); print(open('/proc/self/autogroup').read())"
