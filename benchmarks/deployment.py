@@ -3,14 +3,14 @@
     python -m benchmarks.deployment --data DIR
 
 A short EsaCL run on Split MNIST ends at 95% sparsity. Its network is written in every format, read back and held
-against the run; then all engines answer in turns, one thread each. A cell is the median over the rounds of a repeat,
-and of the repeats the middle one, with the lowest and the highest behind it.
+against the run; then all engines answer in turns, one thread each, and in another order in every round; each is asked
+twice, and the second answer counts. A cell is the median over the rounds of a repeat, and of the repeats the middle
+one, with the lowest and the highest behind it.
 """
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from esacl.export.encoding import encoded
 from esacl.export.final import FinalNetwork, final_network
 from esacl.export.shrunk import shrunk
 from esacl.export.sparse_layers import sparse_twin
+from esacl.export.timing import Answer, in_turns
 from esacl.pipeline import run
 from esacl.sections import Curvature
 
@@ -34,7 +35,6 @@ BATCHES = (1, 32, 256)
 WARM = 10
 DENSE, CSR, SMALLER, BY_ONNX = "torch, dense", "torch, CSR", "torch, smaller", "ONNX Runtime, dense"
 SMALLER_ONNX = "ONNX Runtime, smaller"
-Answer = Callable[[np.ndarray], Any]
 _NOTE = "One thread each; medians over {rounds} rounds, {repeats} repeats. Other work was on the machine."
 
 
@@ -107,18 +107,16 @@ def apart(final: FinalNetwork) -> dict[str, float]:
 
 
 def measured(final: FinalNetwork, rounds: int) -> dict[int, dict[str, float]]:
-    """Median seconds of each engine at each batch size; every round asks all of them."""
+    """Median seconds of each engine at each batch size; every round asks all of them, in another order."""
     found = engines(final)
     images = next(final.judged())[1].inputs.numpy()
     seconds: dict[int, dict[str, list[float]]] = {size: {name: [] for name in found} for size in BATCHES}
     for size in BATCHES:
         batch = np.ascontiguousarray(images[:size])
         for turn in range(-WARM, rounds):
-            for name, answer in found.items():
-                start = time.perf_counter()
-                answer(batch)
+            for name, took in zip(found, in_turns(found, batch, turn), strict=True):
                 if turn >= 0:
-                    seconds[size][name].append(time.perf_counter() - start)
+                    seconds[size][name].append(took)
     return {size: {name: statistics.median(own) for name, own in of.items()} for size, of in seconds.items()}
 
 

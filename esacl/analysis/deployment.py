@@ -1,8 +1,7 @@
 """What the pruned network weighs as a file, and how long it takes to answer here: dense, sparse, smaller, ONNX."""
 
 import copy
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from esacl.export.compact import as_compact
 from esacl.export.shrunk import Shrunk, shrunk
 from esacl.export.sparse_layers import sparse_twin
 from esacl.export.tensors import tensors_of
+from esacl.export.timing import Answer, in_turns
 from esacl.mask import Mask
 
 BATCHES = (1, 32, 256)
@@ -27,15 +27,13 @@ BY_ONNX, SHRUNK_BY_ONNX = "ONNX Runtime, dense", "ONNX Runtime, shrunk"
 ENGINES = (DENSE, SPARSE, SHRUNK, BY_ONNX, SHRUNK_BY_ONNX)
 FORMATS = ("safetensors", "sparse", "onnx")
 
-Answer = Callable[[np.ndarray], Any]
-
 
 def deployment(scene: Scene) -> Iterator[Event]:
     """Bytes in each format, and seconds of each engine at each batch size, (engines, batches, rounds).
 
     On the CPU whatever the run's device, with the run's number of threads. Engines take turns in every round, so that
-    what disturbs the machine disturbs them all. Where ONNX is not installed its bytes and seconds are not recorded, and
-    neither are those of the smaller network where no unit can be left out.
+    what disturbs the machine disturbs them all, and in another order each time. Where ONNX is not installed its bytes
+    and seconds are not recorded, and neither are those of the smaller network where no unit can be left out.
     The network is the one at the task's cut; where nothing was cut, the dense one.
     """
     yield Analysing(task=scene.task, stage="deployment", done=0, total=ROUNDS)
@@ -59,11 +57,9 @@ def deployment(scene: Scene) -> Iterator[Event]:
     seconds = np.zeros((len(engines), len(BATCHES), ROUNDS))
     for turn in range(-WARM, ROUNDS):
         for column, batch in enumerate(batches):
-            for row, answer in enumerate(engines.values()):
-                start = time.perf_counter()
-                answer(batch)
-                if turn >= 0:
-                    seconds[row, column, turn] = time.perf_counter() - start
+            found = in_turns(engines, batch, turn)
+            if turn >= 0:
+                seconds[:, column, turn] = found
         now = Analysing(task=scene.task, stage="deployment", done=max(0, turn), total=ROUNDS)
         yield now if turn % 5 == 0 else Pulse()
     about = {

@@ -9,6 +9,7 @@ from tiny_runs import array, events_of, tiny
 from torch import nn
 
 from esacl.analysis import analyse, deployment
+from esacl.export import timing
 from esacl.export.sparse_layers import SparseLinear, sparse_twin
 
 
@@ -88,3 +89,45 @@ def test_without_onnx_its_numbers_are_left_out(monkeypatch):
     assert "shrunk_bytes" not in found
     assert list(found["formats"]) == ["safetensors", "sparse"]
     assert list(found["sparse_layers"]) == []
+
+
+def test_no_engine_has_an_advantage_by_its_place(monkeypatch):
+    clock, calls = [0.0], []
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
+
+    def engine(name):
+        def answer(batch):
+            # What is asked after another, or for another batch, finds the caches cold.
+            clock[0] += 1.0 if calls and calls[-1] == (name, batch) else 1.3
+            calls.append((name, batch))
+
+        return answer
+
+    engines = {name: engine(name) for name in "abc"}
+    begins = []
+    for turn in range(-2, 4):
+        for batch in (1, 32):
+            before = len(calls)
+            assert timing.in_turns(engines, batch, turn) == pytest.approx([1.0] * 3)
+            begins.append(calls[before][0])
+    assert sorted(begins[::2]) == sorted("abcabc"), "everybody begins as often as the others"
+
+
+def test_the_analysis_has_its_engines_begin_in_turns(monkeypatch):
+    calls = []
+    monkeypatch.setattr(deployment, "ROUNDS", 2)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    real = deployment._by_torch
+
+    def noted(network):
+        own = "sparse" if any(isinstance(one, SparseLinear) for one in network.modules()) else "dense"
+        return lambda inputs: (calls.append(own), real(network)(inputs))[1]
+
+    monkeypatch.setattr(deployment, "_by_torch", noted)
+    config = tiny({"sparsity": 0.95, "tasks": 1})
+    weights = array(events_of(config), "weights-t0")
+    monkeypatch.setattr(deployment, "shrunk", lambda network: deployment.Shrunk(network, {}))
+    list(analyse("deployment", config, 0, weights))
+    last, before = calls[-12:], calls[-24:-12]  # a round: three batches, two engines, each asked twice
+    assert last == ["sparse", "sparse", "dense", "dense"] * 3
+    assert before == ["dense", "dense", "sparse", "sparse"] * 3
