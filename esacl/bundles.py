@@ -14,14 +14,16 @@ import os
 import re
 import threading
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from esacl import __version__
-from esacl.durable import named_file, unwritten
+from esacl.durable import named_file, not_lost, outside_of_runs, unwritten
 from esacl.errors import InputError
 from esacl.store import RunStore
+from esacl.zip_end import zip_end
 
 FORMAT, VERSION = "esacl run bundle", 1
 MANIFEST = "bundle.json"
@@ -49,9 +51,12 @@ def export_run(store: RunStore, run_id: str, target: Path, *, checkpoints: bool 
     """Write a run that nobody works on to one file, which appears whole or not at all; returns its path.
 
     Raises:
-        InputError: no such run, it is being worked on, it is too large, or the file cannot be written.
+        InputError: no such run, it is being worked on, it is too large, or the file cannot be written, lies among the
+            runs, or would be put over what is no earlier bundle of the run.
     """
+    outside_of_runs(target, store.root)
     named_file(target, f"name a file, {target / f'{run_id}.zip'} say")
+    not_lost(target, own=_run_in(target) == run_id, what=f"bundle of run {run_id}")
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -87,6 +92,19 @@ def write_bundle(store: RunStore, run_id: str, file: IO[bytes], *, checkpoints: 
         archive.writestr(_info(MANIFEST), json.dumps(manifest, indent=1) + "\n")
         for name, path in members:
             _add(archive, name, path)
+
+
+def _run_in(path: Path) -> str | None:
+    """The run of which a file is a bundle; None where it is none."""
+    try:
+        with path.open("rb") as file:
+            if zip_end(file).entries > MOST_FILES:
+                return None
+            with zipfile.ZipFile(file) as archive, archive.open(MANIFEST) as manifest:
+                told = json.loads(manifest.read(SMALL[MANIFEST]))
+    except (OSError, KeyError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        return None
+    return str(told.get("run")) if isinstance(told, dict) and told.get("format") == FORMAT else None
 
 
 def _members(folder: Path, *, checkpoints: bool) -> Iterator[tuple[str, Path]]:

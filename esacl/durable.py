@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import stat
+import tempfile
 import threading
 from pathlib import Path
 from typing import IO, Any
@@ -58,7 +59,7 @@ def named_file(path: Path, instead: str = "name another file") -> None:
         instead: what to do where it is a folder.
 
     Raises:
-        InputError: it is a folder, or a pipe or a device, or there is no folder to put it in.
+        InputError: it is a folder, or a pipe or a device, or there is no folder to put it in, or none to write into.
     """
     try:
         os.stat(os.path.join(path.parent, "."))
@@ -69,6 +70,40 @@ def named_file(path: Path, instead: str = "name another file") -> None:
         raise InputError(f"{path} is a folder; {instead}")
     if there and not path.is_file():
         raise InputError(f"{path} is no file; name another")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):  # permissions do not tell all: root, or a disk that is read-only
+            pass
+    except OSError as error:
+        raise unwritten(path, error) from None
+
+
+def outside_of_runs(path: Path, root: Path) -> None:
+    """Refuse a file that somebody named, where it would lie among the runs: one of theirs would be lost.
+
+    Args:
+        path: what was named.
+        root: the runs folder.
+
+    Raises:
+        InputError: it lies in there.
+    """
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+        raise InputError(f"{path} lies in the runs folder {root}; name a file outside of it")
+
+
+def not_lost(path: Path, *, own: bool, what: str) -> None:
+    """Refuse to write over a file that is there and is something else.
+
+    Args:
+        path: what was named.
+        own: whether what is there is what this program wrote there before.
+        what: what that would be.
+
+    Raises:
+        InputError: something else is there.
+    """
+    if path.exists() and not own:
+        raise InputError(f"{path} is there and is no {what}; name another file, or remove it")
 
 
 def unwritten(path: Path, error: OSError) -> InputError:

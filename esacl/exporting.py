@@ -1,9 +1,12 @@
 """`esacl export --format`: from a run's folder to a file of its network, with the model card beside it."""
 
+import contextlib
+import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from esacl.durable import named_file, write_out
+from esacl.durable import named_file, not_lost, write_out
 from esacl.errors import InputError
 from esacl.events import CheckpointReady, Evaluated
 from esacl.records import read_events_of
@@ -13,6 +16,11 @@ from esacl.summary import accuracy_matrix
 if TYPE_CHECKING:
     from esacl.export.encoding import Encoded
     from esacl.export.final import FinalNetwork
+
+_HEAD_BYTES = 2**16
+_HEAD = re.compile(
+    r"# [^\n]+\n\n- File: `[^\n]+\n- sha256: `([0-9a-f]{64})`\n(?:- [^\n]+\n)*?- Made by [^\n]+ run `([^`\n]+)`"
+)
 
 
 def network_of(store: RunStore, run_id: str, data: Path | None = None, task: int | None = None) -> "FinalNetwork":
@@ -39,16 +47,33 @@ def network_of(store: RunStore, run_id: str, data: Path | None = None, task: int
         return final_network(config, state, [one or 0.0 for one in last], run_id=run_id, data=data, task=task)
 
 
-def card_beside(path: Path) -> Path:
+def card_beside(path: Path, run_id: str) -> Path:
     """Where the model card of the file `path` goes.
 
     Raises:
-        InputError: one of the two cannot be put there.
+        InputError: one of the two cannot be put there, or would be put over what is no earlier export of the run.
     """
     named_file(path, f"name a file, {path / 'network'} say")
     beside = path.with_name(path.name + ".md")
     named_file(beside, "the model card would be there, so name another file")
+    run, digest = _told_by(beside)
+    not_lost(beside, own=run == run_id, what=f"model card of run {run_id}, which goes there")
+    not_lost(path, own=run == run_id and digest == _digest(path), what=f"network of run {run_id} as its card tells it")
     return beside
+
+
+def _told_by(card: Path) -> tuple[str, str]:
+    """The run and the sha256 that a model card tells; of what is no model card of this program, nothing."""
+    with contextlib.suppress(OSError, UnicodeDecodeError), card.open("rb") as file:
+        if found := _HEAD.match(file.read(_HEAD_BYTES).decode()):
+            return found[2], found[1]
+    return "", ""
+
+
+def _digest(path: Path) -> str:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+    return ""
 
 
 def export_network(final: "FinalNetwork", form: str, path: Path, *, shrink: bool = False) -> "tuple[Encoded, Path]":
@@ -57,13 +82,13 @@ def export_network(final: "FinalNetwork", form: str, path: Path, *, shrink: bool
     With `shrink` the units that say nothing are left out, and the file holds a smaller dense network.
 
     Raises:
-        InputError: an unknown format, a library that is missing, nothing to shrink, a file that cannot be written, or
-            one that does not answer as the run's network does.
+        InputError: an unknown format, a library that is missing, nothing to shrink, a file that cannot be written, that
+            would be put over another, or that does not answer as the run's network does.
     """
     from esacl.export.card import card
     from esacl.export.encoding import encoded
 
-    beside = card_beside(path)
+    beside = card_beside(path, final.about["run"])
     done = encoded(final, form, shrink=shrink)
     write_out(path, done.data)
     write_out(beside, card(final, done, path.name).encode())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from esacl import logs
-from esacl.durable import named_file, open_regular, read_json, unwritten
+from esacl.durable import named_file, not_lost, open_regular, outside_of_runs, read_json, unwritten
 from esacl.errors import InputError, RunUnreadable
 from esacl.labels import label_of
 from esacl.store import RunStore
@@ -37,9 +37,11 @@ def write(store: RunStore, found: dict[str, Any], path: Path) -> tuple[str, ...]
     """Write the zip and return the names of what is in it. `found` is what the doctor says.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, lies among the runs, or would be put over something else.
     """
+    outside_of_runs(path, store.root)
     named_file(path, f"name a file, {path / 'fault.zip'} say")
+    not_lost(path, own=_is_report(path), what="report of a fault")
     members = dict(_members(store, found))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.zip")
     try:
@@ -53,6 +55,14 @@ def write(store: RunStore, found: dict[str, Any], path: Path) -> tuple[str, ...]
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     return tuple(members)
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {"doctor.json", "runs.json", "queue.json"} <= set(archive.namelist())
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False
 
 
 def _members(store: RunStore, found: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from esacl import bundles, exporting, serving, trash, unpacking
 from esacl.commands import WHICH_RUN, Command, add_json
+from esacl.durable import outside_of_runs
 from esacl.errors import InputError
 from esacl.store import RunStore
 
@@ -76,6 +77,7 @@ def _export(args: argparse.Namespace) -> int:
     if (args.file is None) == (args.out is None):
         raise InputError("say once where to write: `esacl export RUN FILE`")
     path = args.file or args.out
+    outside_of_runs(path, store.root)
     if args.format == "bundle":
         if args.task is not None:
             raise InputError("--task chooses a network, and a bundle holds the run; give --format too")
@@ -90,7 +92,7 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _export_network(args: argparse.Namespace, store: RunStore, run_id: str, path: Path) -> int:
-    exporting.card_beside(path)  # before the work
+    outside_of_runs(exporting.card_beside(path, run_id), store.root)  # before the work
     final = exporting.network_of(store, run_id, args.data, args.task)
     done, card = exporting.export_network(final, args.format, path, shrink=args.shrink)
     size, accuracy = len(done.data), sum(done.accuracies) / len(done.accuracies)

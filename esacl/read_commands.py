@@ -8,7 +8,7 @@ from typing import Any
 
 from esacl import comparing, outcomes, printing, reproducing, serving
 from esacl.commands import WHICH_RUN, Command, add_json
-from esacl.durable import write_out
+from esacl.durable import outside_of_runs, write_out
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Evaluated
 from esacl.metrics import average_accuracy
@@ -98,6 +98,8 @@ def _show(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace) -> int:
     _refuse_one_file_for_two({"--csv": args.csv, "--html": args.html, "--latex": args.latex})
     store = RunStore(args.runs)
+    for path in filter(None, (args.csv, args.html, args.latex)):
+        outside_of_runs(path, store.root)
     ids = list(dict.fromkeys(map(store.resolve, args.runs_to_compare)))
     summaries = [summarise(store.read(run_id)) for run_id in ids]
     runs, groups = outcomes.rows(summaries), outcomes.groups(summaries)

@@ -1,7 +1,9 @@
 """`esacl app` and `esacl compare --html`: start what belongs to the app, in a process of its own."""
 
+import contextlib
 import importlib.util
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -10,10 +12,15 @@ from pathlib import Path
 
 import esacl
 from esacl import jobs, logs, machine
+from esacl.durable import named_file, not_lost, outside_of_runs
 from esacl.errors import InputError
 from esacl.store import RunStore
 
 DEFAULT_PORT, DEFAULT_ADDRESS = 8501, "127.0.0.1"
+_REPORT = re.compile(
+    rb"<!doctype html>\n<html lang=\"[a-zA-Z-]+\"><head><meta charset=\"utf-8\">\n"
+    rb"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; script-src 'sha256-"
+)
 
 
 def serve(runs: Path, data: Path | None, options: Sequence[str]) -> int:
@@ -50,16 +57,28 @@ def report(runs: Path, ids: Sequence[str], out: Path, *, module: str = "app.repo
         option: what the user has typed, for an error.
 
     Raises:
-        InputError: the app is not installed, or the page cannot be written.
+        InputError: the app is not installed, or the page cannot be written, lies among the runs, or would be put over
+            what is no report.
     """
     missing = [name for name in ("streamlit", "pandas") if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f"{option} needs {missing[0]} to draw; `pip install -r requirements.txt` installs it")
+    outside_of_runs(out, runs)
+    if out.is_file() or not out.exists():  # a pipe gets it as it is
+        named_file(out)
+        not_lost(out, own=_is_report(out), what="report")
     command = [sys.executable, "-m", module, "--runs", str(runs.absolute()), "--out", str(out.absolute()), *ids]
     done = subprocess.run(command, cwd=find_app().parent.parent, capture_output=True, text=True)
     if done.returncode:
         told = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
         raise InputError(told[-1] if told else f"{out} could not be drawn ({done.stderr.strip()[-200:]})")
+
+
+def _is_report(path: Path) -> bool:
+    """Whether a file begins as the app's documents do: with a policy that names their one script."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return _REPORT.match(file.read(500)) is not None
+    return False
 
 
 def find_app() -> Path:

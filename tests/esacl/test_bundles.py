@@ -162,12 +162,34 @@ def test_a_run_at_work_is_not_exported_and_leaves_no_file(store, tmp_path):
 def test_a_file_that_cannot_be_written_is_one_line_and_an_old_one_stays(source, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="cannot be written"):
         export_run(source, source.ids()[0], tmp_path / "none" / "run.zip")
-    target = tmp_path / "run.zip"
-    target.write_text("old")
+    target = export_run(source, source.ids()[0], tmp_path / "run.zip")
+    old = target.read_bytes()
     monkeypatch.setattr(bundles, "_add", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(InputError, match="No space left"):
         export_run(source, source.ids()[0], target)
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("run.zip", "old")]
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("run.zip", old)]
+
+
+def test_a_bundle_is_put_over_an_earlier_one_of_the_run_and_over_nothing_else(tmp_path):
+    mine, other, target, odd = RunStore(tmp_path / "mine"), RunStore(tmp_path / "other"), *map(tmp_path.joinpath, "ab")
+    run_id, theirs = record(mine), record(other, seed=5)
+    before = export_run(mine, run_id, target).read_bytes()
+    mine.rename(run_id, "called otherwise")
+    assert export_run(mine, run_id, target).read_bytes() != before
+    foreign = export_run(other, theirs, tmp_path / "foreign").read_bytes()
+    strange = [(bundles.MANIFEST, text) for text in ("[]", "{", json.dumps({"run": run_id}))]
+    for data in (b"", b"my thesis", foreign, zipped([]), *(zipped([one]) for one in strange)):
+        odd.write_bytes(data)
+        with pytest.raises(InputError, match=f"^{odd} is there and is no bundle of run {run_id}; name another file"):
+            export_run(mine, run_id, odd)
+        assert odd.read_bytes() == data
+    kept = mine.folder(run_id) / "events.jsonl"
+    before = kept.read_bytes()
+    (tmp_path / "link").symlink_to(kept)
+    for path in (kept, mine.root / "new", tmp_path / "link"):
+        with pytest.raises(InputError, match=f"^{path} lies in the runs folder {mine.root}; name a file outside of it"):
+            export_run(mine, run_id, path)
+    assert kept.read_bytes() == before
 
 
 def test_the_same_run_twice_is_said_and_another_of_that_id_gets_the_next(source, store, bundle):

@@ -191,6 +191,13 @@ def test_the_report_has_what_explains_a_fault_and_no_data(store, tmp_path, capsy
 def test_a_report_that_cannot_be_written_is_one_line(store, tmp_path):
     with pytest.raises(InputError, match="cannot be written"):
         fault_report.write(store, {}, tmp_path / "none" / "report.zip")
+    mine = tmp_path / "mine.zip"
+    fault_report.write(store, {}, mine)
+    fault_report.write(store, {}, mine)
+    mine.write_text("my thesis")
+    with pytest.raises(InputError, match=r"mine\.zip is there and is no report of a fault; name another file"):
+        fault_report.write(store, {}, mine)
+    assert mine.read_text() == "my thesis"
 
 
 def test_a_report_for_which_there_is_no_room_leaves_nothing(store, tmp_path, monkeypatch):

@@ -57,11 +57,14 @@ def test_a_file_to_be_put_in_place_is_refused_before_the_work(tmp_path):
         (Path(os.devnull), "is no file; name another"),
         (tmp_path / "none" / "new", r"cannot be written \(No such file or directory\); name another file"),
         (tmp_path / "old" / "new", r"cannot be written \(Not a directory\); name another file"),
+        # There is such a folder, but no file can be made in it, even by who may do everything.
+        (Path("/proc/new"), r"cannot be written \(No such file or directory\); name another file"),
         (tmp_path / ("n" * 999), r"cannot be written \(File name too long\); name another file"),
     ]:
         with pytest.raises(InputError, match=f"^{path} {told}$"):
             named_file(path, "say another")
     assert (tmp_path / "old").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["nowhere", "old", "pipe"]
 
 
 def test_the_remedy_fits_the_cause(tmp_path):

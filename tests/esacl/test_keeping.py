@@ -79,6 +79,16 @@ def test_a_report_is_one_file_and_the_figures_are_the_apps_work(store, said, ref
     assert json.loads(said("report", "latest", file, "--json")) == {"run": store.ids()[0], "file": str(file)}
     assert file.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert "cannot be written" in refused("report", "latest", tmp_path / "none" / "run.html")
+    said("report", "latest", file)
+    mine = tmp_path / "mine.html"
+    mine.write_text("<!doctype html>\n<html lang='en'><head><title>My page</title>")
+    before = mine.read_bytes()
+    assert f"{mine} is there and is no report; name another file" in refused("report", "latest", mine)
+    assert f"{mine} is there and is no report; name another file" in refused("compare", "latest", "--html", mine)
+    assert mine.read_bytes() == before
+    inside = store.folder(store.ids()[0]) / "events.jsonl"
+    for words in (["report", "latest"], ["compare", "latest", "--html"], ["compare", "latest", "--csv"]):
+        assert f"{inside} lies in the runs folder" in refused(*words, inside)
     monkeypatch.setattr(serving.importlib.util, "find_spec", lambda name: None)
     assert refused("report", "latest", file).startswith("error: esacl report needs streamlit")
 

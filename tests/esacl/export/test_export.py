@@ -266,6 +266,41 @@ def test_where_the_card_cannot_go_no_file_is_written(store, fine, capsys, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["net.md"]
 
 
+def test_an_export_is_put_over_an_earlier_one_of_the_run_and_over_nothing_else(store, fine, final, tmp_path):
+    net, card = tmp_path / "net", tmp_path / "net.md"
+    export_network(final, "safetensors", net)
+    small = export_network(final, "sparse", net)[0]
+    assert net.read_bytes() == small.data
+    theirs = network_of(store, recorded(store, {"seed": 8}))
+    ours = card.read_bytes()
+    for path, data, told in [
+        (net, small.data + b"!", f"{net} is there and is no network of run {fine} as its card tells it"),
+        (card, b"# My project\n", f"{card} is there and is no model card of run {fine}, which goes there"),
+        (card, ours.replace(b"Made by", b"made by"), f"{card} is there and is no model card"),
+        (card, None, f"{net} is there and is no network of run {fine}"),
+    ]:
+        net.write_bytes(small.data)
+        card.write_bytes(ours)
+        path.unlink() if data is None else path.write_bytes(data)
+        with pytest.raises(InputError, match=f"^{told}.*; name another file, or remove it$"):
+            export_network(final, "sparse", net)
+        assert data is None or path.read_bytes() == data
+    card.write_bytes(ours)
+    with pytest.raises(InputError, match=f"no model card of run {theirs.about['run']}"):
+        export_network(theirs, "sparse", net)
+    assert (net.read_bytes(), card.read_bytes()) == (small.data, ours)
+
+
+@pytest.mark.parametrize("form", ["bundle", "sparse"])
+def test_nothing_is_exported_into_the_runs_folder(store, fine, capsys, monkeypatch, form):
+    monkeypatch.setattr("esacl.exporting.network_of", lambda *_: pytest.fail("it is refused before the work"))
+    path = store.folder(fine) / "label.json"
+    before = sorted(store.folder(fine).iterdir())
+    assert main(["export", fine, str(path), "--format", form, "--runs", str(store.root)]) == 2
+    assert f"{path} lies in the runs folder" in capsys.readouterr().err
+    assert sorted(store.folder(fine).iterdir()) == before
+
+
 def test_a_missing_library_is_one_line(tmp_path, final, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(InputError, match=r"ONNX needs onnx, which is not installed; pip install 'esacl\[export\]'"):
