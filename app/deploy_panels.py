@@ -35,7 +35,7 @@ def as_files(found: Deployment) -> None:
                 "and columns. It is read by a page of numpy without this package."
             )
         )
-        st.markdown(text("Here: ") + deploying.smaller(found))
+        st.markdown(text("Here: ") + f"{deploying.smaller(found)} {deploying.smallest(found)}")
         if told := deploying.widths(found):
             st.markdown(told)
 

@@ -23,7 +23,8 @@ from esacl.config import RunConfig
 from esacl.events import CheckpointReady, Evaluated
 from esacl.export import onnx_file
 from esacl.export.encoding import encoded
-from esacl.export.final import FinalNetwork, final_network
+from esacl.export.final import final_network
+from esacl.export.network import FinalNetwork
 from esacl.export.shrunk import shrunk
 from esacl.export.sparse_layers import sparse_twin
 from esacl.export.timing import Answer, in_turns

@@ -10,11 +10,12 @@ import numpy as np
 from esacl import stopping, turns
 from esacl.config import RunConfig
 from esacl.errors import InputError
-from esacl.events import ArrayRecorded, CurvatureMeasured, Event, Failed, Loading
+from esacl.events import ArrayRecorded, CurvatureMeasured, Evaluated, Event, Failed, Loading
 from esacl.printing import curvature_table, number, table
 from esacl.progress import with_stages
+from esacl.records import read_events_of
 from esacl.store import RunStore
-from esacl.summary import fields
+from esacl.summary import accuracy_matrix, fields
 from esacl.viewing import View, accepted, beside, viewed
 
 _WEIGHTS = re.compile(r"weights-t\d{1,4}")
@@ -63,14 +64,16 @@ def _deployment_tables(arrays: dict[str, np.ndarray]) -> str:
         for engine, row in zip(arrays["engines"], arrays["seconds"], strict=True)
     ]
     sizes = [[str(name), f"{size:,}"] for name, size in zip(arrays["formats"], arrays["bytes"], strict=True)]
-    if "shrunk_bytes" in arrays:
-        sizes.append(["safetensors, shrunk", f"{int(arrays['shrunk_bytes']):,}"])
+    if "shrunk_sizes" in arrays:
+        pairs = zip(arrays["shrunk_formats"], arrays["shrunk_sizes"], strict=True)
+        sizes += [[f"{name}, shrunk", f"{size:,}"] for name, size in pairs]
     return f"\n{table(['answer, ms', *batches], times)}\n\n{table(['file', 'bytes'], sizes)}\n"
 
 
 def _prepared(store: RunStore, run_id: str, view: View, data: Path | None) -> Iterator[Event]:
     config, suffix, task = _chosen(store, run_id, view)
-    stream = _analysis(view, config, task, _weights(store, run_id, task), _weights(store, run_id, task + 1), data)
+    arrays = _weights(store, run_id, task), _weights(store, run_id, task + 1)
+    stream = _analysis(view, config, task, arrays, data, run_id, _accuracies(store, run_id, config, task))
     yield from beside(stream, store.array_names(run_id), suffix)
 
 
@@ -95,20 +98,31 @@ def _analysis(
     view: View,
     config: RunConfig,
     task: int,
-    weights: dict[str, np.ndarray] | None,
-    following: dict[str, np.ndarray] | None,
+    arrays: tuple[dict[str, np.ndarray] | None, dict[str, np.ndarray] | None],
     data: Path | None,
+    run_id: str,
+    accuracies: list[float],
 ) -> Iterator[Event]:
     yield Loading(what="torch")
     from esacl.analysis import analyse
 
-    yield from analyse(view.kind, config, task, weights or {}, data=data, look=view.look, following=following)
+    weights, following = arrays
+    yield from analyse(
+        view.kind, config, task, weights or {}, data=data, look=view.look, following=following, run_id=run_id,
+        accuracies=accuracies,
+    )  # fmt: skip
 
 
 def _weights(store: RunStore, run_id: str, task: int) -> dict[str, np.ndarray] | None:
     """What a run kept of its network after a task, None where it never learned it."""
     name = f"weights-t{task}"
     return store.array(run_id, name) if name in store.array_names(run_id) else None
+
+
+def _accuracies(store: RunStore, run_id: str, config: RunConfig, task: int) -> list[float]:
+    """The fraction right on each task after `task`, as an export tells it; nothing where it was not judged then."""
+    evaluated = read_events_of(store.folder(run_id) / "events.jsonl", Evaluated)
+    return [one or 0.0 for one in (accuracy_matrix(evaluated, config.tasks)[task:] or [[]])[0]]
 
 
 def _last_task(store: RunStore, run_id: str) -> int:

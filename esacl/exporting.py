@@ -15,7 +15,7 @@ from esacl.summary import accuracy_matrix
 
 if TYPE_CHECKING:
     from esacl.export.encoding import Encoded
-    from esacl.export.final import FinalNetwork
+    from esacl.export.network import FinalNetwork
 
 _HEAD_BYTES = 2**16
 _HEAD = re.compile(

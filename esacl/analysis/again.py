@@ -1,6 +1,6 @@
 """Analyses of a run that is already kept: rebuild a task's scene from its weights, and look again."""
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ def analyse(
     data: Path | None = None,
     look: Look | None = None,
     following: Mapping[str, np.ndarray] | None = None,
+    run_id: str = "",
+    accuracies: Sequence[float] = (),
 ) -> Iterator[Event]:
     """The events of one analysis of task `task`, at the weights that the run recorded for it.
 
@@ -62,6 +64,8 @@ def analyse(
         look: what to look at beyond what every run measures; a plane by name stands instead of the usual slices, a
             comparison or one exact cut instead of the sparsity curve.
         following: the arrays of `weights-t{task + 1}`, for the axis `task`.
+        run_id: for `deployment`, what the exported files name as their origin.
+        accuracies: for `deployment`, the fraction right on each task learned so far, as the files tell it.
 
     Raises:
         InputError: an unknown kind, a task that the benchmark does not have, a data set missing.
@@ -93,7 +97,7 @@ def analyse(
         case "selection":
             yield from selection(seen)
         case "deployment":
-            yield from deployment(seen)
+            yield from deployment(seen, run_id, accuracies)
 
 
 def _first_eigenvectors(scene: Scene) -> Generator[Event, None, dict[str, Found]]:

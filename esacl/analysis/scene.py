@@ -38,6 +38,7 @@ class Scene:
         chosen: (m,) positions in the pool that IDS chose, with weights (m,) of mean 1.
         judged_on: evaluation examples of each task seen so far, wherever they lie.
         statistics: BatchNorm's, of the earlier tasks too where each has its own.
+        stream: the data of all tasks.
     """
 
     config: RunConfig
@@ -56,6 +57,7 @@ class Scene:
     class_names: dict[int, str]
     pixels: Callable[[Tensor], np.ndarray]
     statistics: Statistics
+    stream: TaskStream
 
     @cached_property
     def evaluation(self) -> tuple[Examples, ...]:
@@ -134,6 +136,7 @@ def scene(
         class_names={c: name for t in tasks for c, name in zip(t.classes, t.class_names, strict=True)},
         pixels=stream.pixels,
         statistics=statistics or Statistics(network, per_task=False),
+        stream=stream,
     )
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from esacl.export import load_sparse
 from esacl.export.encoding import Encoded
-from esacl.export.final import FinalNetwork
+from esacl.export.network import FinalNetwork
 
 _HOW = {
     "safetensors": "`safetensors.numpy.load_file(FILE)` gives the tensors by name; zeros are stored.",

@@ -10,13 +10,12 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from safetensors.numpy import load, save
 
 from esacl.errors import InputError
 from esacl.export import onnx_file
 from esacl.export.compact import as_compact, read_compact
-from esacl.export.final import PIECE, FinalNetwork
-from esacl.export.shrunk import shrunk
+from esacl.export.network import PIECE, FinalNetwork
+from esacl.export.shrunk import Shrunk, shrunk
 from esacl.networks import Network
 
 Answer = Callable[[np.ndarray], np.ndarray]
@@ -78,13 +77,26 @@ def _smaller(final: FinalNetwork) -> tuple[FinalNetwork, dict[str, tuple[int, in
             "no unit of this network can be left out, so there is nothing to shrink; leave --shrink out, or prune "
             "whole units: --set pruning.allocation=neuron"
         )
+    return with_widths(final, found), found.widths
+
+
+def with_widths(final: FinalNetwork, found: Shrunk) -> FinalNetwork:
+    """The smaller network in place of the whole one, and how wide its layers are."""
     about = final.about | {"widths": {name: after for name, (_, after) in found.widths.items()}}
-    return replace(final, network=cast(Network, found.network), about=about), found.widths
+    return replace(final, network=cast(Network, found.network), about=about)
 
 
 def as_safetensors(final: FinalNetwork) -> bytes:
     """Every tensor dense, with what is known of the network as the file's metadata."""
+    from safetensors.numpy import save  # here: a machine that only computes need not have it
+
     return save(final.tensors(), metadata={"esacl": json.dumps(final.about)})
+
+
+def _by_safetensors(final: FinalNetwork, path: Path) -> Answer:
+    from safetensors.numpy import load
+
+    return _by_tensors(load(path.read_bytes()), final)
 
 
 def _as_compact(final: FinalNetwork) -> bytes:
@@ -134,7 +146,7 @@ def _twin(final: FinalNetwork) -> torch.nn.Module:
 
 
 FORMATS: dict[str, tuple[Callable[[FinalNetwork], bytes], Callable[[FinalNetwork, Path], Answer]]] = {
-    "safetensors": (as_safetensors, lambda final, path: _by_tensors(load(path.read_bytes()), final)),
+    "safetensors": (as_safetensors, _by_safetensors),
     "sparse": (_as_compact, lambda final, path: _by_tensors(read_compact(path)[1], final)),
     "onnx": (_as_onnx, lambda final, path: onnx_file.answering(path.read_bytes())),
 }

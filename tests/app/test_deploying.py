@@ -57,6 +57,7 @@ def test_a_network_without_idle_units_stands_beside_the_others():
     found = deploying.deployment(shrunk_arrays(5e-5))
     assert deploying.times(found, 32)[-1].name == "PyTorch, idle units left out"
     assert deploying.files(found)[-1].value == 800
+    assert deploying.smallest(found) == "The smallest: safetensors, idle units left out, 800\u00a0B."
     assert "(units a layer: hidden1 100 → 32, hidden2 100 → 29)" in deploying.widths(found)
     assert deploying.verdict(found, 32) == (
         "Batch 32: leaving idle units out pays, 12 times as fast as ONNX Runtime, dense, the best of the whole network."
@@ -66,6 +67,35 @@ def test_a_network_without_idle_units_stands_beside_the_others():
     assert "does **not** pay" in deploying.verdict(slow, 256)
     alone = deploying.deployment(shrunk_arrays(5e-5) | {"sparse_layers": np.array([], dtype=str)})
     assert "leaving idle units out pays" in deploying.verdict(alone, 1)
+
+
+def test_every_file_of_the_smaller_network_has_its_bar_and_the_smallest_is_named():
+    sizes = {"shrunk_formats": np.array(["safetensors", "sparse"]), "shrunk_sizes": np.array([800, 600])}
+    found = deploying.deployment(shrunk_arrays(5e-5) | sizes)
+    assert [(bar.name, bar.value) for bar in deploying.files(found)][3:] == [
+        ("safetensors, idle units left out", 800), ("compact sparse file, idle units left out", 600),
+    ]  # fmt: skip
+    assert deploying.smallest(found) == "The smallest: compact sparse file, idle units left out, 600\u00a0B."
+
+
+@pytest.mark.parametrize("factor", [0.96, 0.9999, 1.0, 1.04])
+def test_what_makes_no_difference_is_not_called_one(factor):
+    arrays = deployment_arrays()
+    times = np.array([1e-4, factor * 1e-4])[:, None, None] * np.ones((2, 3, 5))
+    less = {name: arrays[name][:2] for name in ("engines", "apart")} | {"seconds": times}
+    found = deploying.deployment(arrays | less)
+    told = "no difference in time that shows between PyTorch, sparse layers and PyTorch, dense."
+    assert deploying.verdict(found, 32) == f"Batch 32: {told}"
+    noisy = times * np.array([[[1]], [[0.9]]]) * np.linspace(0.7, 1.3, 5)  # by a tenth, and half of the rounds apart
+    assert deploying.verdict(deploying.deployment(arrays | less | {"seconds": noisy}), 1).endswith(told)
+
+
+def test_sparse_layers_that_are_not_there_are_not_timed():
+    arrays = shrunk_arrays(1.01e-4) | {"sparse_layers": np.array([], dtype=str)}
+    found = deploying.deployment(arrays)
+    assert "PyTorch, sparse layers" not in [bar.name for bar in deploying.times(found, 1)]
+    assert "does **not** pay" in deploying.verdict(deploying.deployment(shrunk_arrays(1.0) | {
+        "sparse_layers": np.array([], dtype=str)}), 1)  # fmt: skip
 
 
 def by_onnx_too(seconds: float, shrunk: float) -> dict:
@@ -92,7 +122,8 @@ def test_what_pays_by_onnx_runtime_alone_is_no_whole_network():
 
 def test_recordings_without_it_say_nothing_of_it(found):
     assert deploying.widths(found) == ""
-    assert found.shrunk_bytes is None
+    assert found.shrunk_sizes == {}
+    assert deploying.smallest(found) == "The smallest: compact sparse file, 900\u00a0B."
 
 
 def test_a_machine_without_onnx_shows_what_it_has():
@@ -122,7 +153,11 @@ def test_damaged_arrays_are_one_line(change):
         deploying.deployment(deployment_arrays() | change)
 
 
-@pytest.mark.parametrize("change", [{"shrunk_widths": np.ones((2, 3))}, {"shrunk_bytes": np.ones(2)}], ids=str)
+@pytest.mark.parametrize("change", [
+    {"shrunk_widths": np.ones((2, 3))}, {"shrunk_bytes": np.ones(2)},
+    {"shrunk_formats": np.array(["sparse"]), "shrunk_sizes": np.ones(2)},
+    {"shrunk_formats": np.array(["magic"]), "shrunk_sizes": np.ones(1)}, {"shrunk_sizes": np.ones(1)},
+], ids=str)
 def test_damaged_widths_are_one_line(change):
     with pytest.raises(RunUnreadable, match="damaged; measure it again"):
         deploying.deployment(shrunk_arrays(1.0) | change)

@@ -20,7 +20,7 @@ from esacl.errors import InputError
 from esacl.export import card as cards
 from esacl.export import encoding
 from esacl.export.encoding import FORMATS, Encoded
-from esacl.export.final import _about
+from esacl.export.network import about_of
 from esacl.exporting import export_network, network_of
 from esacl.store import RunStore
 from esacl.tasks import task_stream
@@ -100,7 +100,7 @@ def test_without_torch_every_example_is_answered_as_in_the_run(tmp_path, final, 
 
 def test_every_list_of_formats_is_the_same():
     assert ("bundle", *FORMATS) == keeping.FORMATS
-    assert tuple(deploying.FORMATS) == tuple(FORMATS) == deployment.FORMATS
+    assert tuple(deploying.FORMATS) == tuple(FORMATS)
     assert tuple(deploying.ENGINES) == deployment.ENGINES
 
 
@@ -125,13 +125,14 @@ def test_the_file_of_permuted_mnist_has_the_orders_of_its_pixels_and_the_card_sa
     write_mnist(tmp_path)
     config = RunConfig(benchmark="permuted-mnist", tasks=2)
     stream = task_stream(config, tmp_path)
-    about = _about(config, "a-run", stream, (0, 1), (0.5, 0.5))
+    about = about_of(config, "a-run", stream, (0, 1), (0.5, 0.5))
     first, second = json.loads(json.dumps(about))["tasks"]
     assert "pixel_order" not in first
     assert second["pixel_order"] == stream[1].order.tolist()
     assert "sees its images so" in cards._orders(about["tasks"])[0]
     assert cards._answer(about) == "The largest of all is the answer."
-    split = _about(RunConfig(scenario="domain"), "a-run", task_stream(RunConfig(scenario="domain")), (0, 1), (0.5, 0.5))
+    config = RunConfig(scenario="domain")
+    split = about_of(config, "a-run", task_stream(config), (0, 1), (0.5, 0.5))
     assert cards._orders(split["tasks"]) == []
     assert "the columns mean something else in each task" in cards._answer(split)
 
