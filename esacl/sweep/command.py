@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -32,6 +32,7 @@ from esacl.sweep.spec import Sweep, read_spec
 DONE, FAILED, CANCELLED = 0, 1, 130
 ENGINES = ("process", "dask")
 MOST_WORKERS = 256
+_TOLD = 3  # rows that are left out, by name
 _FORM = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} runs [{elapsed}{postfix}]"
 
 
@@ -54,8 +55,7 @@ def sweep(args: argparse.Namespace) -> int:
     """
     engine = _engine(args)
     plan = read_spec(args.file)
-    for left_out, kept in plan.folded:
-        print(f"left out, computes the same as {kept}: {left_out}", file=sys.stderr)
+    _tell_folded(plan.folded)
     store, code = RunStore(args.runs), DONE
     with _signals() as requests, _engine_of(engine, args, plan) as make, opened(
         store, plan, engine, _workers(args, plan), _asked(args), args.held_lock
@@ -65,6 +65,16 @@ def sweep(args: argparse.Namespace) -> int:
         if book.due():
             code = _follow(book, make(book), lambda: len(requests) or int(book.cancelled()), quiet=args.json)
         return _tell(book, code, as_json=args.json)
+
+
+def _tell_folded(folded: Sequence[tuple[str, str]]) -> None:
+    """How many rows are left out, and the first of them."""
+    if folded:
+        print(f"left out, as earlier rows compute the same: {len(folded)}", file=sys.stderr)
+    for left_out, kept in folded[:_TOLD]:
+        print(f"  {left_out}, the same as {kept}", file=sys.stderr)
+    if len(folded) > _TOLD:
+        print(f"  and {len(folded) - _TOLD} more", file=sys.stderr)
 
 
 def _engine(args: argparse.Namespace) -> str:

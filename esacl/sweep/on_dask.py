@@ -11,6 +11,7 @@ import itertools
 import logging
 import re
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ PATIENCE = 30.0  # seconds without any worker before that is an error
 _ANSWER = 10.0  # seconds that a scheduler has to answer
 _LOOK = 1.0  # seconds between two questions to it
 MOST_DEATHS = 10  # of workers under one run: machines come and go, and a run that kills ten is to blame
-_ADDRESS = re.compile(r"(tcp|tls|ws|wss)://[^\s/]+:\d{1,5}")
+_ADDRESS = re.compile(r"(?:tcp|tls|ws|wss)://([^\s/]+):(\d{1,5})")
 
 
 @contextlib.contextmanager
@@ -38,8 +39,8 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Any]:
     Raises:
         InputError: Dask is not installed, that is no address, or nobody answers there.
     """
-    if scheduler is not None and not _ADDRESS.fullmatch(scheduler):
-        raise InputError(f"--scheduler {scheduler!r:.100} is no address; write tcp://HOST:PORT")
+    if scheduler is not None:
+        _check_address(scheduler)
     try:
         from distributed import Client, LocalCluster
     except ImportError:
@@ -63,6 +64,20 @@ def connected(scheduler: str | None, workers: int) -> Iterator[Any]:
             raise InputError(f"no Dask scheduler answers at {scheduler} ({cause}); {remedy}") from None
         stack.callback(_closed, client)
         yield client
+
+
+def _check_address(scheduler: str) -> None:
+    """Refuse at once what would be tried for seconds, and then refused without its cause."""
+    found = _ADDRESS.fullmatch(scheduler)
+    if found is None:
+        raise InputError(f"--scheduler {scheduler!r:.100} is no address; write tcp://HOST:PORT")
+    if not 1 <= int(found[2]) <= 65535:
+        raise InputError(f"--scheduler {scheduler}: there is no port {found[2]}; choose 1 to 65535, 8786 is Dask's own")
+    try:
+        socket.getaddrinfo(found[1].strip("[]"), int(found[2]))
+    except (OSError, UnicodeError) as error:
+        cause = getattr(error, "strerror", None) or "no name of a host"
+        raise InputError(f"--scheduler {scheduler}: no host {found[1]!r:.100} ({cause}); check its name") from None
 
 
 def _refuse_others(address: str) -> None:
@@ -197,7 +212,7 @@ class OnDask:
         except Exception:  # whatever it is: it does not answer
             there = set()
         if self._client.status != "running":
-            remedy = "what was finished is kept; start it again, then the same command goes on"
+            remedy = "what was finished is kept; start it and its workers again, then the same command goes on"
             raise EngineGone(f"the Dask scheduler {self._client.scheduler.address} is gone: {remedy}")
         self._there = there
         for place in there - self._asked.keys():

@@ -89,7 +89,7 @@ def test_a_scheduler_that_dies_is_told_and_the_next_call_goes_on(tmp_path, clust
     assert code == 1
     assert err == (
         f"error: the Dask scheduler {cluster.address} is gone: what was finished is kept; "
-        "start it again, then the same command goes on\n"
+        "start it and its workers again, then the same command goes on\n"
     )
     assert (state_of(command.store).waiting, state_of(command.store).live) == (2, False)
     cluster.gate.touch()
@@ -130,6 +130,19 @@ def test_workers_that_cannot_are_left_out_and_told_why(tmp_path, cluster):
 @pytest.mark.parametrize("address", ["localhost", "http://a:80", "tcp://a", "tcp://a:b"])
 def test_what_is_no_address_is_refused(address):
     with pytest.raises(InputError, match="is no address; write tcp://HOST:PORT"), on_dask.connected(address, 1):
+        pass
+
+
+@pytest.mark.parametrize(("address", "told"), [
+    ("tcp://127.0.0.1:65536", "there is no port 65536; choose 1 to 65535"),
+    ("tcp://127.0.0.1:0", "there is no port 0; choose 1 to 65535"),
+    (f"tcp://{'a' * 64}:8786", "check its name"),
+    ("tcp://a host.invalid:1", "is no address"),
+    ("tcp://unknown.invalid:8786", r"no host 'unknown\.invalid' \(.*\); check its name"),
+])  # fmt: skip
+def test_what_cannot_be_an_address_is_not_tried(address, told, monkeypatch):
+    monkeypatch.setattr(on_dask, "_refuse_others", lambda *_: pytest.fail("it is refused before it is tried"))
+    with pytest.raises(InputError, match=told), on_dask.connected(address, 1):
         pass
 
 

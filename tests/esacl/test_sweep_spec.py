@@ -6,6 +6,7 @@ from sweeping import spec
 from esacl import cli
 from esacl.config import RunConfig
 from esacl.errors import InputError
+from esacl.sweep import command
 from esacl.sweep.spec import MOST_RUNS, read_spec
 
 
@@ -59,6 +60,23 @@ def test_rows_that_compute_the_same_are_folded_and_told(tmp_path):
     assert plan.folded == (("lr=0.1, threads=2", "lr=0.1"), ("run 2", "lr=0.05"))
 
 
+def test_of_rows_that_are_folded_the_number_is_told_and_the_first_few(tmp_path, capsys):
+    path = spec(tmp_path, f"[grid]\nlr = {[0.1] * 40}\nepochs = [1, 2]")
+    command._tell_folded(read_spec(path).folded)
+    first, *few, last = capsys.readouterr().err.splitlines()
+    assert first == "left out, as earlier rows compute the same: 78"
+    assert few[0] == "  lr=0.1, epochs=1, the same as lr=0.1, epochs=1"
+    assert (len(few), last) == (3, "  and 75 more")
+    command._tell_folded(())
+    command._tell_folded((("a", "b"),))
+    assert capsys.readouterr().err == "left out, as earlier rows compute the same: 1\n  a, the same as b\n"
+
+
+@pytest.mark.parametrize("table", ["[common]\nlr = 0.1\n[[run]]", "[grid]\nlr = [0.1]\n[[run]]"], ids=str)
+def test_a_run_without_settings_of_its_own_is_one_of_the_common_ones(tmp_path, table):
+    assert read_spec(spec(tmp_path, table)).rows[-1].label == "run 1"
+
+
 BAD = {
     "unknown key 'seed'; choose from seeds, common, grid, run": "seed = [1]\n[grid]\nlr = [0.1]",
     "row method=magic: unknown method 'magic'": '[grid]\nmethod = ["ewc", "magic"]',
@@ -67,6 +85,9 @@ BAD = {
     "row method=packnet": '[common]\nscenario = "class"\n[[run]]\nmethod = "packnet"',
     "common.lr is a list; put it in [grid]": "[common]\nlr = [0.1]\n[grid]\nmethod = ['er']",
     "grid: lr has no values": "[grid]\nlr = []",
+    "grid: has no settings, so it would be a run of the defaults; give it some": "[common]\nlr = 0.1\n[grid]\n",
+    "grid: has no settings": "[grid.sdp]\n[[run]]\nlr = 0.1",
+    "run 1: has no settings": "seeds = [1]\n[[run]]\n",
     "neither a [grid] nor a [[run]]": "[common]\nlr = 0.1",
     "'grid' is no table": "grid = 3",
     "'run' is no list of tables": "[run]\nlr = 0.1",
