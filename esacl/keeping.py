@@ -96,9 +96,11 @@ def _export_network(args: argparse.Namespace, store: RunStore, run_id: str, path
     final = exporting.network_of(store, run_id, args.data, args.task)
     done, card = exporting.export_network(final, args.format, path, shrink=args.shrink)
     size, accuracy = len(done.data), sum(done.accuracies) / len(done.accuracies)
+    recorded = sum(final.accuracies) / len(final.accuracies)
+    but = f", where the run recorded {100 * recorded:.2f}%, task by task in the card" if done.differs else ""
     text = (
-        f"exported the network of {run_id} to {path}, {size:,} bytes, {done.compared} than "
-        f"dense safetensors; {100 * accuracy:.2f}% right; {card.name} tells the rest"
+        f"exported the network of {run_id} to {path}, {size:,} bytes, {done.compared} "
+        f"dense safetensors; {100 * accuracy:.2f}% right{but}; {card.name} tells the rest"
     )
     fields = {"run": run_id, "file": str(path), "card": str(card), "bytes": size, "dense_bytes": done.dense_bytes}
     fields["widths"] = None if done.widths is None else {name: list(units) for name, units in done.widths.items()}

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from esacl.export import load_sparse
+from esacl.export import compact, load_sparse
 from esacl.export.encoding import Encoded
 from esacl.export.network import FinalNetwork
 
@@ -25,7 +25,7 @@ def card(final: FinalNetwork, exported: Encoded, name: str) -> str:
         f"# {_plain(about['method'])} on {about['benchmark']}, {about['scenario']}-IL",
         "",
         f"- File: `{_plain(name)}`, {exported.form}, {size:,} bytes; "
-        f"{exported.compared} than the run's network as dense safetensors",
+        f"{exported.compared} the run's network as dense safetensors",
         f"- sha256: `{hashlib.sha256(exported.data).hexdigest()}`",
         f"- Network: {about['network']}, {about['activation']}; "
         f"{100 * final.sparsity:.2f}% of the prunable weights are 0"
@@ -45,6 +45,7 @@ def card(final: FinalNetwork, exported: Encoded, name: str) -> str:
             f"| {100 * one['accuracy']:.2f} | {100 * here:.2f} |"
             for one, here in zip(about["tasks"], exported.accuracies, strict=True)
         ),
+        *_otherwise(exported),
         "",
         "## Use",
         "",
@@ -62,10 +63,22 @@ def card(final: FinalNetwork, exported: Encoded, name: str) -> str:
 
 
 def _loader(form: str) -> list[str]:
-    """What reads a file that no library reads."""
+    """What reads a file that no library reads, and how it is laid out."""
     if form != "sparse":
         return []
-    return ["", "## Loader", "", "```python", inspect.getsource(load_sparse).rstrip(), "```"]
+    loader = ["", "## Loader", "", "```python", inspect.getsource(load_sparse).rstrip(), "```"]
+    return [*loader, "", "## Layout", "", (compact.__doc__ or "").rstrip()]
+
+
+def _otherwise(exported: Encoded) -> list[str]:
+    """That the file is not right as often as the run has recorded, where that is so."""
+    if not exported.differs:
+        return []
+    return [
+        "",
+        "**The run recorded another accuracy than the file has.** Its network, rebuilt here, answers as the file does: "
+        "data, device or versions are not those of the run.",
+    ]
 
 
 def _answer(about: Mapping[str, Any]) -> str:

@@ -2,8 +2,8 @@
 
     8 bytes   ESACLSP1
     4 bytes   length of the header, little endian
-    header    JSON: what the network is (`FinalNetwork.about`), and for each tensor its name, shape, encoding, and where
-              its places and its values lie in the rest of the file: places [start, middle), values [middle, end)
+    header    JSON: what the network is, and for each of its `tensors` name, shape, encoding, and where its places and
+              its values lie in the rest of the file, in bytes: places [start, middle), values [middle, end)
     rest      for each tensor its places, then its values that are not 0, in row-major order
 
     encoding   places                                                                     bytes beside 4 a value

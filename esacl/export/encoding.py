@@ -46,9 +46,16 @@ class Encoded:
 
     @property
     def compared(self) -> str:
-        """How many times smaller or larger the file is than the dense one."""
+        """How many times smaller or larger the file is than the dense one, before the name of that."""
         share = len(self.data) / self.dense_bytes
-        return f"{share:.1f} times larger" if share > 1 else f"{1 / share:.1f} times smaller"
+        if f"{max(share, 1 / share):.1f}" == "1.0":
+            return "as large as" if share == 1 else "about as large as"
+        return f"{share:.1f} times larger than" if share > 1 else f"{1 / share:.1f} times smaller than"
+
+    @property
+    def differs(self) -> bool:
+        """Whether the file is right on another share of a task than the run recorded."""
+        return any(abs(a - b) > 1e-9 for a, b in zip(self.accuracies, self.written.accuracies, strict=True))
 
 
 def encoded(final: FinalNetwork, form: str, *, shrink: bool = False) -> Encoded:
@@ -109,17 +116,23 @@ def _as_onnx(final: FinalNetwork) -> bytes:
 
 def _held(final: FinalNetwork, answer: Answer) -> tuple[tuple[float, ...], float]:
     """Accuracy of each task by what was read back, and how far its logits are from those of the run's network."""
-    found, apart, largest = [], [], 1.0
+    found, apart, largest, changed = [], [], 1.0, 0
     for _, examples, right in final.judged():
         inputs = examples.inputs.numpy()
-        theirs = np.concatenate([answer(inputs[i : i + PIECE]) for i in range(0, len(inputs), PIECE)])
+        theirs = torch.from_numpy(np.concatenate([answer(inputs[i : i + PIECE]) for i in range(0, len(inputs), PIECE)]))
         ours = final.outputs(examples.inputs)
-        apart.append(float(np.abs(theirs - ours.numpy()).max()))
-        largest = max(largest, float(ours.abs().max()))
-        found.append(float(right.correct(torch.from_numpy(theirs), examples.targets).double().mean()))
+        off, scale = (theirs - ours).abs().amax(1), ours.abs().amax(1).clamp(min=1)
+        apart.append(float(off.max()))
+        largest = max(largest, float(scale.max()))
+        answers = right.correct(theirs, examples.targets)
+        # Where two logits are the same but for rounding, either may win: that is no other answer.
+        changed += int(((answers != right.correct(ours, examples.targets)) & (off > CLOSE * scale)).sum())
+        found.append(float(answers.double().mean()))
     most = float(np.max(apart))  # NaN where one is
     if not most <= CLOSE * largest:
         raise InputError(f"the file's logits are up to {most:.2g} from the run's own; nothing was written")
+    if changed:
+        raise InputError(f"the file answers {changed} examples otherwise than the run's network; nothing was written")
     return tuple(found), most
 
 

@@ -8,10 +8,9 @@ import numpy as np
 def load(path):  # type: ignore[no-untyped-def]
     """(header, {name: float32 array}) of the file at `path`."""
     with open(path, "rb") as file:
-        magic, length = file.read(8), int.from_bytes(file.read(4), "little")
-        if magic != b"ESACLSP1":
+        if file.read(8) != b"ESACLSP1":
             raise ValueError(f"{path} is no compact sparse file")
-        header, data = json.loads(file.read(length)), file.read()
+        header, data = json.loads(file.read(int.from_bytes(file.read(4), "little"))), file.read()
     tensors = {}
     for one in header["tensors"]:
         places, values = data[one["start"] : one["middle"]], np.frombuffer(data[one["middle"] : one["end"]], "<f4")

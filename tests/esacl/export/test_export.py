@@ -3,10 +3,13 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from idx_files import write_mnist
 from pages_runs import lost
 from tiny_runs import recorded
@@ -158,6 +161,45 @@ def test_a_file_that_answers_otherwise_is_not_left(tmp_path, final, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_every_example_is_held_to_its_own_logits_and_only_a_tie_may_be_answered_otherwise():
+    ours = torch.tensor([[1e6, 0.0], [1.0, 0.9], [1.0, 1.0 - 1e-7]])
+    targets = torch.tensor([0, 0, 0])
+    right = SimpleNamespace(correct=lambda logits, wanted: logits.argmax(1) == wanted)
+    final = SimpleNamespace(
+        judged=lambda: iter([(0, SimpleNamespace(inputs=torch.zeros(3, 1), targets=targets), right)]),
+        outputs=lambda inputs: ours,
+    )
+    tie = ours.clone()
+    tie[2] = torch.tensor([1.0 - 1e-6, 1.0])
+    assert encoding._held(final, lambda inputs: tie.numpy())[0] == pytest.approx((2 / 3,))
+    other = ours.clone()
+    other[1] = torch.tensor([0.9, 1.0])  # no more than the first example's logits allow
+    with pytest.raises(InputError, match="answers 1 examples otherwise than the run's network; nothing was written"):
+        encoding._held(final, lambda inputs: other.numpy())
+
+
+def test_a_file_right_otherwise_than_the_run_recorded_says_so(store, fine, final, tmp_path, capsys, monkeypatch):
+    words = ["--format", "sparse", "--runs", str(store.root)]
+    assert main(["export", fine, str(tmp_path / "same"), *words]) == 0
+    assert "recorded" not in capsys.readouterr().out
+    assert "recorded another accuracy" not in (tmp_path / "same.md").read_text()
+    recorded_otherwise = replace(final, accuracies=(0.5, *final.accuracies[1:]))
+    monkeypatch.setattr("esacl.exporting.network_of", lambda *_: recorded_otherwise)
+    assert main(["export", fine, str(tmp_path / "other"), *words]) == 0
+    mean = 100 * np.mean(recorded_otherwise.accuracies)
+    assert f"% right, where the run recorded {mean:.2f}%, task by task in the card" in capsys.readouterr().out
+    assert "**The run recorded another accuracy than the file has.**" in (tmp_path / "other.md").read_text()
+
+
+def test_the_card_of_a_sparse_file_has_its_loader_in_thirty_lines_and_its_layout(tmp_path, final):
+    text = export_network(final, "sparse", tmp_path / "net")[1].read_text()
+    loader = text.partition("```python\n")[2].partition("```")[0]
+    assert len(loader.splitlines()) <= 30
+    layout = text.partition("## Layout\n\n")[2]
+    assert all(f"\n    {name} " in layout for name in ("8 bytes", "4 bytes", "header", "rest", "bitmask", "gaps"))
+    assert "## Layout" not in export_network(final, "safetensors", tmp_path / "dense")[1].read_text()
+
+
 def test_a_tensor_that_the_file_lacks_is_noticed(tmp_path, final, monkeypatch):
     def lacking(one):
         return encoding.as_compact({n: t for n, t in one.tensors().items() if n != "head.bias"}, one.about)
@@ -227,11 +269,14 @@ def test_the_commands(store, fine, tmp_path, capsys):
     assert told["dense_bytes"] > 5 * told["bytes"]
     assert main(["export", fine, str(tmp_path / "net.safetensors"), "--format", "safetensors",
                  "--runs", str(store.root)]) == 0  # fmt: skip
-    assert "1.0 times smaller than dense safetensors" in capsys.readouterr().out
+    assert ", as large as dense safetensors; " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("size", "told"), [(50, "2.0 times smaller"), (100, "1.0 times smaller"), (110, "1.1 times larger")]
+    ("size", "told"), [
+        (50, "2.0 times smaller than"), (99, "about as large as"), (100, "as large as"), (101, "about as large as"),
+        (110, "1.1 times larger than"),
+    ],
 )
 def test_a_file_that_is_larger_is_not_called_smaller(final, size, told):
     assert Encoded("onnx", final, bytes(size), 100, (), 0.0).compared == told
