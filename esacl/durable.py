@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import json
 import os
 import stat
 import tempfile
@@ -131,7 +130,7 @@ def _sync_folder(folder: Path) -> None:
 
 def replace_json(path: Path, content: Any) -> None:
     """`replace_file` with the JSON of `content`; NaN is refused."""
-    replace_file(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    replace_file(path, (strict_json.encode(content, indent=1) + "\n").encode())
 
 
 def open_regular(path: Path) -> IO[bytes]:

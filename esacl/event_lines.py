@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import types
 import typing
 from typing import Any
@@ -12,13 +11,14 @@ from esacl.errors import RunUnreadable
 from esacl.events import EVENTS, Event
 
 _NOT_A_LINE = {"arrays", "tensors", "counters"}
+_MOST_INT = 2**63  # what an array can hold
 _GONE = {"Stepped": {"curvature_term", "lambda_max"}}  # fields that older lines have, and that nothing ever measured
 
 
 def to_line(event: Event) -> str:
     """One JSON line without the newline; NaN and infinity are refused (undefined is null)."""
     fields = {f.name: getattr(event, f.name) for f in dataclasses.fields(event) if f.name not in _NOT_A_LINE}
-    return json.dumps({"event": type(event).__name__, **fields}, allow_nan=False, separators=(",", ":"))
+    return strict_json.encode({"event": type(event).__name__, **fields}, separators=(",", ":"))
 
 
 def from_line(line: str | bytes) -> Event:
@@ -47,10 +47,10 @@ def from_line(line: str | bytes) -> Event:
 def _checked(kind: type, name: str, value: Any, wanted: Any) -> Any:
     if isinstance(value, list):
         value = tuple(value)
-    if type(value) is wanted:  # nearly every field of a long file
+    if type(value) is wanted and (wanted is not int or abs(value) < _MOST_INT):  # nearly every field of a long file
         return value
     if not _fits(value, wanted):
-        raise RunUnreadable(f"{kind.__name__}.{name}: {value!r} is not {wanted}")
+        raise RunUnreadable(f"{kind.__name__}.{name}: {value!r:.80} is not {wanted}")
     return float(value) if wanted in (float, float | None) and value is not None else value
 
 
@@ -62,7 +62,7 @@ def _fits(value: Any, wanted: Any) -> bool:
     if wanted is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e308
     if wanted is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MOST_INT
     return value is None if wanted is types.NoneType else isinstance(value, wanted)
 
 

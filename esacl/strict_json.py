@@ -1,4 +1,4 @@
-"""JSON as the project writes it, and nothing else: every number finite, every key once."""
+"""JSON as the project writes it, and nothing else: every number finite, every key once, every text whole."""
 
 import json
 import math
@@ -31,7 +31,28 @@ def decode(text: str | bytes) -> Any:
     """What a JSON text holds.
 
     Raises:
-        ValueError: not UTF-8, not JSON, NaN, infinity or an overflowing number, a key that occurs twice.
+        ValueError: not UTF-8, not JSON, NaN, infinity or an overflowing number, a key that occurs twice, half a sign.
         RecursionError: nested too deeply.
     """
-    return _DECODER.decode(text.decode() if isinstance(text, bytes) else text)
+    text = text.decode() if isinstance(text, bytes) else text
+    found = _DECODER.decode(text)
+    if "\\ud" in text or "\\uD" in text:  # few texts have any
+        _refuse_halves(found)
+    return found
+
+
+def _refuse_halves(found: Any) -> None:
+    """JSON can spell one half of a sign that takes two (a lone surrogate), and no file and no screen takes it."""
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{error.object[error.start]!a} is half a sign") from None
+
+
+def encode(content: Any, **style: Any) -> str:
+    """A JSON text that `decode` takes: NaN is refused, and for half a sign, as in a path of other bytes, stands "?"."""
+    text = json.dumps(content, allow_nan=False, **style)
+    if "\\ud" in text:
+        whole = json.dumps(content, ensure_ascii=False).encode(errors="replace")
+        text = json.dumps(json.loads(whole), allow_nan=False, **style)
+    return text

@@ -16,6 +16,7 @@ from esacl.events import (
     CurvatureMeasured,
     Failed,
     RunFinished,
+    RunStarted,
     Stepped,
 )
 
@@ -63,6 +64,9 @@ def test_what_is_not_finite_is_never_written(value):
         to_line(event)
 
 
+STARTED = to_line(next(e for e in examples() if isinstance(e, RunStarted) and e.shared is None))
+
+
 def failed(**changes):
     return json.dumps({"event": "Failed", "error": "x"} | changes)
 
@@ -82,12 +86,17 @@ def failed(**changes):
         (failed(more=1), "more"),
         (failed(error=3), r"Failed\.error: 3"),
         (failed(error=None), r"Failed\.error: None"),
+        (failed(error="\ud800"), r"'\\ud800' is half a sign"),
+        (r'{"event":"Failed","error":"\uDFFF"}', "is half a sign"),
+        (failed(**{"\udc00": 1}), "is half a sign"),
         ('{"event":"Failed","error":"x","error":"y"}', "twice"),
         ('{"event":"TaskFinished","task":0,"density":NaN}', "NaN"),
         ('{"event":"TaskFinished","task":0,"density":1e999}', "1e999"),
         ('{"event":"TaskFinished","task":0,"density":1' + "0" * 400 + "}", "density"),
         ('{"event":"TaskFinished","task":true,"density":1.0}', "task"),
         ('{"event":"TaskFinished","task":1.5,"density":1.0}', "task"),
+        ('{"event":"TaskFinished","task":9223372036854775808,"density":1}', r"TaskFinished\.task: 9223372036854775808"),
+        (STARTED.replace("null", "-1" + "0" * 4000), r"RunStarted\.shared: -10000"),
         ('{"event":"TaskFinished","task":1,"density":"1"}', "density"),
         ("[" * 100_000, "not an event line"),
     ],
@@ -95,6 +104,11 @@ def failed(**changes):
 def test_what_is_no_event_is_refused(line, told):
     with pytest.raises(RunUnreadable, match=told):
         from_line(line)
+
+
+def test_what_a_path_of_other_bytes_says_is_written_so_that_it_is_read_again():
+    event = Failed(error="😀 /runs/\udcff/x cannot be written")
+    assert from_line(to_line(event)) == Failed(error="😀 /runs/?/x cannot be written")
 
 
 def test_whole_numbers_stand_for_floats():
