@@ -1,6 +1,6 @@
 """What the pages read: runs, records, arrays. The only place of `st.cache_*`."""
 
-import contextlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -15,11 +15,10 @@ from app import faults
 from app.glance import Glance
 from app.glance import glance as read_glance
 from app.kept import Kept
-from app.language import language
+from app.language import language, text
 from app.listing import NAMED, Listing, Stamp, stamp
-from esacl import jobs
+from esacl import jobs, origin
 from esacl.config import RunConfig
-from esacl.durable import read_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Analysing, ArrayRecorded, Event, Stepped
 from esacl.records import RunRecord, Status, Tail
@@ -115,11 +114,19 @@ def summary(entry: Entry) -> dict[str, Any]:
     """A finished run in numbers, as `esacl show --json` has it; kept, for pages that look at many runs at once.
 
     Raises:
-        RunUnreadable: its folder is damaged.
+        RunUnreadable: its folder is damaged, or holds what nobody thought of.
     """
 
     def read() -> dict[str, Any]:
-        return summarise(entry.store.read(entry.run_id, without=UNSUMMED))
+        try:
+            return summarise(entry.store.read(entry.run_id, without=UNSUMMED))
+        except InputError:
+            raise
+        except Exception as error:  # a fault of ours, which must not stop a page about another run
+            logging.getLogger("app").exception("run %s", entry.run_id)
+            told = {"run": entry.run_id, "error": type(error).__name__}
+            said = text("run %(run)s cannot be summed up (%(error)s); the log of the server says more.", **told)
+            raise RunUnreadable(said) from error
 
     return _summaries().get(summary_keys([entry])[0], read)
 
@@ -262,9 +269,7 @@ class Follower:
         with self._lock:
             events = tuple(self._tail.events)
         measured = self._store.measured(self._run_id)
-        facts: dict[str, Any] = {}
-        with contextlib.suppress(RunUnreadable):
-            facts = read_json(self._store.folder(self._run_id) / "machine.json")
+        facts = origin.kept(self._store.folder(self._run_id))
         return RunRecord(self._run_id, self._store.config(self._run_id), status, events, measured, facts)
 
 

@@ -5,13 +5,11 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from esacl import logs, stopping, turns
+from esacl import logs, origin, stopping, turns
 from esacl.checkpoints import aside_of, file_name, readable
 from esacl.config import RunConfig
 from esacl.device_turns import device_key
-from esacl.durable import read_json
 from esacl.errors import CheckpointUnfit, InputError, RunUnreadable
 from esacl.events import Cancelled, CheckpointReady, Event, Failed, Loading, RunStarted
 from esacl.leader import Leader
@@ -180,9 +178,7 @@ def _events(
 
 def _saying(stream: Iterator[Event], store: RunStore, run_id: str, start: CheckpointReady) -> Iterator[Event]:
     """`stream`; once it goes on, from where and how exactly is told on stderr and in the run's log."""
-    before: dict[str, Any] = {}
-    with contextlib.suppress(RunUnreadable):
-        before = read_json(store.folder(run_id) / "machine.json")
+    before = origin.kept(store.folder(run_id))
     started = read_events_of(store.folder(run_id) / "events.jsonl", RunStarted)
     how = exactness(before, started[-1] if started else None, device_key(store.config(run_id).device))
     place = f"epoch {start.epoch} of task {start.task}" if start.epoch else f"the end of task {start.task - 1}"

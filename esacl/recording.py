@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from esacl import machine
+from esacl import machine, origin
 from esacl.arrays import keep_arrays
 from esacl.checkpoints import Place, drop_later, place_of, write_checkpoint
-from esacl.durable import leftovers, read_json, read_regular, replace_file, replace_json
+from esacl.durable import leftovers, read_regular, replace_file, replace_json
 from esacl.errors import InputError, RunFailure, RunUnreadable
 from esacl.event_file import Lines
 from esacl.events import (
@@ -57,8 +57,8 @@ class Recorder:
             drop_later(folder / "checkpoints", start)
             for path in leftovers(folder):
                 path.unlink(missing_ok=True)
-            self._reserve.write_bytes(b"\0" * RESERVE_BYTES)
-            replace_json(folder / "machine.json", machine.facts_after(_machine(folder) if start is not None else {}))
+            _keep_room(self._reserve)
+            replace_json(folder / "machine.json", machine.facts_after(origin.kept(folder) if start else {}))
             (folder / "done.json").unlink(missing_ok=True)
             self._seconds_before, self._training_seconds = self._cut_measured(place)
         except RunUnreadable:  # of a folder with links in it nothing more is written
@@ -179,10 +179,10 @@ class Recorder:
         return float(kept[-1]["seconds"]), training if is_number(training) else None
 
 
-def _machine(folder: Path) -> dict[str, Any]:
-    with contextlib.suppress(RunUnreadable):
-        return read_json(folder / "machine.json")
-    return {}
+def _keep_room(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    with path.open("xb") as file:  # a new file: a link of that name would lead to somebody else's
+        file.write(b"\0" * RESERVE_BYTES)
 
 
 def _keep_aside(folder: Path) -> None:

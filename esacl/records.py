@@ -1,12 +1,12 @@
 """What a run's folder says when it is read: its record, its status, its growing list of events."""
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from esacl import strict_json
 from esacl.config import RunConfig
 from esacl.durable import open_regular, read_bounded, read_json
 from esacl.errors import InputError, RunUnreadable
@@ -166,19 +166,40 @@ def read_config_file(folder: Path) -> RunConfig:
 
 def read_measured(path: Path) -> tuple[dict[str, Any], ...]:
     """The lines of measured.jsonl that can be read: an extra, so damage here is passed over."""
-    found: list[dict[str, Any]] = []
     try:
-        lines = read_bounded(path, 64 * 2**20).splitlines()
+        return tuple(entry for _, entry in measured_lines(path) if entry is not None)
     except RunUnreadable:
         return ()
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(entry, dict) and all(is_number(entry.get(key)) for key in ("events", "seconds")):
-            found.append(entry)
-    return tuple(found)
+
+
+def check_measured(path: Path) -> None:
+    """Read it as strictly as events are; no file is none the worse.
+
+    Raises:
+        RunUnreadable: a whole line that nothing can have been measured as, or the file cannot be read.
+    """
+    for number, (line, entry) in enumerate(measured_lines(path) if path.exists() else (), 1):
+        if entry is None and line.endswith(b"\n"):
+            raise RunUnreadable(f"{path}, line {number}: nothing that was measured; restore it or delete that line")
+
+
+def measured_lines(path: Path) -> list[tuple[bytes, dict[str, Any] | None]]:
+    """Each line, and what it says was measured; None where it says something else.
+
+    Raises:
+        RunUnreadable: the file cannot be read, or is too large.
+    """
+    return [(line, _measured(line)) for line in read_bounded(path, 64 * 2**20).splitlines(keepends=True)]
+
+
+def _measured(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = strict_json.decode(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(entry, dict) or not all(is_number(entry.get(key)) for key in ("events", "seconds")):
+        return None
+    return entry if all(value is None or is_number(value) for value in entry.values()) else None
 
 
 def is_number(value: Any) -> bool:

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from esacl import device_locks
+from esacl import device_locks, origin
 from esacl.analysis_recording import keep_analysis
 from esacl.arrays import array_name, read_arrays
 from esacl.checkpoints import newest
 from esacl.config import RunConfig
-from esacl.durable import read_json, replace_json
+from esacl.durable import append_regular, read_json, replace_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import Cancelled, CheckpointReady, Event, Failed, RunFinished
 from esacl.formats import numbered
@@ -216,16 +216,13 @@ class RunStore:
             RunUnreadable: the config or the events are damaged; names the file and the remedy.
         """
         folder = self.folder(run_id)
-        facts: dict[str, Any] = {}
-        with contextlib.suppress(RunUnreadable):
-            facts = read_json(folder / "machine.json")
         return RunRecord(
             run_id=run_id,
             config=read_config_file(folder),
             status=self.status(run_id),
             events=read_events(folder / "events.jsonl", without=without),
             measured=read_measured(folder / "measured.jsonl"),
-            machine=facts,
+            machine=origin.kept(folder),
         )
 
     def tail(self, run_id: str, lines: str = "events") -> Tail:
@@ -265,7 +262,8 @@ class RunStore:
             InputError: the folder cannot be written.
         """
         try:
-            (self.folder(run_id) / "CANCEL").touch()
+            with append_regular(self.folder(run_id) / "CANCEL") as flag:
+                os.utime(flag.fileno())
         except OSError as error:
             raise InputError(f"{run_id} cannot be cancelled ({error.strerror}); mend its folder") from None
 
@@ -294,16 +292,19 @@ class RunStore:
         """Delete a run that nobody works on, for good; `trash.discard` can be undone.
 
         Raises:
-            InputError: it is being worked on, or cannot be deleted.
+            InputError: it is being worked on, cannot be deleted, or something is left of it.
         """
         folder = self.folder(run_id)
-        try:
-            with self.workers.hold(run_id):
-                trash = self.root / f".deleted-{run_id}-{time.monotonic_ns()}"
+        trash = self.root.absolute() / f".deleted-{run_id}-{time.monotonic_ns()}"
+        with self.workers.hold(run_id):
+            try:
                 folder.rename(trash)  # gone from the list at once, however long the deleting takes
+            except OSError as error:
+                raise InputError(f"run {run_id} cannot be deleted ({error.strerror}); mend {folder}") from None
+            try:
                 shutil.rmtree(trash)
-        except OSError as error:
-            raise InputError(f"run {run_id} cannot be deleted ({error.strerror}); mend {folder}") from None
+            except OSError as error:
+                raise InputError(f"run {run_id} is deleted, but for {trash} ({error.strerror}); delete that") from None
 
     def _no_run(self, text: str) -> InputError:
         return InputError(f"no run {text[:80]!r} in {self.root.absolute()}; `esacl list` shows what there is")

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from esacl import bundles, checkpoints, room, strict_json
+from esacl import bundles, checkpoints, origin, room, strict_json
 from esacl.arrays import read_arrays
 from esacl.bundles import FORMAT, MANIFEST, MOST_BYTES, MOST_FILES, VERSION
 from esacl.config import RunConfig
@@ -25,7 +25,7 @@ from esacl.durable import read_json, replace_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.labels import FILE as LABEL
 from esacl.labels import checked
-from esacl.records import read_config_file, read_events
+from esacl.records import check_measured, read_config_file, read_events
 from esacl.store import RunStore
 from esacl.zip_end import zip_end
 
@@ -211,8 +211,9 @@ def _verify(folder: Path, config: RunConfig, most: int) -> None:
             raise _Refused(f"{LABEL}: {error}") from None
     for name in ("events.jsonl", "analyses.jsonl"):
         read_events(folder / name)
-    if (folder / "machine.json").exists():
-        read_json(folder / "machine.json")
+    check_measured(folder / "measured.jsonl")
+    if (folder / origin.FILE).exists():
+        origin.read(folder)
     if (folder / "done.json").exists():
         done = read_json(folder / "done.json")
         if done.get("status") not in ("finished", "failed", "cancelled") or not isinstance(done.get("detail", ""), str):

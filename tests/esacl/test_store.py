@@ -472,6 +472,19 @@ def test_only_one_works_on_a_run(store):
     assert store.ids() == ()
 
 
+def test_what_is_left_of_a_deleted_run_is_named(store, monkeypatch):
+    run_id = finished(store)
+
+    def stuck(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("esacl.store.shutil.rmtree", stuck)
+    with pytest.raises(InputError, match=rf"run {run_id} is deleted, but for /\S+ \(Permission denied\)") as caught:
+        store.delete(run_id)
+    assert store.ids() == ()
+    assert Path(str(caught.value).split("but for ")[1].split()[0]).is_dir()
+
+
 # Analyses
 
 

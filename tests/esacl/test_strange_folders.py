@@ -106,6 +106,28 @@ def test_nothing_is_written_or_deleted_behind_a_link(store, tmp_path):
     assert {path: path.read_bytes() for path in elsewhere.iterdir()} == before
 
 
+def test_the_room_for_the_last_word_is_kept_in_no_file_that_a_link_leads_to(store, tmp_path):
+    run_id, theirs = stopped(store), tmp_path / "theirs"
+    theirs.write_text("theirs")
+    (store.folder(run_id) / ".reserve").symlink_to(theirs)
+    next(store.record(SmallStream(store.checkpoint(run_id)), run_id, start=store.checkpoint(run_id)))
+    assert theirs.read_text() == "theirs"
+
+
+def test_a_request_to_cancel_makes_no_file_that_a_link_leads_to(store, tmp_path):
+    run_id, nowhere = stopped(store), tmp_path / "nowhere"
+    flag = store.folder(run_id) / "CANCEL"
+    flag.symlink_to(nowhere)
+    with pytest.raises(InputError, match=f"{run_id} cannot be cancelled"):
+        store.cancel(run_id)
+    assert not nowhere.exists()
+    flag.unlink()
+    store.cancel(run_id)
+    os.utime(flag, (1, 1))
+    store.cancel(run_id)
+    assert flag.stat().st_mtime > 1  # asked anew
+
+
 def test_what_a_job_says_goes_into_no_file_that_a_link_leads_to(store, tmp_path):
     run_id, theirs = store.create(CONFIG), tmp_path / "theirs"
     theirs.write_text("theirs")

@@ -43,6 +43,23 @@ def test_seeds_are_one_method_and_other_problems_are_left_out(seeds):
     assert [toggle.key for toggle in at.toggle] == ["_large"]
 
 
+def test_a_run_that_nobody_can_sum_up_stops_no_page_about_another(seeds, monkeypatch):
+    found = [entry.run_id for entry in reading.entries() if entry.config.scenario == "task"]
+
+    def sum_up(run):
+        if run.run_id == found[1]:
+            raise TypeError("nobody thought of it")
+        return summarise(run)
+
+    monkeypatch.setattr(reading, "summarise", sum_up)
+    for page in ("compare", "cost", "start"):
+        at = seeds(page, run=found[0])
+        assert not at.exception
+        assert "cannot be drawn" not in " ".join(said(at))
+    told = f"A run is left out: run {found[1]} cannot be summed up (TypeError); the log of the server says more."
+    assert told in said(seeds("compare", run=found[0]))
+
+
 def test_methods_can_be_left_out_and_the_axis_changed(seeds):
     at = seeds("compare", run=next(e.run_id for e in reading.entries() if e.config.scenario == "task"))
     at.multiselect[0].unselect(at.multiselect[0].value[1]).run()
