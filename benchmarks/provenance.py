@@ -16,13 +16,14 @@ from esacl import machine
 ROOT = Path(__file__).resolve().parent.parent
 # What a run imports beside these is the record half and the app: they cannot change a number. `summary` can.
 _NOT_COMPUTE = {
-    "__init__", "__main__", "accelerators", "analyse_command", "analysing", "analysis_recording", "arrays", "bundles",
-    "checkpoints", "checkup", "cli", "commands", "comparing", "computing", "device_locks", "device_turns", "doctor",
-    "durable", "event_file", "event_lines", "failures", "fault_report", "follower", "formats", "heartbeats", "jobs",
-    "keeping", "labels", "layout", "leader", "locks", "logs", "machine", "memory", "narrowest", "origin", "others",
-    "printing", "priority", "processes", "progress", "quota", "ranks", "read_commands", "recording", "records",
-    "reproducing", "resuming", "room", "run_commands", "serving", "sources", "stopping", "store", "strict_json",
-    "strict_toml", "tickets", "torchrun", "trash", "turns", "unpacking", "viewing", "workers", "zip_end",
+    "__init__", "__main__", "accelerators", "analyse_command", "analysing", "analysis_recording", "anonymous",
+    "arrays", "bundles", "checkpoints", "checkup", "cli", "commands", "comparing", "computing", "device_locks",
+    "device_turns", "doctor", "durable", "event_file", "event_lines", "failures", "fault_report", "follower",
+    "formats", "heartbeats", "jobs", "keeping", "labels", "layout", "leader", "locks", "logs", "machine", "memory",
+    "narrowest", "origin", "others", "printing", "priority", "processes", "progress", "quota", "ranks",
+    "read_commands", "recording", "records", "reproducing", "resuming", "room", "run_commands", "serving", "sources",
+    "stopping", "store", "strict_json", "strict_toml", "tickets", "torchrun", "trash", "turns", "unpacking", "viewing",
+    "workers", "zip_end",
 }  # fmt: skip
 _NOT_COMPUTE_FOLDERS = {"sweep"}
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from esacl import logs
-from esacl.durable import named_file, not_lost, open_regular, outside_of_runs, read_json, unwritten
-from esacl.errors import InputError, RunUnreadable
-from esacl.labels import label_of
+from esacl import logs, trash
+from esacl.anonymous import homeless, nameless, nameless_config, names_of
+from esacl.durable import named_file, not_lost, open_regular, outside_of_runs, unwritten
+from esacl.errors import InputError
 from esacl.store import RunStore
 
 MOST_RUNS = 20  # the newest
@@ -30,7 +30,6 @@ _OF_RUN = (
     "measured.jsonl",
 )
 _LOGS = ("log.jsonl", "log.txt")
-_NAMED = "(named)"
 
 
 def write(store: RunStore, found: dict[str, Any], path: Path) -> tuple[str, ...]:
@@ -47,7 +46,7 @@ def write(store: RunStore, found: dict[str, Any], path: Path) -> tuple[str, ...]
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, text in members.items():
-                archive.writestr(name, text)
+                archive.writestr(_info(name), text)
         temporary.replace(path)
     except OSError as error:
         raise unwritten(path, error) from None
@@ -66,27 +65,39 @@ def _is_report(path: Path) -> bool:
 
 
 def _members(store: RunStore, found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "doctor.json", _anonymous(json.dumps(found, indent=1))
     ids = store.ids()
-    yield "runs.json", _anonymous(json.dumps([_state(store, run_id) for run_id in ids], indent=1))
+    folders = [*(store.root / run_id for run_id in ids), *(one.path for one in trash.deleted(store))]
+    names = {name for folder in folders for name in names_of(folder)}  # what is said of one run may name another
+    for name, text in _texts(store, ids, found):
+        file = name.rpartition("/")[2]
+        clean = nameless(homeless(text), names, log=name.startswith("server/") or file in _LOGS)
+        yield name, nameless_config(clean) if file == "config.json" else clean
+
+
+def _texts(store: RunStore, ids: tuple[str, ...], found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "doctor.json", json.dumps(found, indent=1)
+    yield "runs.json", json.dumps([_state(store, run_id) for run_id in ids], indent=1)
     queue = [ticket.path.name for ticket in store.workers.queue.tickets()]
     yield "queue.json", json.dumps(queue, indent=1)
-    server = logs.server_log(store.root)
-    given = {name for run_id in ids for name in _names(store.root / run_id)}  # an error's text may say them
-    for path in sorted(server.parent.glob(f"{server.name}*")):
-        yield f"server/{path.name}", _nameless(_LOGS[0], _anonymous(_end_of(path)), given)
+    for path in logs.kept(logs.server_log(store.root)):
+        yield f"server/{path.name}", _end_of(path)
     for run_id in ids[:MOST_RUNS]:
         folder = store.root / run_id
-        names = _names(folder)
         for name in (*_OF_RUN, *_LOGS):
             path = folder / name
-            if path.is_file() and not path.is_symlink():
-                yield f"runs/{run_id}/{name}", _nameless(name, _anonymous(_end_of(path)), names)
+            if os.path.isfile(path) and not os.path.islink(path):
+                yield f"runs/{run_id}/{name}", _end_of(path)
         yield f"runs/{run_id}/files.json", json.dumps(_sizes(folder), indent=1)
 
 
+def _info(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)  # of 1980: a clock may stand before it, and zip knows no earlier year
+    info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o600 << 16
+    return info
+
+
 def _state(store: RunStore, run_id: str) -> dict[str, Any]:
-    with contextlib.suppress(InputError, RunUnreadable):
+    with contextlib.suppress(InputError, OSError):
         status = store.status(run_id)
         return {"run": run_id, "state": status.state, "detail": status.detail}
     return {"run": run_id, "state": "gone"}
@@ -95,7 +106,7 @@ def _state(store: RunStore, run_id: str) -> dict[str, Any]:
 def _sizes(folder: Path) -> dict[str, int]:
     found = {}
     for path in sorted(folder.rglob("*")):
-        with contextlib.suppress(FileNotFoundError):  # a run at work renames and deletes
+        with contextlib.suppress(OSError):  # a run at work renames and deletes
             if not path.is_dir():
                 found[str(path.relative_to(folder))] = path.lstat().st_size
     return found
@@ -112,34 +123,3 @@ def _end_of(path: Path) -> str:
         return f"cannot be read: {error.strerror}"
     whole = data[data.find(b"\n") + 1 :] if size > MOST_BYTES else data
     return whole.decode(errors="replace")
-
-
-def _anonymous(text: str) -> str:
-    home = str(Path.home())
-    return text if home == "/" else text.replace(home, "~")
-
-
-def _names(folder: Path) -> set[str]:
-    """What the run was called, as text and as JSON has it; one or two letters tell nothing and are in every word."""
-    found = {label_of(folder)}
-    with contextlib.suppress(RunUnreadable):
-        found.add(read_json(folder / "config.json").get("name"))
-    given = {name for name in found if isinstance(name, str) and len(name) > 2}
-    return given | {json.dumps(name)[1:-1] for name in given}
-
-
-def _nameless(file: str, text: str, names: set[str]) -> str:
-    """A config without the name that its run was given; a log without it wherever it stands."""
-    if file in _LOGS:
-        for name in sorted(names, key=len, reverse=True):
-            text = text.replace(name, _NAMED)
-        return text
-    if file != "config.json":
-        return text
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    if isinstance(fields, dict) and fields.get("name"):
-        fields["name"] = _NAMED
-    return json.dumps(fields, indent=1)

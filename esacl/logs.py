@@ -30,6 +30,15 @@ def server_log(root: Path) -> Path:
     return root / ".logs" / "server.jsonl"
 
 
+def kept(path: Path) -> list[Path]:
+    """A log and the older files beside it, as far as they are there."""
+    return [one for one in (path, *(_older(path, number) for number in range(1, KEPT + 1))) if os.path.isfile(one)]
+
+
+def _older(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}")
+
+
 def note(path: Path, what: str, **facts: Any) -> None:
     """Add a line: when, what, by which process, and the facts; texts are cut where they are long."""
     short = {name: value[-_MOST_TEXT:] if isinstance(value, str) else value for name, value in facts.items()}
@@ -52,7 +61,6 @@ def rotate(path: Path) -> None:
     if not path.exists() or path.stat().st_size < MOST_BYTES:
         return
     for number in range(KEPT, 0, -1):
-        older = path.with_name(f"{path.name}.{number}")
-        newer = path if number == 1 else path.with_name(f"{path.name}.{number - 1}")
+        newer = path if number == 1 else _older(path, number - 1)
         if newer.exists():
-            newer.replace(older)
+            newer.replace(_older(path, number))

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import re
+import time
 import zipfile
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from small_stream import CONFIG, SmallStream
 
-from esacl import cli, fault_report, logs
+from esacl import cli, fault_report, logs, trash
 from esacl.arrays import write_arrays
 from esacl.checkup import check
 from esacl.config import LATER, RunConfig, dotted, read_config
@@ -186,6 +188,72 @@ def test_the_report_has_what_explains_a_fault_and_no_data(store, tmp_path, capsy
     assert str(tmp_path) not in everything
     assert not any(name.endswith((".npz", ".safetensors")) for name in texts)
     assert max(map(len, texts.values())) <= 256 * 2**10
+
+
+def report(store: RunStore, out: Path, found: dict) -> dict[str, str]:
+    fault_report.write(store, found, out)
+    with zipfile.ZipFile(out) as archive:
+        return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+@pytest.mark.parametrize("home", ["jürgen", "o'neil\\50%", "root", "a-b"])
+def test_where_the_home_of_the_user_is_stands_in_no_file_of_a_report(store, tmp_path, monkeypatch, home):
+    monkeypatch.setenv("HOME", str(tmp_path / home))
+    folder = recorded(store)
+    told = f"{tmp_path / home}/x, {tmp_path / home}: {tmp_path / home}fs"
+    (folder / "log.txt").write_text(f"{told}\n{json.dumps(told)}\n")
+    logs.note(logs.job_log(folder), "refused", detail=f"said {json.dumps(told)} of {told!r}")
+    found = report(store, tmp_path / "report.zip", {"findings": [told]})
+    ours = [line for text in found.values() for line in text.splitlines() if "~" in line]
+    assert len(ours) == 4
+    assert all(line.count("~") == (4 if "said" in line else 2) and "fs" in line for line in ours)
+    left = re.sub(r"\S+fs", "", " ".join(found.values()))
+    assert not re.search(r"rgen|neil|/root\b|/a-b\b", left)
+
+
+NAMES = {"kept": "Änne's \U0001f600", "in error": "Patient Smith\x07", "long": "Patient Smith " * 20, "gone": "Smith's"}
+
+
+@pytest.mark.parametrize("where", NAMES)
+def test_what_a_run_was_called_stands_in_no_file_of_a_report(store, tmp_path, where):
+    folder, other, name = recorded(store), recorded(store), NAMES[where]
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"name": name}))
+    told = f"run \n{name} said\n{name}: {name!r} and {repr(name)[:80]}"
+    (other / "done.json").write_text(json.dumps({"status": "failed", "detail": told}))
+    (other / "events.jsonl").write_text(json.dumps({"event": "Failed", "error": told}) + "\n")
+    state = str(store.status(folder.name).detail)
+    if where == "gone":
+        trash.discard(store, folder.name)
+    found = report(store, tmp_path / "report.zip", {"findings": [told, state, json.dumps(told)]})
+    assert not [text for text in found.values() if "Smith" in text or "nne's" in text]
+    assert "(named) said" in found["doctor.json"]
+    for name in ("doctor.json", "runs.json", f"runs/{other.name}/done.json"):
+        json.loads(found[name])
+
+
+@pytest.mark.parametrize("name", ["event", "TaskStarted x", "esacl", "ab"])
+def test_a_report_stays_one_whatever_a_run_was_called(store, tmp_path, name):
+    folder = recorded(store, RunConfig(tasks=2, epochs=3, name=name))
+    found = report(store, tmp_path / "report.zip", {})
+    assert found[f"runs/{folder.name}/events.jsonl"] == (folder / "events.jsonl").read_text()
+    config = json.loads(found[f"runs/{folder.name}/config.json"])
+    assert (config["method"], config["name"]) == ("esacl", "(named)")
+
+
+def test_a_report_comes_of_a_home_that_nobody_knows_a_clock_before_1980_and_strange_names(store, tmp_path, monkeypatch):
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    recorded(store)
+    logs.note(logs.server_log(store.root), "start")
+    older = logs.server_log(store.root).with_name("server.jsonl.1")
+    older.write_text("older")
+    (older.parent / os.fsdecode(b"server.jsonl\xff")).write_text("nobody's")
+    monkeypatch.setattr(Path, "home", unknown)
+    monkeypatch.setattr(time, "localtime", lambda *_: time.gmtime(0))
+    found = report(store, tmp_path / "report.zip", {})
+    assert {name for name in found if name.startswith("server")} == {"server/server.jsonl", "server/server.jsonl.1"}
 
 
 def test_a_report_that_cannot_be_written_is_one_line(store, tmp_path):

@@ -100,6 +100,7 @@ COMMANDS = {
     "esacl.doctor": ("torch",),  # inside a function
     "esacl.checkup": (),
     "esacl.fault_report": (),
+    "esacl.anonymous": (),
     "esacl.sweep.command": (),
     "esacl.sweep.driver": (),
     "esacl.sweep.carry": (),
