@@ -15,12 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from esacl import origin, trash
 from esacl.arrays import read_arrays
 from esacl.checkpoints import aside_of, newest, readable
-from esacl.durable import leftovers, open_regular, read_json, replace_json
+from esacl.durable import leftovers, open_regular, read_json, replace_file, replace_json
 from esacl.errors import InputError, RunUnreadable
 from esacl.events import ArrayRecorded, Cancelled, Event, Failed, RunFinished
-from esacl.records import read_config_file, read_events
+from esacl.labels import FILE as LABEL
+from esacl.labels import label_of
+from esacl.recording import RESERVE
+from esacl.records import measured_lines, read_config_file, read_events
 from esacl.store import RunStore
 
 _STALE = 3600.0  # seconds after which a folder in the making is taken for left behind
@@ -47,16 +51,29 @@ class Finding:
 
 def check(store: RunStore, *, repair: bool) -> list[dict[str, Any]]:
     """All findings below a runs folder; with `repair` what is safe is mended. Runs at work are left alone."""
-    told = [_settled(finding, repair=repair) for finding in _of_folder(store)]
-    for run_id in store.ids():
+    told: list[dict[str, Any]] = []
+    try:
+        told += (_settled(finding, repair=repair) for finding in _of_folder(store))
+        ids = store.ids()
+    except OSError as error:
+        return [*told, Finding("", *_unreadable(error)).told(mended=False)]
+    except InputError as error:
+        return [*told, Finding("", *_split(error)).told(mended=False)]
+    for run_id in ids:
         if store.workers.alive(run_id):
             continue
         try:
             with store.workers.hold(run_id) if repair else contextlib.nullcontext():
-                told += [_settled(finding, repair=repair) for finding in _of_run(store, run_id)]
+                told += (_settled(finding, repair=repair) for finding in _of_run(store, run_id))
         except InputError as error:  # somebody works on it now, or its folder cannot be written
             told.append(Finding(run_id, *_split(error)).told(mended=False))
+        except OSError as error:  # one run is no reason to say nothing of the others
+            told.append(Finding(run_id, *_unreadable(error)).told(mended=False))
     return told
+
+
+def _unreadable(error: OSError) -> tuple[str, str]:
+    return f"{error.filename or 'a file'} cannot be read ({error.strerror})", "check its permissions"
 
 
 def _settled(finding: Finding, *, repair: bool) -> dict[str, Any]:
@@ -81,7 +98,20 @@ def _of_folder(store: RunStore) -> Iterator[Finding]:
             continue
         if _IN_THE_MAKING.fullmatch(path.name) and path.is_dir() and not path.is_symlink() and old:
             yield Finding("", f"{path.name} was left behind", "delete it", partial(shutil.rmtree, path))
-    for ticket in store.workers.queue.tickets():
+    yield from _of_queue(store)
+    for path in sorted((store.root / trash.FOLDER).glob(f"{trash.PURGED}*")):
+        yield Finding("", f"{path.name} was deleted for good, but for this", "delete it", partial(shutil.rmtree, path))
+
+
+def _of_queue(store: RunStore) -> Iterator[Finding]:
+    queue = store.workers.queue
+    for path in queue.strange():
+        if path.suffix == ".tmp" and not path.is_dir():
+            if time.time() - path.lstat().st_mtime > _STALE:
+                yield Finding("", f"{path.name} was left in the queue by a killed writer", "delete it", path.unlink)
+        else:
+            yield Finding("", f"{path} is no ticket", "move it away")
+    for ticket in queue.tickets():
         if not (store.root / ticket.run_id).is_dir():
             yield Finding("", f"ticket {ticket.path.name} is of no run", "delete it", ticket.path.unlink)
 
@@ -92,6 +122,7 @@ def _of_run(store: RunStore, run_id: str) -> Iterator[Finding]:
         yield Finding(run_id, f"{path.relative_to(folder)} was left by a killed writer", "delete it", path.unlink)
     for name in ("events.jsonl", "analyses.jsonl", "measured.jsonl"):
         yield from _torn(run_id, folder / name)
+    yield from _of_extras(run_id, folder)
     try:
         read_config_file(folder)
         events = read_events(folder / "events.jsonl")
@@ -101,6 +132,32 @@ def _of_run(store: RunStore, run_id: str) -> Iterator[Finding]:
     yield from _of_end(run_id, folder, events)
     yield from _of_checkpoints(run_id, folder)
     yield from _of_arrays(store, run_id, events)
+
+
+def _of_extras(run_id: str, folder: Path) -> Iterator[Finding]:
+    """What a run can be read without, so that damage in it is passed over elsewhere."""
+    label, measured = folder / LABEL, folder / "measured.jsonl"
+    if label.exists() and label_of(folder) is None:
+        yield Finding(run_id, f"{LABEL} is damaged", "give the run its name again")
+    if (folder / origin.FILE).exists():
+        try:
+            origin.read(folder)
+        except RunUnreadable as error:
+            yield Finding(run_id, *_split(error))
+    try:
+        read_events(folder / "analyses.jsonl")
+    except RunUnreadable as error:
+        yield Finding(run_id, _split(error)[0], "move it away, then start the analyses again")
+    if measured.exists():
+        try:
+            lines = measured_lines(measured)
+        except RunUnreadable as error:
+            yield Finding(run_id, _split(error)[0], "move it away")
+            return
+        kept = b"".join(line for line, entry in lines if entry is not None)
+        if any(entry is None and line.endswith(b"\n") for line, entry in lines):
+            what = f"{measured.name} has lines that nothing can have been measured as"
+            yield Finding(run_id, what, "leave them out, as readers do", partial(replace_file, measured, kept))
 
 
 def _torn(run_id: str, path: Path) -> Iterator[Finding]:
@@ -117,6 +174,9 @@ def _torn(run_id: str, path: Path) -> Iterator[Finding]:
 
 def _of_end(run_id: str, folder: Path, events: tuple[Event, ...]) -> Iterator[Finding]:
     done, last = folder / "done.json", events[-1] if events else None
+    for name in ("done.json", "CANCEL", RESERVE):
+        if (folder / name).is_dir():  # whatever put it there, it is somebody's
+            yield Finding(run_id, f"{name} is a folder", "move it away")
     state = _ENDS.get(type(last))
     noted: Any = None
     if done.exists():
@@ -127,7 +187,7 @@ def _of_end(run_id: str, folder: Path, events: tuple[Event, ...]) -> Iterator[Fi
     if state is not None and not done.exists():
         what = f"done.json is missing, and the events say {state}"
         yield Finding(run_id, what, "write it", lambda: replace_json(done, note))
-    elif done.exists() and noted not in _ENDS.values():
+    elif done.is_file() and noted not in _ENDS.values():
         if state is not None:
             yield Finding(run_id, "done.json is damaged", "write it anew", lambda: replace_json(done, note))
         else:
@@ -135,10 +195,10 @@ def _of_end(run_id: str, folder: Path, events: tuple[Event, ...]) -> Iterator[Fi
     elif noted == "finished" and state != "finished":
         yield Finding(run_id, "done.json says finished, and the events do not", "delete it, then resume", done.unlink)
     flag = folder / "CANCEL"
-    if flag.exists() and done.exists():
+    if flag.is_file() and done.exists():
         yield Finding(run_id, "a request to cancel is left of a run that ended", "delete it", flag.unlink)
-    reserve = folder / ".reserve"
-    if reserve.exists() and done.exists():
+    reserve = folder / RESERVE
+    if reserve.is_file() and done.exists():
         yield Finding(run_id, "the room for its last word is still kept", "give it free", reserve.unlink)
 
 

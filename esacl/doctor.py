@@ -1,5 +1,6 @@
 """`esacl doctor`: what this machine has and what is missing, and how the runs are, in one look."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from esacl import machine
 from esacl.checkup import check
+from esacl.errors import InputError
 from esacl.store import RunStore
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -26,7 +28,7 @@ def examine(runs: Path, data: Path | None, *, repair: bool = False) -> dict[str,
     found["runs"] = {
         "folder": str(runs.absolute()),
         "writable": _writable(runs),
-        "kept": len(store.ids()),
+        "kept": _kept(store),
         "findings": check(store, repair=repair),
     }
     found["chromium"] = next((path for name in BROWSERS if (path := shutil.which(name))), None)
@@ -95,8 +97,14 @@ def _place(entry: dict[str, Any]) -> str:
     return where if entry["found"] else f"not there: downloaded at its first use, or put {entry['files']} in {where}"
 
 
+def _kept(store: RunStore) -> int:
+    with contextlib.suppress(InputError):  # of which the findings tell
+        return len(store.ids())
+    return 0
+
+
 def _writable(folder: Path) -> bool:
     place = folder.absolute()
-    while not place.exists():
+    while not os.path.exists(place):
         place = place.parent
-    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+    return os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)

@@ -115,7 +115,8 @@ def unwritten(path: Path, error: OSError) -> InputError:
 def leftovers(folder: Path) -> list[Path]:
     """What writers that were killed have left in a run's folder."""
     places = (folder, folder / "arrays", folder / "checkpoints")
-    return [path for place in places if not place.is_symlink() for path in sorted(place.glob(".*.tmp"))]
+    found = [path for place in places if not place.is_symlink() for path in sorted(place.glob(".*.tmp"))]
+    return [path for path in found if path.is_symlink() or not path.is_dir()]  # they write no folders
 
 
 def _sync_folder(folder: Path) -> None:

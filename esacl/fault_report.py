@@ -65,8 +65,11 @@ def _is_report(path: Path) -> bool:
 
 
 def _members(store: RunStore, found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    ids = store.ids()
-    folders = [*(store.root / run_id for run_id in ids), *(one.path for one in trash.deleted(store))]
+    ids: tuple[str, ...] = ()
+    deleted: tuple[trash.Deleted, ...] = ()
+    with contextlib.suppress(InputError):  # a folder that cannot be read is one of the doctor's findings
+        ids, deleted = store.ids(), trash.deleted(store)
+    folders = [*(store.root / run_id for run_id in ids), *(one.path for one in deleted)]
     names = {name for folder in folders for name in names_of(folder)}  # what is said of one run may name another
     for name, text in _texts(store, ids, found):
         file = name.rpartition("/")[2]

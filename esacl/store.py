@@ -109,14 +109,23 @@ class RunStore:
             yield from keep_analysis(self.folder(run_id), stream)
 
     def ids(self) -> tuple[str, ...]:
-        """The ids of all runs, newest first; corrupt ones too."""
+        """The ids of all runs, newest first; corrupt ones too.
+
+        Raises:
+            InputError: the runs folder is there and cannot be read.
+        """
         found: list[tuple[str, int, str]] = []
-        with contextlib.suppress(OSError):
+        try:
             found += (
                 (entry.name[:15], _changed(entry.path), entry.name)
                 for entry in os.scandir(self.root)
                 if entry.is_dir(follow_symlinks=False) and _is_run(entry.path)
             )
+        except (FileNotFoundError, NotADirectoryError):  # the first run makes it, or says why not
+            pass
+        except OSError as error:
+            told = f"runs folder {self.root.absolute()} cannot be read ({error.strerror})"
+            raise InputError(f"{told}; mend it, or name another with --runs") from None
         return tuple(name for _, _, name in sorted(found, reverse=True))
 
     def resolve(self, text: str) -> str:

@@ -81,6 +81,15 @@ class Queue:
         found = (_NAME.fullmatch(name) for name in names)
         return [Ticket(int(m[2]), int(m[3]), m[5], m[1], m[4] == "working", self.folder / m[0]) for m in found if m]
 
+    def strange(self) -> list[Path]:
+        """What lies among the tickets and is none.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        paths = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        return [path for path in paths if not _NAME.fullmatch(path.name)]
+
     def of(self, run_id: str) -> Ticket | None:
         """The run's ticket, if it has one."""
         return next((ticket for ticket in self.tickets() if ticket.run_id == run_id), None)

@@ -16,6 +16,7 @@ from esacl.errors import InputError
 from esacl.store import RunStore
 
 FOLDER = ".trash"
+PURGED = ".purged-"  # how what is being deleted for good is called
 KEPT_SECONDS = 7 * 24 * 3600
 KEPT_RUNS = 200
 _NAME = re.compile(r"(\d{1,20})-([A-Za-z0-9_-]{1,64})")
@@ -65,13 +66,21 @@ def restore(store: RunStore, run_id: str) -> str:
 
 
 def deleted(store: RunStore) -> tuple[Deleted, ...]:
-    """What is in the trash, deleted last first."""
+    """What is in the trash, deleted last first.
+
+    Raises:
+        InputError: it is there and cannot be read.
+    """
     found = []
-    with contextlib.suppress(OSError):
+    try:
         for entry in os.scandir(store.root / FOLDER):
             match = _NAME.fullmatch(entry.name)
             if match and entry.is_dir(follow_symlinks=False):
                 found.append(Deleted(match[2], int(match[1]) / 1e9, Path(entry.path)))
+    except (FileNotFoundError, NotADirectoryError):  # nothing was deleted yet
+        pass
+    except OSError as error:
+        raise InputError(f"{store.root / FOLDER} cannot be read ({error.strerror}); mend it") from None
     return tuple(sorted(found, key=lambda one: (one.when, one.run_id), reverse=True))
 
 
@@ -97,8 +106,8 @@ def forget(store: RunStore, gone: Sequence[Deleted]) -> int:
     try:
         for one in gone:  # out of reach first, so that nobody restores half a run
             with contextlib.suppress(FileNotFoundError):  # another tab has just done so
-                one.path.rename(trash / f".purged-{one.path.name}")
-        for path in trash.glob(".purged-*"):
+                one.path.rename(trash / f"{PURGED}{one.path.name}")
+        for path in trash.glob(f"{PURGED}*"):
             shutil.rmtree(path, ignore_errors=True)
     except OSError as error:
         raise InputError(f"{trash} cannot be emptied ({error.strerror}); mend it") from None

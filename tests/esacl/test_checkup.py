@@ -6,13 +6,14 @@ import os
 import re
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from small_stream import CONFIG, SmallStream
 
-from esacl import cli, fault_report, logs, trash
+from esacl import checkup, cli, fault_report, logs, trash
 from esacl.arrays import write_arrays
 from esacl.checkup import check
 from esacl.config import LATER, RunConfig, dotted, read_config
@@ -65,7 +66,13 @@ def spoil_checkpoint(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-3])
 
 
+def spoil_measured(folder: Path) -> None:
+    path = folder / "measured.jsonl"
+    path.write_bytes(b'{"events": 1, "seconds": 1, "peak_bytes": [1]}\n' + path.read_bytes())
+
+
 SAFE = {
+    "measured.jsonl has lines": spoil_measured,
     "checkpoints/.000-00001": leave_rest,
     "events.jsonl ends within a line": tear_events,
     "done.json is missing, and the events say finished": lose_done,
@@ -109,7 +116,27 @@ def change_array(folder: Path) -> None:
     write_arrays(folder / "arrays" / "weights-t0.npz", {"dense/w": np.ones(4, np.float32)})
 
 
+def put(name: str, text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_text(text)
+
+
+def put_folder(name: str) -> Callable[[Path], None]:
+    def made(folder: Path) -> None:
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).mkdir()
+
+    return made
+
+
 UNSAFE = {
+    "machine.json is not valid JSON": put("machine.json", "{"),
+    "machine.json does not tell what the run ran on": put("machine.json", '{"hardware": 5}'),
+    "label.json is damaged": put("label.json", "{"),
+    "analyses.jsonl, line 1": put("analyses.jsonl", '{"event":"Nope"}\n'),
+    "done.json is a folder": put_folder("done.json"),
+    "CANCEL is a folder": put_folder("CANCEL"),
+    ".reserve is a folder": put_folder(".reserve"),
+    "measured.jsonl is missing or not a regular file": put_folder("measured.jsonl"),
     "config.json is not valid JSON": spoil_config,
     "events.jsonl, line": spoil_event,
     "weights-t0.npz is damaged": spoil_array,
@@ -148,6 +175,57 @@ def test_what_a_kill_left_beside_the_runs_is_removed_once_it_is_old(store):
     assert [finding["mended"] for finding in told] == [True, True]
     assert (fresh.exists(), old.exists(), notes.exists()) == (True, False, True)
     assert store.workers.queue.tickets() == []
+
+
+def test_what_a_kill_left_in_the_queue_and_the_trash_is_removed_and_what_is_strange_told(store):
+    recorded(store)
+    queue, trashed = store.workers.queue.folder, store.root / trash.FOLDER / ".purged-1-x"
+    queue.mkdir()
+    for name in (".cpu.1.tmp", "garbage.json", ".fresh.tmp"):
+        (queue / name).write_text("x")
+    os.utime(queue / ".cpu.1.tmp", (1, 1))
+    (trashed / "arrays").mkdir(parents=True)
+    told = {finding["what"].rpartition("/")[2]: finding["mended"] for finding in check(store, repair=True)}
+    assert told == {
+        ".cpu.1.tmp was left in the queue by a killed writer": True, "garbage.json is no ticket": False,
+        ".purged-1-x was deleted for good, but for this": True,
+    }  # fmt: skip
+    assert sorted(path.name for path in queue.iterdir()) == [".fresh.tmp", "garbage.json"]
+    assert not trashed.exists()
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_what_cannot_be_read_is_a_finding_and_stops_no_look_at_another_run(store, monkeypatch, repair):
+    first, second = recorded(store), recorded(store)
+    tear_events(first)
+    tear_events(second)
+    look = checkup.leftovers
+
+    def refuse(folder):
+        if folder == second:
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder / "arrays"))
+        return look(folder)
+
+    monkeypatch.setattr(checkup, "leftovers", refuse)
+    told = {finding["run"]: finding["what"] for finding in check(store, repair=repair)}
+    assert told[second.name] == f"{second / 'arrays'} cannot be read (Permission denied)"
+    assert "ends within a line" in told[first.name]
+
+    def refuse_all(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse_all)
+    assert [finding["what"] for finding in check(store, repair=repair) if not finding["run"]] == [
+        f"runs folder {store.root} cannot be read (Permission denied)"
+    ]
+
+
+def test_a_folder_that_is_called_like_a_leftover_stops_no_run(store):
+    run_id = store.create(CONFIG)
+    (store.folder(run_id) / "arrays" / ".x.tmp").mkdir(parents=True)
+    list(store.record(SmallStream(), run_id))
+    assert store.status(run_id).state == "finished"
+    assert check(store, repair=True) == []
 
 
 def test_the_command_repairs_only_when_told_to(store, capsys):

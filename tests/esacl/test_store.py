@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from small_stream import CONFIG, SmallStream, raising
 
-from esacl import checkpoints, recording
+from esacl import checkpoints, cli, recording, trash
 from esacl.config import RunConfig
 from esacl.errors import InputError, RunFailure, RunUnreadable
 from esacl.events import (
@@ -677,6 +677,20 @@ def test_a_file_in_place_of_the_runs_folder_is_one_clear_line(tmp_path):
     with pytest.raises(InputError, match="cannot be written"):
         RunStore(tmp_path / "runs").create(CONFIG)
     assert RunStore(tmp_path / "runs").ids() == ()
+
+
+@pytest.mark.parametrize("command", [["list"], ["show", "latest"], ["restore"]])
+def test_a_runs_folder_that_cannot_be_read_is_not_an_empty_one(store, monkeypatch, capsys, command):
+    trash.discard(store, finished(store))
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert cli.main([*command, "--runs", str(store.root)]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert re.fullmatch(rf"error: .*{store.root}\S* cannot be read \(Permission denied\); mend .*\n", told.err)
 
 
 def test_evaluations_are_kept_in_full(store):
