@@ -51,8 +51,8 @@ def export_run(store: RunStore, run_id: str, target: Path, *, checkpoints: bool 
     """Write a run that nobody works on to one file, which appears whole or not at all; returns its path.
 
     Raises:
-        InputError: no such run, it is being worked on, it is too large, or the file cannot be written, lies among the
-            runs, or would be put over what is no earlier bundle of the run.
+        InputError: no such run, it is being worked on, too large or cannot be read, or the file cannot be written, lies
+            among the runs, or would be put over what is no earlier bundle of the run.
     """
     outside_of_runs(target, store.root)
     named_file(target, f"name a file, {target / f'{run_id}.zip'} say")
@@ -76,17 +76,19 @@ def write_bundle(store: RunStore, run_id: str, file: IO[bytes], *, checkpoints: 
     """Write a run that nobody works on.
 
     Raises:
-        InputError: no such run, it is being worked on, or it is too large.
-        OSError: the run cannot be read, or the file not be written.
+        InputError: no such run, it is being worked on, it is too large, or a file of it cannot be read.
+        OSError: the file cannot be written.
     """
     folder = store.folder(run_id)
     if store.status(run_id).live or store.workers.alive(run_id):
         raise InputError(f"run {run_id} is being worked on; wait for its end, or cancel it, then export it")
-    members = list(_members(folder, checkpoints=checkpoints))
-    total = sum(path.stat().st_size for _, path in members)
+    with _reading(folder):
+        members = list(_members(folder, checkpoints=checkpoints))
+        total = sum(path.stat().st_size for _, path in members)
     if total > MOST_BYTES or len(members) > MOST_FILES:
         raise InputError(f"run {run_id} has {total} bytes in {len(members)} files, too much for one bundle")
-    listed = [{"path": name, "bytes": path.stat().st_size, "sha256": _hash(path)} for name, path in members]
+    with _reading(folder):
+        listed = [{"path": name, "bytes": path.stat().st_size, "sha256": _hash(path)} for name, path in members]
     manifest = {"format": FORMAT, "version": VERSION, "run": run_id, "esacl": __version__, "files": listed}
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(_info(MANIFEST), json.dumps(manifest, indent=1) + "\n")
@@ -117,6 +119,15 @@ def _members(folder: Path, *, checkpoints: bool) -> Iterator[tuple[str, Path]]:
                 yield f"{kind}/{path.name}", path
 
 
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What goes wrong in here is the run's, not that of the file that is written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{error.filename or path} cannot be read ({error.strerror}); check its permissions") from None
+
+
 def _is_plain(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
@@ -127,9 +138,16 @@ def _hash(path: Path) -> str:
 
 
 def _add(archive: zipfile.ZipFile, name: str, path: Path) -> None:
-    with path.open("rb") as source, archive.open(_info(name), "w") as member:
-        while chunk := source.read(_CHUNK):
+    with _reading(path):
+        source = path.open("rb")
+    with source, archive.open(_info(name), "w") as member:
+        while chunk := _read(source, path):
             member.write(chunk)
+
+
+def _read(source: IO[bytes], path: Path) -> bytes:
+    with _reading(path):
+        return source.read(_CHUNK)
 
 
 def _info(name: str) -> zipfile.ZipInfo:

@@ -192,6 +192,20 @@ def test_a_bundle_is_put_over_an_earlier_one_of_the_run_and_over_nothing_else(tm
     assert kept.read_bytes() == before
 
 
+@pytest.mark.parametrize("step", ["_hash", "_read", "_is_plain"])
+def test_a_file_of_the_run_that_cannot_be_read_is_named_and_not_the_target(source, tmp_path, monkeypatch, step):
+    def unreadable(*given):
+        raise PermissionError(13, "Permission denied", "/runs/x/events.jsonl")
+
+    if step == "_read":  # while it is packed
+        monkeypatch.setattr(zipfile.ZipFile, "writestr", lambda *_: monkeypatch.setattr(Path, "open", unreadable))
+    else:
+        monkeypatch.setattr(bundles, step, unreadable)
+    with pytest.raises(InputError, match=r"^/runs/x/events\.jsonl cannot be read \(Permission denied\); check its"):
+        export_run(source, source.ids()[0], tmp_path / "run.zip")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_same_run_twice_is_said_and_another_of_that_id_gets_the_next(source, store, bundle):
     run_id = import_run(store, io.BytesIO(bundle))
     with pytest.raises(InputError, match=f"here already: {run_id}"):
