@@ -59,9 +59,12 @@ def _insist(flag: Path, ended: threading.Event) -> None:
 
     One that was there before gets as long: it is seen at the first event, and nothing is cut short half-begun.
     """
-    begun = time.time()
+    seen: float | None = None  # when it was first seen: clocks that are set, and those of other machines, tell nothing
     while not ended.wait(_POLL):
-        with contextlib.suppress(OSError):
-            if time.time() - max(begun, flag.stat().st_mtime) > PATIENCE and not ended.is_set():
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
+        if not os.path.lexists(flag):
+            seen = None
+            continue
+        seen = time.monotonic() if seen is None else seen
+        if time.monotonic() - seen > PATIENCE and not ended.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+            return

@@ -129,6 +129,20 @@ def test_a_step_that_takes_long_is_interrupted_by_the_flag(store):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+def test_a_request_is_as_old_as_it_was_seen_and_not_as_a_clock_says(store):
+    run_id = store.create(CONFIG)
+    store.cancel(run_id)
+    ahead = time.time() + 3600
+    os.utime(store.folder(run_id) / "CANCEL", (ahead, ahead))
+
+    def step() -> None:
+        with stopping.on_request(store, run_id):
+            time.sleep(20 * stopping.PATIENCE)
+
+    with pytest.raises(KeyboardInterrupt):
+        step()
+
+
 def test_a_request_from_before_interrupts_nothing_that_has_only_begun(store):
     run_id = store.create(CONFIG)
     store.cancel(run_id)
