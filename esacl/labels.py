@@ -8,6 +8,7 @@ from esacl.errors import InputError, RunUnreadable
 
 FILE = "label.json"
 MOST_CHARACTERS = 200
+_TURNING = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}  # they turn the rest of a line round
 
 
 def label_of(folder: Path) -> str | None:
@@ -45,6 +46,6 @@ def checked(name: object) -> str:
     name = " ".join(name.split())
     if len(name) > MOST_CHARACTERS:
         raise InputError(f"a run's name has at most {MOST_CHARACTERS} characters, not {len(name)}; write a shorter one")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+    if any(unicodedata.category(character) in ("Cc", "Cs") or character in _TURNING for character in name):
         raise InputError("a run's name holds no control characters; leave them out")
     return name

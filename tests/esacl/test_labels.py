@@ -29,7 +29,7 @@ def test_a_run_of_before_there_were_labels_has_its_own_name(store):
     assert store.config(store.ids()[0]) == CONFIG
 
 
-@pytest.mark.parametrize("name", ["x" * 201, "bell\a", "\ud800", 3, None])
+@pytest.mark.parametrize("name", ["x" * 201, "bell\a", "\ud800", "a\u202eb", "a\u2066b", 3, None])
 def test_a_name_that_will_not_do_is_refused_and_the_old_one_stays(store, name):
     run_id = store.ids()[0]
     store.rename(run_id, "old")
