@@ -20,6 +20,7 @@ from esacl.store import RunStore
 
 JOBS, BYTES = "ESACL_USER_JOBS", "ESACL_USER_BYTES"
 OWNER, LOCK = "owner.json", ".quota-lock"
+_MOST_OWNER = 200  # letters that are noted and compared
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _SIZE = re.compile(r"(\d{1,15})\s*([kmgt]b)?", re.IGNORECASE)
 
@@ -86,7 +87,7 @@ def make_room(store: RunStore, owner: str) -> None:
         return
     room, gone = limit - bytes_of(store, owner), []
     for one in trash.deleted(store):  # deleted last first
-        if _signed(one.path) == owner:
+        if _signed(one.path) == _noted(owner):
             room -= _size(one.path)
             gone += [one] if room < 0 else []
     if gone:
@@ -126,7 +127,7 @@ def claim(store: RunStore, run_id: str, owner: str) -> None:
         OSError: it cannot be written.
     """
     if owner:
-        replace_json(store.folder(run_id) / OWNER, {"owner": owner[:200]})
+        replace_json(store.folder(run_id) / OWNER, {"owner": _noted(owner)})
 
 
 def owner_of(store: RunStore, run_id: str) -> str:
@@ -135,6 +136,11 @@ def owner_of(store: RunStore, run_id: str) -> str:
         return _signed(store.folder(run_id))
     except InputError:
         return ""
+
+
+def _noted(owner: str) -> str:
+    """Somebody's name as a run has it, to which it is compared: a login may be of any length."""
+    return owner[:_MOST_OWNER]
 
 
 def _signed(folder: Path) -> str:
@@ -148,14 +154,14 @@ def jobs_of(store: RunStore, owner: str) -> int:
     """How many jobs that somebody asked for are at work or wait."""
     queue = store.workers.queue
     return sum(
-        queue.content(ticket).get("owner", "") == owner and store.workers.alive(ticket.run_id)
+        _noted(str(queue.content(ticket).get("owner", ""))) == _noted(owner) and store.workers.alive(ticket.run_id)
         for ticket in queue.tickets()
     )
 
 
 def bytes_of(store: RunStore, owner: str) -> int:
     """What somebody's runs take on the disk, but for deleted ones."""
-    return sum(_size(store.folder(run_id)) for run_id in store.ids() if owner_of(store, run_id) == owner)
+    return sum(_size(store.folder(run_id)) for run_id in store.ids() if owner_of(store, run_id) == _noted(owner))
 
 
 def _size(folder: Path) -> int:

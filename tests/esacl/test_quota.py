@@ -73,6 +73,16 @@ def test_one_job_more_is_refused_to_its_owner_alone_and_leaves_nothing(store, mo
     jobs.start(CONFIG, store, owner="ada")
 
 
+def test_a_login_of_any_length_has_its_limits(store, monkeypatch):
+    monkeypatch.setenv(quota.JOBS, "1")
+    owner = "ada" * 100
+    run_id = jobs.start(CONFIG, store, owner=owner)
+    with pytest.raises(InputError, match="1 of your jobs"):
+        jobs.start(CONFIG, store, owner=owner)
+    assert quota.bytes_of(store, owner) > 0
+    assert quota.owner_of(store, run_id) == owner[:200]
+
+
 def test_an_analysis_and_a_resumption_are_jobs_of_who_asks(store, monkeypatch):
     run_id = store.create(CONFIG)
     monkeypatch.setenv(quota.JOBS, "1")
