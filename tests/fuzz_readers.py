@@ -46,9 +46,11 @@ from esacl.export.compact import as_compact, read_compact
 from esacl.formats import numbered
 from esacl.labels import label_of
 from esacl.pickles import array_of, read_pickle
+from esacl.printing import result_text
 from esacl.records import read_config_file, read_events, read_measured
 from esacl.run_commands import config_of, settings_of
 from esacl.store import RunStore
+from esacl.summary import summarise
 from esacl.sweep.record import read_sweep
 from esacl.sweep.spec import read_spec
 from esacl.tiny_imagenet import read_image
@@ -214,10 +216,14 @@ def _zipped(members: dict[str, bytes]) -> bytes:
 def _imported(content: bytes, folder: Path) -> object:
     store = RunStore(folder / "imported")
     try:
-        return import_run(store, io.BytesIO(content), name="x")
+        run_id = import_run(store, io.BytesIO(content), name="x")
     except InputError:
         assert os.listdir(store.root) == [], "something is left of a bundle that was refused"
         raise
+    else:  # what was taken in is shown, and no page may break on it
+        told = summarise(store.read(run_id))
+        result_text(told).encode()
+        return json.dumps(told, allow_nan=False, ensure_ascii=False).encode()
     finally:
         shutil.rmtree(store.root, ignore_errors=True)
 
