@@ -40,10 +40,10 @@ def panel(entry: Entry) -> None:
         text(
             "Measured: finished runs of the same problem with the same network, images and epochs, on the same "
             "processor; means over seeds where there are several. %(clock)s Memory: of the whole process. In brackets: "
-            "of this run's.",
-            clock=text("Seconds are those of its training steps alone.")
+            "relative to this run.",
+            clock=text("Seconds: of the training steps alone.")
             if clock == "training_seconds"
-            else text("Seconds are those of the whole run, with all that is evaluated and shown."),
+            else text("Seconds: of the whole run, with all that is evaluated and shown."),
         )
     )
 

@@ -1,5 +1,6 @@
 """What can be done with the chosen run: rename, duplicate, delete, undo, export, import, copy what starts it again."""
 
+import contextlib
 import io
 from collections.abc import Callable
 from typing import Any
@@ -157,7 +158,11 @@ def taking_in() -> None:
             on_change=_try,
             args=(_import, key, count),
         )
-    found = trash.deleted(reading.own_runs())
+    try:
+        found = trash.deleted(reading.own_runs())
+    except InputError as error:
+        widgets.say("error", str(error))
+        return
     if not found:
         return
     with st.expander(text("Deleted runs (%(count)d)", count=len(found))):
@@ -210,6 +215,7 @@ def _import(key: str, count: int) -> None:
     most = quota.room(store, owner, MOST_UNPACKED)  # known before it is unpacked: a run is not taken in to be refused
     run_id = unpacking.import_run(store, file, name=file.name, most=most)
     quota.claim(store, run_id, owner)
-    quota.make_room(store, owner)
+    with contextlib.suppress(InputError):  # what was asked is done; the next job makes room
+        quota.make_room(store, owner)
     session.share("run", run_id)
     session.remember("told", text("%(run)s is imported.", run=run_id))

@@ -42,8 +42,8 @@ def points(runs: Runs, task: int) -> None:
     if entry.config is not None and 0 < entry.config.sdp.cut < 1 and entry.config.sparsity > 0:
         st.caption(
             text(
-                "Dense: right before the cut, after %(share).3g %% of a task's steps. The network is in no minimum "
-                "there yet, and the loss still slopes.",
+                "Dense: right before the cut, after %(share).3g %% of a task's steps. The network need not be in a "
+                "minimum there yet: the loss may still slope.",
                 share=100 * entry.config.sdp.cut,
             )
         )

@@ -25,7 +25,9 @@ def homeless(text: str) -> str:
     except RuntimeError:  # nobody of this number is known to the system
         return text
     given = {home, os.path.realpath(home), os.fsencode(home).decode(errors="replace")} - {"/"}
-    return re.sub(f"(?:{_any_of(given)})(?![\\w-])", "~", text) if given and os.path.isabs(home) else text
+    if not given or not os.path.isabs(home):
+        return text
+    return re.sub(f"(?:{'|'.join(map(re.escape, spellings(given)))})(?![\\w-])", "~", text)
 
 
 def names_of(folder: Path) -> set[str]:
@@ -35,15 +37,17 @@ def names_of(folder: Path) -> set[str]:
         with contextlib.suppress(OSError), open_regular(folder / file) as content:
             for _, literal in _NAME.findall(content.read(2**20).decode(errors="replace")):
                 name = _unquoted(literal)
-                found |= {name, " ".join(name.split()), repr(name)[1:_MOST_SHOWN]}
-    return {name for name in found if len(name) > 2} - _OUR_WORDS
+                found |= {name, " ".join(name.split())}
+    told = {name for name in found if len(name) > 2} - _OUR_WORDS
+    return told | {repr(name)[1:-1][: _MOST_SHOWN - 1] for name in told}
 
 
 def nameless(text: str, names: Iterable[str], *, log: bool) -> str:
     """`text` without these names, wherever they stand in a log; of other files, only where they are words of values."""
-    if not names:
+    found = [spelled for spelled in spellings(names) if spelled in text]  # few: a pattern of all names would be slow
+    if not found:
         return text
-    every = f"(?:{_any_of(names)})"
+    every = f"(?:{'|'.join(map(re.escape, found))})"
     if not log:  # behind a line end, as JSON spells it, a word begins too
         every = rf'(?:(?<!\w)|(?<=\\[bfnrt])|(?<=\\u[0-9a-f]{{4}})){every}(?!\w|"\s*:)'
     return re.sub(every, NAMED, text)
@@ -54,12 +58,12 @@ def nameless_config(text: str) -> str:
     return _NAME.sub(rf'\g<1>"{NAMED}"', text)
 
 
-def _any_of(texts: Iterable[str]) -> str:
-    """A pattern of these texts as they are, as `repr` has them, and as JSON has these, which may be within JSON."""
+def spellings(texts: Iterable[str]) -> list[str]:
+    """These texts as they are, as `repr` has them, and as JSON has these, which may be within JSON; longest first."""
     found = {spelled for text in texts for spelled in (text, repr(text)[1:-1])}
     for _ in range(2):
         found |= {json.dumps(text)[1:-1] for text in found}
-    return "|".join(map(re.escape, sorted(found, key=len, reverse=True)))
+    return sorted(found, key=len, reverse=True)
 
 
 def _unquoted(literal: str) -> str:

@@ -52,11 +52,13 @@ class Finding:
 def check(store: RunStore, *, repair: bool) -> list[dict[str, Any]]:
     """All findings below a runs folder; with `repair` what is safe is mended. Runs at work are left alone."""
     told: list[dict[str, Any]] = []
+    for part in (_of_folder, _of_queue, _of_trash):  # what is wrong with one is no reason to say nothing of the rest
+        try:
+            told += (_settled(finding, repair=repair) for finding in part(store))
+        except OSError as error:
+            told.append(Finding("", *_unreadable(error)).told(mended=False))
     try:
-        told += (_settled(finding, repair=repair) for finding in _of_folder(store))
         ids = store.ids()
-    except OSError as error:
-        return [*told, Finding("", *_unreadable(error)).told(mended=False)]
     except InputError as error:
         return [*told, Finding("", *_split(error)).told(mended=False)]
     for run_id in ids:
@@ -92,22 +94,30 @@ def _settled(finding: Finding, *, repair: bool) -> dict[str, Any]:
 def _of_folder(store: RunStore) -> Iterator[Finding]:
     entries = sorted(store.root.iterdir()) if store.root.is_dir() else []
     for path in entries:
-        try:
-            old = time.time() - path.lstat().st_mtime > _STALE
-        except FileNotFoundError:  # it was in the making, and is made by now
-            continue
-        if _IN_THE_MAKING.fullmatch(path.name) and path.is_dir() and not path.is_symlink() and old:
+        if _IN_THE_MAKING.fullmatch(path.name) and path.is_dir() and not path.is_symlink() and _is_stale(path):
             yield Finding("", f"{path.name} was left behind", "delete it", partial(shutil.rmtree, path))
-    yield from _of_queue(store)
+
+
+def _of_trash(store: RunStore) -> Iterator[Finding]:
     for path in sorted((store.root / trash.FOLDER).glob(f"{trash.PURGED}*")):
-        yield Finding("", f"{path.name} was deleted for good, but for this", "delete it", partial(shutil.rmtree, path))
+        if _is_stale(path):
+            what = f"{path.name} was deleted for good, but for this"
+            yield Finding("", what, "delete it", partial(shutil.rmtree, path))
+
+
+def _is_stale(path: Path) -> bool:
+    """Whether it has been there for so long that nobody can be at work on it any more."""
+    try:
+        return time.time() - path.lstat().st_mtime > _STALE
+    except FileNotFoundError:  # it was in the making, and is made by now
+        return False
 
 
 def _of_queue(store: RunStore) -> Iterator[Finding]:
     queue = store.workers.queue
     for path in queue.strange():
         if path.suffix == ".tmp" and not path.is_dir():
-            if time.time() - path.lstat().st_mtime > _STALE:
+            if _is_stale(path):
                 yield Finding("", f"{path.name} was left in the queue by a killed writer", "delete it", path.unlink)
         else:
             yield Finding("", f"{path} is no ticket", "move it away")

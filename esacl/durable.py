@@ -58,7 +58,7 @@ def named_file(path: Path, instead: str = "name another file") -> None:
         instead: what to do where it is a folder.
 
     Raises:
-        InputError: it is a folder, or a pipe or a device, or there is no folder to put it in, or none to write into.
+        InputError: it is a folder, or a pipe or a device, or its folder is missing or cannot be written.
     """
     try:
         os.stat(os.path.join(path.parent, "."))

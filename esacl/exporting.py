@@ -58,7 +58,8 @@ def card_beside(path: Path, run_id: str) -> Path:
     named_file(beside, "the model card would be there, so name another file")
     run, digest = _told_by(beside)
     not_lost(beside, own=run == run_id, what=f"model card of run {run_id}, which goes there")
-    not_lost(path, own=run == run_id and digest == _digest(path), what=f"network of run {run_id} as its card tells it")
+    own = run == run_id and digest == _digest(path)
+    not_lost(path, own=own, what=f"file that the model card of run {run_id} describes")
     return beside
 
 
@@ -90,8 +91,14 @@ def export_network(final: "FinalNetwork", form: str, path: Path, *, shrink: bool
 
     beside = card_beside(path, final.about["run"])
     done = encoded(final, form, shrink=shrink)
+    told = card(final, done, path.name).encode()
+    earlier = path.read_bytes() if path.exists() else None
     write_out(path, done.data)
-    write_out(beside, card(final, done, path.name).encode())
+    try:
+        write_out(beside, told)
+    except InputError:  # beside another card, or none, the file would be a stranger's the next time
+        path.unlink() if earlier is None else write_out(path, earlier)
+        raise
     return done, beside
 
 

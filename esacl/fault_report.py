@@ -60,7 +60,7 @@ def _is_report(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return {"doctor.json", "runs.json", "queue.json"} <= set(archive.namelist())
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         return False
 
 
@@ -68,7 +68,9 @@ def _members(store: RunStore, found: dict[str, Any]) -> Iterator[tuple[str, str]
     ids: tuple[str, ...] = ()
     deleted: tuple[trash.Deleted, ...] = ()
     with contextlib.suppress(InputError):  # a folder that cannot be read is one of the doctor's findings
-        ids, deleted = store.ids(), trash.deleted(store)
+        ids = store.ids()
+    with contextlib.suppress(InputError):
+        deleted = trash.deleted(store)
     folders = [*(store.root / run_id for run_id in ids), *(one.path for one in deleted)]
     names = {name for folder in folders for name in names_of(folder)}  # what is said of one run may name another
     for name, text in _texts(store, ids, found):

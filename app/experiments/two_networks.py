@@ -100,13 +100,13 @@ def _fell(cut: Cut, level: float | None) -> str:
 
 
 def _turned(pair: Sequence[Cut], first: str) -> str:
-    """Said where at the deepest level the other network stands lower than the one that fell first."""
+    """Said where at the deepest level the other network stands clearly lower than the one that fell first."""
     if first not in ("mine", "theirs"):
         return ""
     level = min(float(cut.levels[-1]) for cut in pair)
     fell, held = pair if first == "mine" else (pair[1], pair[0])
     low, high = (float(cut.at(level)["accuracy"]) for cut in (held, fell))
-    if low >= high:
+    if high - low < FALL / 2:
         return ""
     return text(
         "Deeper the order turns: at %(level)s **%(held)s** is at %(low)s and %(fell)s at %(high)s.",
@@ -253,8 +253,8 @@ def _slices(runs: Sequence[Entry], pair: Sequence[Cut], task: int) -> None:
             text(
                 "The plane of the cut and of the sharpest direction across it, on one colour scale: bright is a high "
                 "loss. Left point dense, right point pruned. Upwards both have the same scale, %(low)s to %(high)s in "
-                "weights; from left to right each runs along its own cut, |d| as told above. A slice, not the whole "
-                "landscape.",
+                "weight space; from left to right each runs along its own cut, |d| as told above. A slice, not the "
+                "whole landscape.",
                 low=number(ends[0]),
                 high=number(ends[1]),
             )

@@ -129,12 +129,14 @@ def _grids(path: Path, table: dict[str, Any]) -> list[tuple[str, dict[str, list[
         grid = {key: value if isinstance(value, list) else [value] for key, value in given.items()}
         if empty := [key for key, values in grid.items() if not values]:
             raise InputError(f"{path}, {place}: {empty[0]} has no values; give it one, or leave it out")
-        if not grid and (place == "grid" or not (table.get("common") or any(given for _, given in places))):
-            raise InputError(
-                f"{path}, {place}: has no settings, so it would be a run of the defaults; give it some, as "
-                "method = [...], or leave it out"
-            )
         found.append((place, grid))
+    if not _dotted(path, "common", _table(path, table, "common")):
+        for place, grid in found:  # a run of the defaults may stand beside others, but who writes [grid] wants a grid
+            if not grid and (place == "grid" or not any(others for _, others in found)):
+                raise InputError(
+                    f"{path}, {place}: has no settings, so it would be a run of the defaults; give it some, as "
+                    "method = [...], or leave it out"
+                )
     return found
 
 

@@ -14,6 +14,7 @@ import pytest
 from small_stream import CONFIG, SmallStream
 
 from esacl import checkup, cli, fault_report, logs, trash
+from esacl.anonymous import nameless, names_of
 from esacl.arrays import write_arrays
 from esacl.checkup import check
 from esacl.config import LATER, RunConfig, dotted, read_config
@@ -185,6 +186,9 @@ def test_what_a_kill_left_in_the_queue_and_the_trash_is_removed_and_what_is_stra
         (queue / name).write_text("x")
     os.utime(queue / ".cpu.1.tmp", (1, 1))
     (trashed / "arrays").mkdir(parents=True)
+    os.utime(trashed, (1, 1))
+    being_deleted = trashed.with_name(".purged-2-y")  # somebody is at it
+    being_deleted.mkdir()
     told = {finding["what"].rpartition("/")[2]: finding["mended"] for finding in check(store, repair=True)}
     assert told == {
         ".cpu.1.tmp was left in the queue by a killed writer": True, "garbage.json is no ticket": False,
@@ -192,6 +196,29 @@ def test_what_a_kill_left_in_the_queue_and_the_trash_is_removed_and_what_is_stra
     }  # fmt: skip
     assert sorted(path.name for path in queue.iterdir()) == [".fresh.tmp", "garbage.json"]
     assert not trashed.exists()
+    assert being_deleted.exists()
+
+
+def test_a_ticket_that_goes_while_it_is_looked_at_stops_no_look_at_the_runs(store, monkeypatch):
+    tear_events(recorded(store))
+    gone = store.workers.queue.folder / ".cpu.1.tmp"
+    monkeypatch.setattr(type(store.workers.queue), "strange", lambda self: [gone])
+    assert [finding["what"] for finding in check(store, repair=False)] != []
+    monkeypatch.setattr(type(store.workers.queue), "strange", lambda self: gone.lstat())
+    told = [finding["what"] for finding in check(store, repair=False)]
+    assert told[0].endswith("cannot be read (No such file or directory)")
+    assert len(told) > 1  # and what is wrong with the run
+
+
+@pytest.mark.parametrize(("name", "left"), [("is", "this 'is' all"), ("finished", "state 'finished'")])
+def test_a_name_that_says_nothing_is_left_with_its_quotes(tmp_path, name, left):
+    (tmp_path / "config.json").write_text(json.dumps({"name": name}))
+    assert nameless(left, names_of(tmp_path), log=True) == left
+
+
+def test_a_name_goes_without_its_quotes(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"name": "Patient Smith"}))
+    assert nameless("run 'Patient Smith' ended", names_of(tmp_path), log=True) == "run '(named)' ended"
 
 
 @pytest.mark.parametrize("repair", [False, True])

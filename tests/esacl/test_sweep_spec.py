@@ -77,6 +77,12 @@ def test_a_run_without_settings_of_its_own_is_one_of_the_common_ones(tmp_path, t
     assert read_spec(spec(tmp_path, table)).rows[-1].label == "run 1"
 
 
+def test_one_setting_over_seeds_needs_no_grid_of_its_own(tmp_path):
+    found = read_spec(spec(tmp_path, 'seeds = [0, 1]\n[common]\nmethod = "ewc"\n[grid]\n'))
+    assert [row.config.seed for row in found.rows] == [0, 1]
+    assert {row.config.method for row in found.rows} == {"ewc"}
+
+
 BAD = {
     "unknown key 'seed'; choose from seeds, common, grid, run": "seed = [1]\n[grid]\nlr = [0.1]",
     "row method=magic: unknown method 'magic'": '[grid]\nmethod = ["ewc", "magic"]',
@@ -85,7 +91,7 @@ BAD = {
     "row method=packnet": '[common]\nscenario = "class"\n[[run]]\nmethod = "packnet"',
     "common.lr is a list; put it in [grid]": "[common]\nlr = [0.1]\n[grid]\nmethod = ['er']",
     "grid: lr has no values": "[grid]\nlr = []",
-    "grid: has no settings, so it would be a run of the defaults; give it some": "[common]\nlr = 0.1\n[grid]\n",
+    "grid: has no settings, so it would be a run of the defaults; give it some": "[common.sdp]\n[grid]\n",
     "grid: has no settings": "[grid.sdp]\n[[run]]\nlr = 0.1",
     "run 1: has no settings": "seeds = [1]\n[[run]]\n",
     "neither a [grid] nor a [[run]]": "[common]\nlr = 0.1",

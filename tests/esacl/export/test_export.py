@@ -15,7 +15,7 @@ from pages_runs import lost
 from tiny_runs import recorded
 
 from app import deploying
-from esacl import keeping, networks
+from esacl import durable, exporting, keeping, networks
 from esacl.analysis import deployment
 from esacl.cli import main
 from esacl.config import RunConfig
@@ -103,7 +103,7 @@ def test_without_torch_every_example_is_answered_as_in_the_run(tmp_path, final, 
 
 def test_every_list_of_formats_is_the_same():
     assert ("bundle", *FORMATS) == keeping.FORMATS
-    assert tuple(deploying.FORMATS) == tuple(FORMATS)
+    assert tuple(deploying.FORMATS) == tuple(deploying.SHRUNK_FORMATS) == tuple(FORMATS)
     assert tuple(deploying.ENGINES) == deployment.ENGINES
 
 
@@ -320,10 +320,10 @@ def test_an_export_is_put_over_an_earlier_one_of_the_run_and_over_nothing_else(s
     theirs = network_of(store, recorded(store, {"seed": 8}))
     ours = card.read_bytes()
     for path, data, told in [
-        (net, small.data + b"!", f"{net} is there and is no network of run {fine} as its card tells it"),
+        (net, small.data + b"!", f"{net} is there and is no file that the model card of run {fine} describes"),
         (card, b"# My project\n", f"{card} is there and is no model card of run {fine}, which goes there"),
         (card, ours.replace(b"Made by", b"made by"), f"{card} is there and is no model card"),
-        (card, None, f"{net} is there and is no network of run {fine}"),
+        (card, None, f"{net} is there and is no file that the model card of run {fine}"),
     ]:
         net.write_bytes(small.data)
         card.write_bytes(ours)
@@ -335,6 +335,24 @@ def test_an_export_is_put_over_an_earlier_one_of_the_run_and_over_nothing_else(s
     with pytest.raises(InputError, match=f"no model card of run {theirs.about['run']}"):
         export_network(theirs, "sparse", net)
     assert (net.read_bytes(), card.read_bytes()) == (small.data, ours)
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_where_the_card_fails_at_last_what_was_there_before_is_there_again(final, tmp_path, monkeypatch, earlier):
+    net = tmp_path / "net"
+    before = export_network(final, "safetensors", net)[0].data if earlier else None
+
+    def full(path, data):
+        if path.suffix == ".md":
+            raise InputError(f"{path} cannot be written (No space left on device)")
+        durable.write_out(path, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(exporting, "write_out", full)
+        with pytest.raises(InputError, match="No space left"):
+            export_network(final, "sparse", net)
+    assert (net.read_bytes() if net.exists() else None) == before
+    assert export_network(final, "sparse", net)[0].data == net.read_bytes()
 
 
 @pytest.mark.parametrize("form", ["bundle", "sparse"])
