@@ -256,6 +256,8 @@ def _owe(
     first: Callable[[], None] = lambda: None,
 ) -> None:
     """Write down that a job is owed, do what has to be done `first`, then start it."""
+    if data is not None and not _is_word(str(data.absolute())):  # who takes the job up again would look elsewhere
+        raise InputError(f"data folder {str(data)!a} has a name that is not UTF-8; rename it")
     device = device_key(store.config(run_id).device)
     content = {"command": command, "data": str(data.absolute()) if data else None, "owner": owner}
     try:

@@ -53,14 +53,14 @@ def test_what_a_run_without_a_checkpoint_told_is_kept_aside(store):
 
 
 def test_a_disk_that_is_full_before_anything_begins_is_told(store, monkeypatch):
-    run_id, write = stopped(store), Path.write_bytes
+    run_id, opened = stopped(store), Path.open
 
-    def full(path, data):
+    def full(path, *given, **more):
         if path.name == RESERVE:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return write(path, data)
+        return opened(path, *given, **more)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "open", full)
     monkeypatch.setattr(computing, "_events", small_worker.events)
     (store.folder(run_id) / "done.json").unlink()
     assert computing.resume(store, run_id, None, as_json=True, job=True) == turns.FAILED

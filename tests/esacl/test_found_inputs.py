@@ -1,5 +1,6 @@
 """What the fuzzer, and looking for what it cannot reach, has found in the readers: each kept from coming back."""
 
+import json
 import re
 import zipfile
 from collections.abc import Iterator
@@ -84,10 +85,8 @@ def test_a_pickle_that_asks_for_a_name_of_many_lines_is_one_line(tmp_path):
     "change",
     [
         {"data": "/\0data"},
-        {"data": "\ud800"},
         {"data": 7},
         {"command": ["analyse", "RUN", "a\0b"]},
-        {"command": ["analyse", "RUN", "\ud800"]},
         {"deaths": "many"},
         {"deaths": [1]},
         {"deaths": -(10**400)},
@@ -101,6 +100,23 @@ def test_a_server_starts_whatever_a_ticket_says(store, monkeypatch, change):
     store.workers.queue.draw(run_id, "cpu", 1, {"mark": "", "deaths": 0} | change | {"command": words})
     assert jobs.recover(store) == ([] if "command" in change else [run_id])
     assert started == ([] if "command" in change else [(["resume", run_id], None)])
+
+
+@pytest.mark.parametrize("change", [{"data": "\ud800"}, {"command": ["resume", "RUN"], "owner": "\ud800"}])
+def test_a_ticket_with_half_a_sign_is_as_good_as_none(store, monkeypatch, change):
+    monkeypatch.setattr(jobs, "_spawn", lambda *_: pytest.fail("nobody knows what it was to be started with"))
+    run_id = store.create(CONFIG)
+    ticket = store.workers.queue.draw(run_id, "cpu", 1, {})
+    ticket.path.write_text(json.dumps({"command": ["resume", run_id]} | change))  # no writer of ours does
+    assert jobs.recover(store) == []
+    assert store.workers.queue.tickets() == []
+
+
+def test_a_data_folder_that_no_ticket_can_name_is_refused(store, tmp_path):
+    with pytest.raises(InputError, match=r"data folder '.*\\udcff' has a name that is not UTF-8; rename it"):
+        jobs.start(CONFIG, store, tmp_path / "data\udcff")
+    assert store.ids() == ()
+    assert store.workers.queue.tickets() == []
 
 
 ODD = (
