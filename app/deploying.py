@@ -97,8 +97,8 @@ def _left_out(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, tuple[int, in
 
 def files(found: Deployment) -> list[Bar]:
     """A bar a format, and one of the network without idle units where there are any."""
-    whole = [Bar(text(FORMATS[name]), float(size)) for name, size in found.sizes.items()]
-    return whole + [Bar(text(SHRUNK_FORMATS[name]), float(size)) for name, size in found.shrunk_sizes.items()]
+    whole = [Bar(text(FORMATS[name]), float(count)) for name, count in found.sizes.items()]
+    return whole + [Bar(text(SHRUNK_FORMATS[name]), float(count)) for name, count in found.shrunk_sizes.items()]
 
 
 def times(found: Deployment, batch: int) -> list[Bar]:

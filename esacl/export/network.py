@@ -64,7 +64,15 @@ class FinalNetwork:
 def about_of(
     config: RunConfig, run_id: str, stream: TaskStream, tasks: tuple[int, ...], accuracies: tuple[float, ...]
 ) -> dict[str, Any]:
-    """What a file says of the network in it: JSON; `accuracies` are those of `tasks`, as the run recorded them."""
+    """What a file says of the network in it: JSON.
+
+    Args:
+        config: of the run.
+        run_id: which run it is of.
+        stream: its tasks.
+        tasks: those that the network answers.
+        accuracies: the fraction right on each of them, as the run recorded it.
+    """
     told = [
         {
             "task": one.index,

@@ -13,7 +13,12 @@ def in_turns(engines: Mapping[str, Answer], batch: np.ndarray, turn: int) -> lis
     """Seconds that each engine takes for the batch, in the order of `engines`.
 
     Each is asked twice and the second answer counts: the first one pays for the caches that another engine, or another
-    batch, has left. Who begins is another one in every round, `turn`.
+    batch, has left. Who begins is another one in every round.
+
+    Args:
+        engines: name -> what takes the batch and answers.
+        batch: inputs (n, ...).
+        turn: the number of the round.
     """
     names, seconds = list(engines), dict.fromkeys(engines, 0.0)
     first = turn % len(names)
