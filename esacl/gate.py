@@ -17,7 +17,8 @@ class Gate:
     Shut, it takes as many at random as the same FLOPs allow in a dense step, and nobody is asked for a score. Every
     20 steps the second moment of the importance-sampled gradient relative to random selection is estimated from the
     scores (a proxy of the gradient norms) and averaged; below `break_even.opens_below` the gate opens. Where all
-    gradient norms are nearly equal (CIFAR) no selection can pay, and it stays shut.
+    gradient norms are nearly equal no selection can pay, and it is meant to stay shut; by the proxy it still opens at
+    times on images, where nothing is gained (benchmarks/RESULTS.md).
 
     Attributes:
         fraction: of a batch, for the backward pass.
