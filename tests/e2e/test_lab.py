@@ -20,7 +20,7 @@ import pytest
 
 from benchmarks.app_server import ARGUMENTS, CHROMIUM, IDLE, wait_for
 from benchmarks.provenance import ROOT
-from esacl import quota
+from esacl import processes, quota
 from esacl.store import RunStore
 
 pytestmark = pytest.mark.browser
@@ -78,8 +78,10 @@ def lab(tmp_path_factory):
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(20)
         for run_id in store.ids():
-            if store.workers.alive(run_id):
-                psutil.Process(store.workers.about(run_id)["pid"]).kill()
+            until = time.monotonic() + 120
+            while store.workers.alive(run_id) and time.monotonic() < until:  # it may not have signed in yet
+                processes.kill(store, run_id)
+                time.sleep(0.2)
 
 
 def _free() -> int:
