@@ -125,6 +125,12 @@ def pull_rate(lr: float, momentum: float) -> float:
     return lr * ((1 - STATED_AT) / (1 - momentum))
 
 
+def share_of_way(importance: Tensor, rate: float) -> Tensor:
+    """Share q / (1 + q) of the way to theta* in a proximal step, q = rate x Omega; with `lerp` one pass over memory."""
+    q = importance * rate
+    return q.div_(q + 1)
+
+
 def _rounded(values: Tensor) -> Tensor:
     """To bfloat16 and back, on the CPU: not every device has it."""
     return values.cpu().bfloat16().to(values)
@@ -177,15 +183,14 @@ class Anchors:
         """One proximal step to theta*, (theta + q theta*) / (1 + q) with q = rate lambda Omega; stable for any q.
 
         Args:
-            parameters: what is pulled, in place.
+            parameters: what is pulled, in place; of those that are anchored.
             rate: that of the step, `pull_rate`.
         """
         if self.strength == 0:
             return
-        for name, omega in self.importance.items():
-            # lerp by q/(1+q) is the proximal step in one pass over the memory.
-            q = omega * (rate * self.strength)
-            parameters[name].lerp_(self.solution[name], q / (1 + q))
+        for name, parameter in parameters.items():
+            if name in self.importance:
+                parameter.lerp_(self.solution[name], share_of_way(self.importance[name], rate * self.strength))
 
     @property
     def bytes(self) -> int:

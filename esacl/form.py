@@ -41,6 +41,9 @@ class Form(Protocol):
     def survivors_only(self) -> bool:
         """Whether today's gradients are needed on survivors only."""
 
+    def stays(self, step: int) -> bool:
+        """Whether the mask of the step before stays in this one, with the network at it before and after."""
+
     def updated(self) -> dict[str, float] | None:
         """Share of each layer's weights whose gradient is needed, where the form decides it; else None."""
 
@@ -98,6 +101,10 @@ class Dense:
     @property
     def survivors_only(self) -> bool:
         """Every weight is trained."""
+        return False
+
+    def stays(self, step: int) -> bool:
+        """There is no mask yet, or it moves."""
         return False
 
     def updated(self) -> dict[str, float] | None:
@@ -164,6 +171,10 @@ class Settled(AtMask):
     def __init__(self, ranking: Ranking, config: RunConfig, mask: Mask) -> None:
         super().__init__(ranking, config)
         self.mask, self.densities = mask, mask.layer_densities()
+
+    @override
+    def stays(self, step: int) -> bool:
+        return True
 
     @override
     def enter(self, step: int) -> dict[str, float] | None:

@@ -21,10 +21,12 @@ from esacl.form import Form
 from esacl.gate import Gate
 from esacl.graphed import Graphed, Pass
 from esacl.group import Group
+from esacl.live import chain_of
 from esacl.mask import Mask
 from esacl.networks import Network
 from esacl.ranking import Ranking
 from esacl.removal import Removal
+from esacl.sparse_steps import SparseSteps
 from esacl.stages import Stage
 from esacl.units import units_of
 
@@ -63,6 +65,7 @@ class Parts:
     gate: Gate = field(init=False)
     statistics: Statistics = field(init=False)
     forward: Pass = field(init=False)
+    sparse_steps: SparseSteps | None = field(default=None, init=False)
     ranking: Ranking = field(init=False)
     optimiser: torch.optim.SGD = field(init=False)
 
@@ -77,6 +80,9 @@ class Parts:
         if self.contrast is not None:
             self.parameters |= self.contrast.parameters()
         self.weights = {name: self.parameters[name] for name in self.prunable}
+        self.unmasked = {name: parameter for name, parameter in self.parameters.items() if name not in self.weights}
+        on_cpu = all(parameter.device.type == "cpu" for parameter in self.parameters.values())
+        self.in_chain = chain_of(self.network) is not None and on_cpu and type(self.group) is Group
         importance = self.anchors.importance if self.anchors else {}
         thrifty = self.config.pruning.flops_exponent > 0
         uses = {name: self.ledger.uses(name, w.numel()) for name, w in self.weights.items()} if thrifty else None
@@ -92,7 +98,8 @@ class Parts:
         self.restart_optimiser()
 
     def restart_optimiser(self) -> None:
-        """Forget the momentum."""
+        """Forget the momentum, and steps that go by it."""
+        self.sparse_steps = None
         self.optimiser = torch.optim.SGD(self.parameters.values(), lr=self.config.lr, momentum=self.config.momentum)
 
     def survivors(self) -> Mask | None:

@@ -66,12 +66,13 @@ class Ranking:
         Raises:
             RunFailure: weights or gradients are no longer finite.
         """
+        kind = self.config.pruning.saliency
         found = saliency(
-            self.config.pruning.saliency,
+            kind,
             self.weights if at is None else at,
-            curvature=self.curvature(),
+            curvature=self.curvature() if kind == "second-order" else None,
             # The root of the second moment stands for |g|: one mini-batch's gradient alone is mostly noise.
-            gradient={name: m.sqrt() for name, m in self.moments.items()},
+            gradient={name: m.sqrt() for name, m in self.moments.items()} if kind == "taylor" else None,
             generator=seeds.torch_generator(self.config.seed, "random saliency", self.task),
         )
         if not all(_numbers(torch.isfinite(s).all() for s in found.values())):

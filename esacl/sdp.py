@@ -34,6 +34,7 @@ class ADMM(Directional):
         super().begin(task, schedule)
         self.dual = {name: torch.zeros_like(w) for name, w in self.weights.items()}
         self.target = {name: w.detach().clone() for name, w in self.weights.items()}
+        self.towards = self._towards()
 
     @override
     @torch.no_grad()
@@ -44,9 +45,14 @@ class ADMM(Directional):
             lifted = {name: w + self.dual[name] for name, w in self.weights.items()}
             self._renew(self.ranking.mask(self.config.sparsity, lifted))
             self.target = {name: lifted[name] * self.mask[name] for name in lifted}
+            self.towards = self._towards()
         pull = self._pull_of(step, self.config.sdp.strength)
         for name, w in self.weights.items():
-            w.lerp_(self.target[name] - self.dual[name], pull)
+            w.lerp_(self.towards[name], pull)
+
+    def _towards(self) -> dict[str, Tensor]:
+        """The point z - u, which changes every K steps only."""
+        return {name: target - self.dual[name] for name, target in self.target.items()}
 
     @override
     def tensors(self) -> dict[str, Tensor]:
@@ -58,6 +64,7 @@ class ADMM(Directional):
         super().load(tensors, flips, total_flips)
         for name in self.weights:
             self.dual[name], self.target[name] = tensors[f"dual/{name}"], tensors[f"target/{name}"]
+        self.towards = self._towards()
 
 
 class Segment(Directional):
@@ -140,6 +147,10 @@ class Progressive(Directional):
             self._renew(self.ranking.mask_of(alive, level))
         self.mask.apply_to(self.weights)
         return self.mask.layer_densities() if self.mask.kept < self.mask.total else None
+
+    @override
+    def stays(self, step: int) -> bool:
+        return self.survivors_only and not (self._due(step) and not self._settled(step))
 
     def _settled(self, step: int) -> bool:
         """Whether the update before this one reached the target; no state, so that a resumed task agrees."""

@@ -29,6 +29,7 @@ from esacl.ranking import removed_share
 from esacl.replay import DRAWS, Batch, log_prior, loss_of, per_example, shifted
 from esacl.revival import revive
 from esacl.schedule import Schedule
+from esacl.sparse_steps import WORTH, Rates, SparseSteps
 from esacl.stages import Stage
 
 REPORTS_PER_TASK = 100
@@ -87,6 +88,7 @@ class Learner(Parts):
                 if step == schedule.cut_step:
                     yield from at_cut()
                     self._settle(self.mask)
+                self._choose_steps(step)
                 losses.append(self._step(stage, rows, step, schedule))
                 last = i + 1 == len(batches)
                 if (step + 1) % report_every == 0 or last:
@@ -97,6 +99,8 @@ class Learner(Parts):
                         yield from watch(step + 1)
                     told = now
             self.removal.after(stage.task, epoch + 1, config.epochs)
+            if self.sparse_steps is not None:
+                self.sparse_steps.give_back()
             yield self.checkpoint(stage.task, epoch + 1)
         if self.contrast is not None:
             self.contrast.classify(stage, self.buffer, self.form.mask.layer_densities())
@@ -133,6 +137,7 @@ class Learner(Parts):
                 momentum.mul_(mask[name])
 
     def _step(self, stage: Stage, rows: Tensor, step: int, schedule: Schedule) -> Tensor:
+        config = self.config
         fresh = stage.examples.take(rows)
         generator = seeds.torch_generator(self.config.seed, "step", stage.task, step) if self._draws else None
         batch = Batch(fresh.inputs, fresh.targets, len(rows))
@@ -151,7 +156,7 @@ class Learner(Parts):
             group["lr"] = schedule.lr(step)
         self.optimiser.zero_grad(set_to_none=True)
         taught = self._taught(rows, batch)
-        densities = self.form.enter(step)
+        densities = self.form.enter(step) if self.sparse_steps is None else self.sparse_steps.densities
         with self._uphill(stage, batch, densities, step):
             with batchnorm.by_batch(self.network, len(batch), moving=not (self.form.elsewhere or self._climbs(step))):
                 loss, backward_examples, outputs = self._loss(stage, batch, taught, generator, step)
@@ -163,19 +168,40 @@ class Learner(Parts):
             self._freeze_rest()
         if taught is not None and self.config.scenario == "task":
             spare(self.network.head, stage.past)
-        self.form.leave(step)
-        self.optimiser.step()
-        self.form.after(step)
-        if self.anchors is not None:
-            self.anchors.pull(self.parameters, pull_rate(schedule.lr(step), self.config.momentum))
-            if self.form.survivors_only:
-                # An anchor must not bring back what is removed for good.
-                self.form.mask.apply_to(self.weights)
+        self._update(step, Rates(schedule.lr(step), config.momentum, pull_rate(schedule.lr(step), config.momentum)))
         self._bill(batch, backward_examples, densities)
         self.ledger.dense_step(len(fresh))
         if self.offers_steps:
             self.buffer.offer(fresh.inputs, fresh.targets, outputs[: batch.fresh] if self._dark else None)
         return loss.detach()
+
+    def _update(self, step: int, rates: Rates) -> None:
+        """What a step's gradients do to the weights."""
+        if self.sparse_steps is not None:
+            self.sparse_steps.update(rates)
+            self.optimiser.step()
+            if self.anchors is not None:
+                self.anchors.pull(self.unmasked, rates.pull)
+            return
+        self.form.leave(step)
+        self.optimiser.step()
+        self.form.after(step)
+        if self.anchors is not None:
+            self.anchors.pull(self.parameters, rates.pull)
+            if self.form.survivors_only:
+                # An anchor must not bring back what is removed for good.
+                self.form.mask.apply_to(self.weights)
+
+    def _choose_steps(self, step: int) -> None:
+        """By what is left where the mask stays, enough is gone, and nothing else needs the whole network."""
+        whole = self.contrast is not None or self.gate.active or self.config.sdp.radius > 0 or not self.in_chain
+        sparse = not whole and self.form.stays(step) and self.form.mask.density <= WORTH
+        if sparse and self.sparse_steps is None:
+            moments = None if self.settled else self.ranking.moments
+            self.sparse_steps = SparseSteps(self.network, self.form.mask, self.anchors, self.momentum(), moments)
+        elif not sparse and self.sparse_steps is not None:
+            self.sparse_steps.give_back()
+            self.sparse_steps = None
 
     def _climbs(self, step: int) -> bool:
         """Whether a step takes its gradient uphill; BatchNorm's running statistics, which are theta's, then stay."""
@@ -241,7 +267,8 @@ class Learner(Parts):
             return self.contrast.loss(stage, batch, generator, self.mask)
         strength = self.config.anchor.distillation
         if not self.gate.asks(step):
-            outputs = self.group.spread(self.forward, batch.inputs)
+            forward = self.forward if self.sparse_steps is None else self.sparse_steps.forward
+            outputs = self.group.spread(forward, batch.inputs)
             loss = loss_of(self.config, stage, outputs, batch)
             if taught is not None:
                 loss = loss + strength * distillation(outputs[: batch.fresh], taught, stage.past).mean()
