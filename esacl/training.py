@@ -29,7 +29,7 @@ from esacl.ranking import removed_share
 from esacl.replay import DRAWS, Batch, log_prior, loss_of, per_example, shifted
 from esacl.revival import revive
 from esacl.schedule import Schedule
-from esacl.sparse_steps import WORTH, Rates, SparseSteps
+from esacl.sparse_steps import Rates, SparseSteps, pays
 from esacl.stages import Stage
 
 REPORTS_PER_TASK = 100
@@ -195,7 +195,7 @@ class Learner(Parts):
     def _choose_steps(self, step: int) -> None:
         """By what is left where the mask stays, enough is gone, and nothing else needs the whole network."""
         whole = self.contrast is not None or self.gate.active or self.config.sdp.radius > 0 or not self.in_chain
-        sparse = not whole and self.form.stays(step) and self.form.mask.density <= WORTH
+        sparse = not whole and self.form.stays(step) and pays(self.form.mask)
         if sparse and self.sparse_steps is None:
             moments = None if self.settled else self.ranking.moments
             self.sparse_steps = SparseSteps(self.network, self.form.mask, self.anchors, self.momentum(), moments)

@@ -183,8 +183,9 @@ def test_a_run_comes_to_the_same(sparsity, form, allocation, monkeypatch):
         "sparsity": sparsity, "sdp": {"form": form}, "pruning": {"allocation": allocation}, "tasks": 2, "threads": 1,
         "curvature": {"top": 0, "levels": 0, "grid": 0}, "device": "cpu",
     })  # fmt: skip
-    sparse, steps = last_checkpoint(config, monkeypatch, sparse_steps.WORTH)
-    whole, none = last_checkpoint(config, monkeypatch, -1.0)
+    monkeypatch.setattr(sparse_steps, "FEWEST", 0)
+    sparse, steps = last_checkpoint(config, monkeypatch, sparse_steps.pays)
+    whole, none = last_checkpoint(config, monkeypatch, lambda mask: False)
     assert steps > 20
     assert none == 0
     assert sparse.keys() == whole.keys()
@@ -193,7 +194,7 @@ def test_a_run_comes_to_the_same(sparsity, form, allocation, monkeypatch):
             assert float(abs(value - whole[name]).max()) < 2e-3, name
 
 
-def last_checkpoint(config, monkeypatch, worth):
+def last_checkpoint(config, monkeypatch, pays):
     """The arrays at the end of a run, and how many of its steps went by what was left."""
     counted, update = [0], SparseSteps.update
 
@@ -202,7 +203,7 @@ def last_checkpoint(config, monkeypatch, worth):
         update(self, rates)
 
     with monkeypatch.context() as patched:
-        patched.setattr(training, "WORTH", worth)
+        patched.setattr(training, "pays", pays)
         patched.setattr(SparseSteps, "update", counting)
         ready = [event for event in pipeline.run(config) if type(event).__name__ == "CheckpointReady"]
     return dict(ready[-1].tensors), counted[0]
@@ -210,3 +211,26 @@ def last_checkpoint(config, monkeypatch, worth):
 
 def test_a_residual_network_is_no_chain():
     assert chain_of(nn.Sequential(nn.Linear(2, 2))) is None
+
+
+@pytest.mark.parametrize(("form", "sparsity"), [("admm", 0.9), ("progressive", 0.98)])
+def test_a_run_resumed_amid_sparse_steps_is_the_same_to_the_last_bit(form, sparsity, monkeypatch):
+    monkeypatch.setattr(sparse_steps, "FEWEST", 0)
+    config = RunConfig.model_validate({
+        "sparsity": sparsity, "sdp": {"form": form}, "tasks": 2, "threads": 1, "epochs": 4,
+        "curvature": {"top": 0, "levels": 0, "grid": 0}, "device": "cpu",
+    })  # fmt: skip
+    ready = [e.tensors | {} for e in pipeline.run(config) if type(e).__name__ == "CheckpointReady"]
+    events = pipeline.run(config)
+    amid = [copy.deepcopy(e) for e in events if type(e).__name__ == "CheckpointReady" and e.task == 1 and e.epoch == 3]
+    again = [e.tensors for e in pipeline.run(config, amid[0]) if type(e).__name__ == "CheckpointReady"]
+    assert len(again) == 2
+    for name, value in again[-1].items():
+        assert (value == ready[-1][name]).all(), name
+
+
+def test_small_and_dense_networks_go_whole():
+    large, dense = torch.zeros(200_000, dtype=torch.bool), torch.ones(200_000, dtype=torch.bool)
+    assert sparse_steps.pays(Mask({"w": large}))
+    assert not sparse_steps.pays(Mask({"w": dense}))
+    assert not sparse_steps.pays(Mask({"w": large[:50_000]}))

@@ -1,0 +1,114 @@
+"""What runs take by the clock: dense and sparse ones in turns, on one thread each, nothing else on the machine.
+
+`python -m benchmarks.wall_time --data DIR`: rounds of every row, so that what disturbs the machine disturbs all rows.
+A row that ends with "steps of the whole network" has its sparse steps go over all weights, zeros included.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.once import Record, measure
+from benchmarks.provenance import header, this_command
+from esacl.config import RunConfig
+from esacl.errors import InputError
+
+BARE = {"curvature": {"top": 0, "levels": 0, "grid": 0, "examples": 64}, "threads": 1, "device": "cpu"}
+ROWS: dict[str, dict[str, object]] = {
+    "ewc, dense": {"method": "ewc"},
+    "finetune, dense": {"method": "finetune"},
+    "esacl, 80%": {"method": "esacl", "sparsity": 0.8},
+    "esacl, 90%": {"method": "esacl", "sparsity": 0.9},
+    "esacl, 95%": {"method": "esacl", "sparsity": 0.95},
+    "esacl, 98% (progressive)": {"method": "esacl", "sparsity": 0.98},
+    "esacl, neuron, 90%": {"method": "esacl", "sparsity": 0.9, "pruning": {"allocation": "neuron"}},
+}
+REFERENCE = "ewc, dense"
+NOTE = """Each run alone, one thread, the first tasks of the benchmark, every setting a default; a seed a round. \
+Seconds of a run: without imports and data, with Fisher information and judging. The accuracies are here to show that \
+nothing is lost, the defaults' rate being tuned for nobody."""
+WHOLE = ", steps of the whole network"
+"""Rows that end so run with sparse steps off: what they took before."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run all rows in turns and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--benchmark", default="split-mnist")
+    parser.add_argument("--tasks", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--out", type=Path, help="where the table goes too")
+    args = parser.parse_args(arguments)
+    rows = [*ROWS, *[f"{name}{WHOLE}" for name in ROWS if name.startswith("esacl")]]
+    took: dict[str, list[Record]] = {name: [] for name in rows}
+    for turn in range(args.rounds):
+        for name in rows[turn % len(rows) :] + rows[: turn % len(rows)]:
+            settings = {**BARE, **ROWS[name.removesuffix(WHOLE)], "benchmark": args.benchmark, "tasks": args.tasks}
+            config = RunConfig.model_validate({**settings, "seed": turn})
+            took[name].append(timed(config, args.data, whole=name.endswith(WHOLE)))
+            print(f"{turn + 1}/{args.rounds} {name}: {took[name][-1]['steps']:.1f} s", file=sys.stderr, flush=True)
+    text = "\n".join([*header("What runs take by the clock", NOTE, this_command("benchmarks.wall_time")), *table(took)])
+    print(text)
+    if args.out:
+        args.out.write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+def timed(config: RunConfig, data: Path | None, *, whole: bool) -> Record:
+    """The run's measures, and the seconds of its training steps alone."""
+    from esacl import training
+
+    pays, step, spent = training.pays, training.Learner._step, 0.0
+
+    def clocked(*arguments: Any) -> Any:
+        nonlocal spent
+        began = time.perf_counter()
+        try:
+            return step(*arguments)
+        finally:
+            spent += time.perf_counter() - began
+
+    if whole:
+        training.pays = lambda mask: False
+    training.Learner._step = clocked  # type: ignore[method-assign, assignment]
+    try:
+        return {**measure(config, data), "steps": spent}
+    finally:
+        training.pays, training.Learner._step = pays, step  # type: ignore[method-assign]
+
+
+def table(took: dict[str, list[Record]]) -> list[str]:
+    """Seconds and their ratios to those of the reference in the same round, mean and sd."""
+    lines = [
+        "| row | seconds in training steps | over those of dense EWC | seconds of a run | over those of dense EWC | "
+        "FLOPs / dense SGD | average accuracy, % | n |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, records in took.items():
+        cells = []
+        for what in ("steps", "seconds"):
+            cells.append(spread([record[what] for record in records], 1))
+            pairs = zip(records, took[REFERENCE], strict=True)
+            cells.append(spread([record[what] / dense[what] for record, dense in pairs], 2))
+        cells += [spread([record["flops"] for record in records], 2)]
+        cells += [spread([100 * record["average_accuracy"] for record in records], 2)]
+        lines.append(f"| {name} | {' | '.join(cells)} | {len(records)} |")
+    return lines
+
+
+def spread(values: list[float], decimals: int) -> str:
+    """Mean and sample sd."""
+    sd = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):.{decimals}f} ± {sd:.{decimals}f}"
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except InputError as error:
+        sys.exit(f"error: {error}")
