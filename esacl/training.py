@@ -194,7 +194,7 @@ class Learner(Parts):
 
     def _choose_steps(self, step: int) -> None:
         """By what is left where the mask stays, enough is gone, and nothing else needs the whole network."""
-        whole = self.contrast is not None or self.gate.active or self.config.sdp.radius > 0 or not self.in_chain
+        whole = self.contrast is not None or self.gate.active or self.config.sdp.radius > 0 or not self.shrinks
         sparse = not whole and self.form.stays(step) and pays(self.form.mask)
         if sparse and self.sparse_steps is None:
             moments = None if self.settled else self.ranking.moments

@@ -30,8 +30,8 @@ def test_a_run_tells_what_its_backward_passes_cost(events):
 def test_what_the_gate_decided_has_the_last_word(events):
     bill = {"forward": 10.0, "backward": 12.0}
     assert gate.opens_below(list(told(events, ratio=0.63, is_open=True, **bill)), 0.5) == 0.63
-    assert gate.opens_below(list(told(events, ratio=0.6, is_open=True, **bill)), 0.5) == opens_below(0.5, 1.2)
-    assert gate.opens_below(list(told(events, ratio=0.6, **bill)), 0.5) == 0.6
+    assert gate.opens_below(list(told(events, ratio=0.47, is_open=True, **bill)), 0.5) == opens_below(0.5, 1.2)
+    assert gate.opens_below(list(told(events, ratio=0.47, **bill)), 0.5) == 0.47
 
 
 def test_the_line_of_the_figure_is_where_the_gate_opens(events):

@@ -4,7 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from esacl import pipeline
 from esacl.break_even import MARGIN, break_even
+from esacl.config import RunConfig
+from esacl.events import CheckpointReady, CostCounted
 from esacl.gate import AVERAGE, MEASURE_EVERY, Gate
 from esacl.selection import el2n, inclusion_probabilities, second_moment_ratio
 
@@ -63,9 +66,9 @@ def test_at_the_break_even_both_ways_have_the_same_variance_at_the_same_flops(fr
     chosen, at_random = fraction * n, len(gate.at_random(n, torch.Generator()))
     assert n + back * chosen == pytest.approx((1 + back) * at_random, rel=1e-4)
     assert break_even(gate.fraction, gate.backward_to_forward) / chosen == pytest.approx(1 / at_random, rel=1e-4)
-    gate.ratio = 0.89 * break_even(gate.fraction, gate.backward_to_forward)
+    gate.ratio = (MARGIN - 0.01) * break_even(gate.fraction, gate.backward_to_forward)
     assert gate.open
-    gate.ratio = 0.91 * break_even(gate.fraction, gate.backward_to_forward)
+    gate.ratio = (MARGIN + 0.01) * break_even(gate.fraction, gate.backward_to_forward)
     assert not gate.open
 
 
@@ -86,22 +89,43 @@ def test_the_ratio_is_averaged_and_measured_now_and_then():
     assert gate.ratio == pytest.approx(AVERAGE * first + (1 - AVERAGE) * 1.0)
 
 
-@pytest.mark.parametrize("spread", [0.0, 30.0])
-def test_rows_are_distinct_and_as_many_as_asked_for(spread):
+@pytest.mark.parametrize(("spread", "kept"), [(0.0, N // 2), (30.0, N // 4)])
+def test_rows_are_distinct_and_as_many_as_asked_for_or_as_chance_would_take(spread, kept):
     rows, weights = choose(Gate(0.25), spread)
-    assert len(rows) == len(set(rows.tolist())) == len(weights) == N // 4
+    assert len(rows) == len(set(rows.tolist())) == len(weights) == kept
     assert weights.dtype == torch.float32
 
 
 def test_a_shut_gate_gives_every_row_the_same_weight_and_an_open_one_does_not():
-    assert choose(Gate(0.25), 0.0)[1].tolist() == pytest.approx([1.0] * (N // 4))
+    assert choose(Gate(0.25), 0.0)[1].tolist() == [1.0] * (N // 2)
     assert float(choose(Gate(0.25), 30.0)[1].std()) > 0.1
 
 
-def test_a_shut_gate_chooses_at_random_though_the_scores_differ():
+def test_a_shut_gate_takes_the_rows_that_chance_takes_though_the_scores_differ():
     gate = Gate(0.25)
     choose(gate, 0.0)  # measured here, not at the next step
-    assert choose(gate, 30.0, step=1)[1].tolist() == pytest.approx([1.0] * (N // 4))
+    rows, weights = choose(gate, 30.0, step=1, seed=3)
+    assert rows.equal(gate.at_random(N, torch.Generator().manual_seed(3)))
+    assert weights.tolist() == [1.0] * len(rows)
+
+
+def test_a_run_whose_gate_stays_shut_is_one_of_selection_by_chance(monkeypatch):
+    monkeypatch.setattr("esacl.gate.opens_below", lambda fraction, back: 0.0)
+    by_score, by_chance = (
+        list(pipeline.run(RunConfig.model_validate({
+            "method": "joint", "sparsity": 0, "epochs": 1, "threads": 1, "device": "cpu",
+            "ids": {"train_fraction": 0.5, "score": score}, "curvature": {"top": 0, "levels": 0, "grid": 0},
+        })))
+        for score in ("ggn-trace", "uniform")
+    )  # fmt: skip
+    weights, others = (
+        [e.tensors for e in events if isinstance(e, CheckpointReady)][-1] for events in (by_score, by_chance)
+    )
+    for name, value in weights.items():
+        if name.startswith("network/"):
+            assert abs(value - others[name]).max() < 1e-4, name
+    bills = [[e for e in events if isinstance(e, CostCounted)][-1].train_flops for events in (by_score, by_chance)]
+    assert 1 < bills[0] / bills[1] < 1.02
 
 
 @pytest.mark.parametrize("spread", [0.0, 30.0])
@@ -118,7 +142,9 @@ def test_the_weighted_mean_loss_is_unbiased(spread):
 
 
 def test_at_least_one_row_is_kept():
-    assert len(choose(Gate(0.001), 30.0)[0]) == 1
+    gate = Gate(0.001)
+    gate.ratio = 0.0
+    assert len(choose(gate, 30.0, step=1)[0]) == 1
 
 
 def test_the_batch_is_left_alone():
