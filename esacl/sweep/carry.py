@@ -1,5 +1,6 @@
 """One run, carried to its end: in a process of its own, and in the next one from its checkpoint where that one dies."""
 
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -49,9 +50,18 @@ def carry(
             deaths, place = deaths + 1 if reached == place else 1, reached
             if deaths <= jobs.MOST_DEATHS:
                 continue
-            store.finish(run_id, "failed", f"its process died {deaths} times at one place; look into its log.txt")
+            how = _how_it_died(process.returncode if process else None)
+            store.finish(run_id, "failed", f"its process died {deaths} times at one place{how}; look into its log.txt")
         yield store.status(run_id)
         return
+
+
+def _how_it_died(code: int | None) -> str:
+    """What the end of a process says of it, as a part of a sentence."""
+    if code is None or code >= 0:
+        return "" if not code else f", the last time with exit status {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    return f", the last time by {name}{', as when memory runs out' if name == 'SIGKILL' else ''}"
 
 
 def _begin(

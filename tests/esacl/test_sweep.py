@@ -71,7 +71,7 @@ def test_what_fails_by_itself_is_told_and_holds_up_nobody(tmp_path):
     assert code == 1
     assert [row["state"] for row in told["runs"]] == ["failed", "failed", "failed", "finished"]
     assert "the loss is NaN in step 1" in told["runs"][0]["detail"]
-    assert "its process died 4 times at one place; look into its log.txt" in told["runs"][1]["detail"]
+    assert "its process died 4 times at one place, the last time by SIGKILL, as when" in told["runs"][1]["detail"]
     assert "cuda:99" in told["runs"][2]["detail"]
     assert "failed: method=finetune, seed=13" in err
     store = RunStore(tmp_path / "runs")

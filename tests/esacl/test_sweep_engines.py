@@ -9,7 +9,7 @@ from sweeping import seeds, spec
 from esacl import __version__, sources
 from esacl.config import RunConfig
 from esacl.store import RunStore
-from esacl.sweep import command, driver, on_dask, on_worker
+from esacl.sweep import carry, command, driver, on_dask, on_worker
 from esacl.sweep.book import opened
 from esacl.sweep.spec import read_spec
 
@@ -127,3 +127,18 @@ def test_of_what_ends_before_it_has_a_run_none_is_named(tmp_path, monkeypatch, c
     assert "failed: method=finetune, seed=0: 11 workers were lost" in told
     assert re.search(r"cancelled in [\d.]+ s: method=finetune, seed=1\n", told)
     assert "None" not in told
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (None, ""),
+        (0, ""),
+        (3, ", the last time with exit status 3"),
+        (-11, ", the last time by SIGSEGV"),
+        (-9, ", the last time by SIGKILL, as when memory runs out"),
+        (-250, ", the last time by signal 250"),
+    ],
+)
+def test_how_a_run_died_is_told(code, said):
+    assert carry._how_it_died(code) == said
