@@ -78,9 +78,10 @@ def inside() -> None:
     """What sparsity does to the time of a run itself."""
     st.caption(
         text(
-            "Inside of a run the training steps are dense, zeros included: what a sparse kernel saves in one is small "
-            "beside what a smaller dense layer would. Where only right and wrong are counted, sparse MLPs on a CPU "
-            "answer by what is left of them. FLOPs on the Cost page count what a kernel that skips zeros would do."
+            "Inside of a run on a processor a large sparse MLP, and a CNN that has lost whole channels, train and "
+            "answer by what is left of them: a smaller dense network, of which survivors alone are updated. "
+            "Convolutions that have lost single weights multiply by their zeros. FLOPs on the Cost page count what a "
+            "kernel that skips zeros would do."
         )
     )
 

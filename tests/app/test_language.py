@@ -155,3 +155,8 @@ def test_chinese_is_punctuated_as_chinese():
     """No English sign after a Chinese character: its comma, colon and stop are wide."""
     other = [b for b in language.catalogue("zh").values() if re.search(r"[\u4e00-\u9fff][,;:.?](?!\d)", b)]
     assert not other, "\n".join(other)
+
+
+def test_no_english_sentence_is_left_in_the_chinese():
+    left = [b for b in language.catalogue("zh").values() if re.search(r"(?:[A-Za-z]{2,}[ ,]+){6}", b)]
+    assert not left
