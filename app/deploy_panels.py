@@ -78,10 +78,10 @@ def inside() -> None:
     """What sparsity does to the time of a run itself."""
     st.caption(
         text(
-            "Inside of a run on a processor a large sparse MLP, and a CNN that has lost whole channels, train and "
-            "answer by what is left of them: a smaller dense network, of which survivors alone are updated. "
-            "Convolutions that have lost single weights multiply by their zeros. FLOPs on the Cost page count what a "
-            "kernel that skips zeros would do."
+            "Inside of a run on a processor a large sparse MLP, and a CNN that has lost whole channels, train by what "
+            "is left of them: a smaller dense network, of which survivors alone are updated. Where only right and "
+            "wrong are counted, sparse MLPs answer by it too. Convolutions that have lost single weights multiply by "
+            "their zeros. FLOPs on the Cost page count what a kernel that skips zeros would do."
         )
     )
 

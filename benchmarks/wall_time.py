@@ -8,7 +8,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ REFERENCE = "ewc, dense"
 NOTE = """Each run alone, one thread, the first tasks of the benchmark, every setting a default; a seed a round. \
 Seconds of a run: without imports and data, with Fisher information and judging. The accuracies are here to show that \
 nothing is lost, the defaults' rate being tuned for nobody."""
+CLOCKED = ("_step", "_choose_steps")
 WHOLE = ", steps of the whole network"
 """Rows that end so run with sparse steps off: what they took before."""
 
@@ -60,26 +61,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def timed(config: RunConfig, data: Path | None, *, whole: bool) -> Record:
-    """The run's measures, and the seconds of its training steps alone."""
+    """The run's measures, and the seconds of its training steps alone, with what chooses and prepares them."""
     from esacl import training
 
-    pays, step, spent = training.pays, training.Learner._step, 0.0
-
-    def clocked(*arguments: Any) -> Any:
-        nonlocal spent
-        began = time.perf_counter()
-        try:
-            return step(*arguments)
-        finally:
-            spent += time.perf_counter() - began
-
+    spent, pays, kept = [0.0], training.pays, {name: getattr(training.Learner, name) for name in CLOCKED}
     if whole:
         training.pays = lambda mask: False
-    training.Learner._step = clocked  # type: ignore[method-assign, assignment]
+    for name, function in kept.items():
+        setattr(training.Learner, name, _clocked(function, spent))
     try:
-        return {**measure(config, data), "steps": spent}
+        return {**measure(config, data), "steps": spent[0]}
     finally:
-        training.pays, training.Learner._step = pays, step  # type: ignore[method-assign]
+        training.pays = pays
+        for name, function in kept.items():
+            setattr(training.Learner, name, function)
+
+
+def _clocked(function: Callable[..., Any], spent: list[float]) -> Callable[..., Any]:
+    def timed_call(*arguments: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return function(*arguments)
+        finally:
+            spent[0] += time.perf_counter() - began
+
+    return timed_call
 
 
 def table(took: dict[str, list[Record]]) -> list[str]:

@@ -42,7 +42,7 @@ class Form(Protocol):
         """Whether today's gradients are needed on survivors only."""
 
     def stays(self, step: int) -> bool:
-        """Whether the mask of the step before stays in this one, with the network at it before and after."""
+        """Whether this step leaves the mask as it is, and finds and leaves the network at it."""
 
     def updated(self) -> dict[str, float] | None:
         """Share of each layer's weights whose gradient is needed, where the form decides it; else None."""
@@ -104,7 +104,7 @@ class Dense:
         return False
 
     def stays(self, step: int) -> bool:
-        """There is no mask yet, or it moves."""
+        """Not that it is known of."""
         return False
 
     def updated(self) -> dict[str, float] | None:

@@ -53,11 +53,20 @@ class Gate:
         kept = max(1, round((1 + back * self.fraction) / (1 + back) * n))
         return torch.randperm(n, generator=generator)[:kept].sort().values
 
+    def rows_at_random(self, fresh: int, replayed: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The same of each part of a batch: rows (m,) of what is fresh, and (k,) of what is replayed beside it."""
+        chosen = self.at_random(fresh, generator)
+        return chosen, self.at_random(replayed, generator) if replayed else chosen[:0]
+
     @torch.no_grad()
     def choose(
-        self, logits: Tensor, targets: Tensor, features: Tensor, step: int, generator: torch.Generator
+        self, logits: Tensor, targets: Tensor, features: Tensor, step: int, generator: torch.Generator, *, fresh: int
     ) -> tuple[Tensor, Tensor]:
-        """Rows of the batch to differentiate (m,) and their weights (m,): mean(weights * loss) is unbiased."""
+        """Rows of the batch to differentiate (m,) and their weights (m,): mean(weights * loss) is unbiased.
+
+        Open, m is `fraction` of the batch; shut, the rows are those of `rows_at_random`. Of the batch the first `fresh`
+        are no replayed ones.
+        """
         n = len(targets)
         kept = max(1, round(self.fraction * n))
         norms = el2n(logits.detach().clone(), targets, features.detach())
@@ -65,8 +74,9 @@ class Gate:
         if step % MEASURE_EVERY == 0:
             now = second_moment_ratio(norms, pi)
             self.ratio = now if self.ratio is None else AVERAGE * self.ratio + (1 - AVERAGE) * now
-        if not self.open:  # as in the steps that do not ask, so that a gate that stays shut is selection by chance
-            rows = self.at_random(n, generator)
+        if not self.open:  # as in steps that do not ask, but that BatchNorm has seen all: a shut gate is chance
+            first, second = self.rows_at_random(fresh, n - fresh, generator)
+            rows = torch.cat([first, fresh + second])
             return rows.to(targets.device), torch.ones(len(rows)).to(logits)
         rows = systematic_sample(pi, generator)
         return rows.to(targets.device), (kept / (n * pi[rows])).to(logits)

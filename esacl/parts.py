@@ -96,7 +96,7 @@ class Parts:
         self.restart_optimiser()
 
     def restart_optimiser(self) -> None:
-        """Forget the momentum, and steps that go by it."""
+        """Forget the momentum, and sparse steps, which hold some of it."""
         self.sparse_steps = None
         self.optimiser = torch.optim.SGD(self.parameters.values(), lr=self.config.lr, momentum=self.config.momentum)
 

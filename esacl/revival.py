@@ -46,7 +46,7 @@ def revive(
         weight = network.get_parameter(units.weight)
         drawn = torch.empty(weight.shape)
         draw(drawn, RECTIFIED, generator)
-        weight[dead] = drawn.to(weight.device)[dead]
+        weight[dead] = drawn.to(weight)[dead]
         _begin_anew(network, units, dead, importance)
         reader = cast(str, units.reader)
         for reads in (network.get_parameter(reader), *([solution[reader]] if reader in solution else [])):

@@ -2,7 +2,7 @@
 
 The optimiser and the anchors' pull go over vectors of the survivors, with the numbers that they would have in the whole
 weights. After every update the network holds today's weights, so that whoever looks at it need not know of this;
-momentum and moments come back with `give_back`.
+whoever wants momentum or moments has them brought up to date first (`give_back`).
 
 A GPU waits for launches here, not for arithmetic, and has its passes recorded instead (`esacl.graphed`).
 """
@@ -18,7 +18,7 @@ from esacl.live import Block, chain_of, laid_as, live_of, memory
 from esacl.mask import Mask
 from esacl.ranking import MOMENT_DECAY
 
-DENSEST = 0.3
+DENSEST = 0.2
 FEWEST = 100_000  # weights; of split digits' 16,000 the calls take longer than the sums
 
 Tensors = Mapping[str, Tensor]
@@ -74,6 +74,7 @@ class SparseSteps:
         assert chain is not None
         self.forward, self.densities = live_of(network, chain, mask), mask.layer_densities()
         self._momentum, self._moments, self._steps = momentum, moments, 0
+        self._at_first = {} if moments is None else {name: moments[name].clone() for name in mask}
         self._survivors = {
             name: [_Survivors(block, name, anchors, momentum.get(name), moments) for block in blocks]
             for name, blocks in self.forward.blocks.items()
@@ -89,16 +90,19 @@ class SparseSteps:
 
     @torch.no_grad()
     def give_back(self) -> None:
-        """Bring momentum and moments, as they were given, to where the survivors are."""
+        """Bring the momentum and the moments that were given up to date; as often as one likes.
+
+        What is removed has no momentum, and a gradient of 0 in its moments.
+        """
         for name, each in self._survivors.items():
             if name in self._momentum:
+                self._momentum[name].zero_()
                 for survivors in each:
                     survivors.write(survivors.momentum, self._momentum[name])
             if self._moments is not None:
-                self._moments[name].mul_(MOMENT_DECAY**self._steps)  # of what is removed, whose gradient is 0
+                torch.mul(self._at_first[name], MOMENT_DECAY**self._steps, out=self._moments[name])
                 for survivors in each:
                     survivors.write(survivors.moment, self._moments[name])
-        self._steps = 0
 
 
 class _Survivors:

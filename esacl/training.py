@@ -96,11 +96,12 @@ class Learner(Parts):
                     losses.clear()
                     now = (epoch + 1) * per_epoch if last else step + 1  # an epoch that dropped examples ends there too
                     if watch is not None and schedule.passes(told, now, config.curvature.during):
+                        if self.sparse_steps is not None:
+                            self.sparse_steps.give_back()
                         yield from watch(step + 1)
                     told = now
             self.removal.after(stage.task, epoch + 1, config.epochs)
-            if self.sparse_steps is not None:
-                self.sparse_steps.give_back()
+            self._whole_again()  # a resumed run begins here, with the numbers of the checkpoint
             yield self.checkpoint(stage.task, epoch + 1)
         if self.contrast is not None:
             self.contrast.classify(stage, self.buffer, self.form.mask.layer_densities())
@@ -137,7 +138,6 @@ class Learner(Parts):
                 momentum.mul_(mask[name])
 
     def _step(self, stage: Stage, rows: Tensor, step: int, schedule: Schedule) -> Tensor:
-        config = self.config
         fresh = stage.examples.take(rows)
         generator = seeds.torch_generator(self.config.seed, "step", stage.task, step) if self._draws else None
         batch = Batch(fresh.inputs, fresh.targets, len(rows))
@@ -152,8 +152,10 @@ class Learner(Parts):
         if self.gate.active and not self.gate.asks(step):
             assert generator is not None
             rows, batch = self._at_random(rows, batch, generator)
+        lr, momentum = schedule.lr(step), self.config.momentum
+        rates = Rates(lr, momentum, pull_rate(lr, momentum))
         for group in self.optimiser.param_groups:
-            group["lr"] = schedule.lr(step)
+            group["lr"] = lr
         self.optimiser.zero_grad(set_to_none=True)
         taught = self._taught(rows, batch)
         densities = self.form.enter(step) if self.sparse_steps is None else self.sparse_steps.densities
@@ -168,7 +170,7 @@ class Learner(Parts):
             self._freeze_rest()
         if taught is not None and self.config.scenario == "task":
             spare(self.network.head, stage.past)
-        self._update(step, Rates(schedule.lr(step), config.momentum, pull_rate(schedule.lr(step), config.momentum)))
+        self._update(step, rates)
         self._bill(batch, backward_examples, densities)
         self.ledger.dense_step(len(fresh))
         if self.offers_steps:
@@ -194,14 +196,18 @@ class Learner(Parts):
 
     def _choose_steps(self, step: int) -> None:
         """By what is left where the mask stays, enough is gone, and nothing else needs the whole network."""
-        whole = self.contrast is not None or self.gate.active or self.config.sdp.radius > 0 or not self.shrinks
-        sparse = not whole and self.form.stays(step) and pays(self.form.mask)
-        if sparse and self.sparse_steps is None:
+        wants_whole = self.contrast is not None or self.gate.active or self.config.sdp.radius > 0
+        if not self.shrinks or wants_whole or not self.form.stays(step) or not pays(self.form.mask):
+            self._whole_again()
+        elif self.sparse_steps is None:
             moments = None if self.settled else self.ranking.moments
             self.sparse_steps = SparseSteps(self.network, self.form.mask, self.anchors, self.momentum(), moments)
-        elif not sparse and self.sparse_steps is not None:
+
+    def _whole_again(self) -> None:
+        """Go on with whole steps, until sparse ones are chosen."""
+        if self.sparse_steps is not None:
             self.sparse_steps.give_back()
-            self.sparse_steps = None
+        self.sparse_steps = None
 
     def _climbs(self, step: int) -> bool:
         """Whether a step takes its gradient uphill; BatchNorm's running statistics, which are theta's, then stay."""
@@ -238,8 +244,7 @@ class Learner(Parts):
 
     def _at_random(self, rows: Tensor, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Batch]:
         """Fewer of the fresh examples, whose rows they are, and fewer of those that are replayed beside them."""
-        fresh = self.gate.at_random(batch.fresh, generator)
-        replayed = self.gate.at_random(len(batch) - batch.fresh, generator) if len(batch) > batch.fresh else fresh[:0]
+        fresh, replayed = self.gate.rows_at_random(batch.fresh, len(batch) - batch.fresh, generator)
         return rows[fresh.to(rows.device)], batch.take(fresh, replayed)
 
     def _freeze_rest(self) -> None:
@@ -276,7 +281,7 @@ class Learner(Parts):
         assert generator is not None
         seen, outputs = self.group.spread(partial(with_features, self.network), batch.inputs)
         logits = stage.criterion.logits(shifted(outputs, batch.prior), batch.targets)
-        rows, weights = self.gate.choose(logits, batch.targets, seen, step, generator)
+        rows, weights = self.gate.choose(logits, batch.targets, seen, step, generator, fresh=batch.fresh)
         losses = per_example(self.config, stage, outputs[rows], batch.targets[rows], rows < batch.fresh, batch.prior)
         if taught is not None:
             moved = outputs.new_zeros(len(batch))

@@ -46,11 +46,12 @@ def carry(
         if status.state == "lost" and (folder / "CANCEL").exists():
             store.finish(run_id, "cancelled", "ended before it could note where it stood")
         elif status.state == "lost":
+            assert process is not None
             reached = jobs.mark(folder)
             deaths, place = deaths + 1 if reached == place else 1, reached
             if deaths <= jobs.MOST_DEATHS:
                 continue
-            how = _how_it_died(process.returncode if process else None)
+            how = _how_it_died(process.returncode)
             store.finish(run_id, "failed", f"its process died {deaths} times at one place{how}; look into its log.txt")
         yield store.status(run_id)
         return

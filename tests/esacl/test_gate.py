@@ -23,7 +23,7 @@ def batch(spread: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def choose(gate: Gate, spread: float, step: int = 0, seed: int = 0):
-    return gate.choose(*batch(spread), step, torch.Generator().manual_seed(seed))
+    return gate.choose(*batch(spread), step, torch.Generator().manual_seed(seed), fresh=N)
 
 
 def test_fraction_1_is_off():
@@ -109,11 +109,12 @@ def test_a_shut_gate_takes_the_rows_that_chance_takes_though_the_scores_differ()
     assert weights.tolist() == [1.0] * len(rows)
 
 
-def test_a_run_whose_gate_stays_shut_is_one_of_selection_by_chance(monkeypatch):
+@pytest.mark.parametrize("settings", [{"method": "joint"}, {"method": "er", "tasks": 2, "buffer": {"size": 50}}])
+def test_a_run_whose_gate_stays_shut_is_one_of_selection_by_chance(monkeypatch, settings):
     monkeypatch.setattr("esacl.gate.opens_below", lambda fraction, back: 0.0)
     by_score, by_chance = (
         list(pipeline.run(RunConfig.model_validate({
-            "method": "joint", "sparsity": 0, "epochs": 1, "threads": 1, "device": "cpu",
+            **settings, "sparsity": 0, "epochs": 1, "threads": 1, "device": "cpu",
             "ids": {"train_fraction": 0.5, "score": score}, "curvature": {"top": 0, "levels": 0, "grid": 0},
         })))
         for score in ("ggn-trace", "uniform")
@@ -150,5 +151,5 @@ def test_at_least_one_row_is_kept():
 def test_the_batch_is_left_alone():
     logits, targets, seen = batch(30.0)
     before = logits.clone()
-    Gate(0.5).choose(logits, targets, seen, 0, torch.Generator())
+    Gate(0.5).choose(logits, targets, seen, 0, torch.Generator(), fresh=N)
     assert logits.equal(before)

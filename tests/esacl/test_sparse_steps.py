@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from esacl import pipeline, sparse_steps, training
+from esacl import networks, pipeline, sparse_steps, training
 from esacl.anchors import Anchors
 from esacl.config import RunConfig
-from esacl.live import Block, chain_of, live_of
+from esacl.live import Block, Live, chain_of, live_of
 from esacl.mask import Mask
 from esacl.networks import Network, prunable_names
 from esacl.pruning import keep_top
@@ -163,13 +163,12 @@ def test_updates_are_those_of_optimiser_and_anchors(kind, momentum):
     for rate in rates[1:]:
         whole_step(rate)
         sparse_step(rate)
-    steps.give_back()
+        steps.give_back()  # to be looked at; nothing changes by it
     for name in parameters:
         torch.testing.assert_close(others[name], parameters[name], rtol=1e-10, atol=1e-12)
         if momentum:
-            kept = mask.get(name, torch.tensor(1.0))
-            theirs = optimiser.state[parameters[name]]["momentum_buffer"]
-            torch.testing.assert_close(given[name] * kept, theirs * kept, rtol=1e-10, atol=1e-12)
+            theirs = optimiser.state[parameters[name]]["momentum_buffer"] * mask.get(name, torch.tensor(1.0))
+            torch.testing.assert_close(given[name], theirs, rtol=1e-10, atol=1e-12)
     for name, moment in moments.items():
         torch.testing.assert_close(copies[name], moment, rtol=1e-10, atol=1e-12)
 
@@ -184,14 +183,22 @@ def test_a_run_comes_to_the_same(sparsity, form, allocation, monkeypatch):
         "curvature": {"top": 0, "levels": 0, "grid": 0}, "device": "cpu",
     })  # fmt: skip
     monkeypatch.setattr(sparse_steps, "FEWEST", 0)
+    in_float64(monkeypatch)
     sparse, steps = last_checkpoint(config, monkeypatch, sparse_steps.pays)
     whole, none = last_checkpoint(config, monkeypatch, lambda mask: False)
     assert steps > 20
     assert none == 0
     assert sparse.keys() == whole.keys()
     for name, value in sparse.items():
-        if name.startswith(("network/", "anchors/solution")):
-            assert float(abs(value - whole[name]).max()) < 2e-3, name
+        assert abs(value * 1.0 - whole[name]).max(initial=0) < 1e-9, name
+
+
+def in_float64(monkeypatch):
+    """Runs in float64: in float32 kinks and ranks make much of last digits."""
+    placed, features, live = networks.placed, Network.features, Live.__call__
+    monkeypatch.setattr(networks, "placed", lambda *arguments: placed(*arguments).double())
+    monkeypatch.setattr(Network, "features", lambda self, inputs: features(self, inputs.double()))
+    monkeypatch.setattr(Live, "__call__", lambda self, inputs: live(self, inputs.double()))
 
 
 def last_checkpoint(config, monkeypatch, pays):
