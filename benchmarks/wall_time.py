@@ -53,11 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             config = RunConfig.model_validate({**settings, "seed": turn})
             took[name].append(timed(config, args.data, whole=name.endswith(WHOLE)))
             print(f"{turn + 1}/{args.rounds} {name}: {took[name][-1]['steps']:.1f} s", file=sys.stderr, flush=True)
-    text = "\n".join([*header("What runs take by the clock", NOTE, this_command("benchmarks.wall_time")), *table(took)])
-    print(text)
-    if args.out:
-        args.out.write_text(text + "\n", encoding="utf-8")
+        if args.out:  # after each round, lest an hour be lost
+            args.out.write_text(said(took), encoding="utf-8")
+    print(said(took))
     return 0
+
+
+def said(took: dict[str, list[Record]]) -> str:
+    """The table with its header."""
+    lines = [*header("What runs take by the clock", NOTE, this_command("benchmarks.wall_time")), *table(took)]
+    return "\n".join(lines) + "\n"
 
 
 def timed(config: RunConfig, data: Path | None, *, whole: bool) -> Record:
