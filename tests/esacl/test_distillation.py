@@ -177,7 +177,7 @@ def test_what_is_replayed_does_not_weaken_it_where_ids_chooses_in_training(monke
     now, rng = stage(config, stream, 1), torch.Generator()
     inputs, targets = now.examples.inputs[:12], now.examples.targets[:12]
     batch, everything = Batch(inputs, targets, fresh=8), (torch.arange(12), torch.ones(12))
-    monkeypatch.setattr(learner.gate, "choose", lambda *_: everything)
+    monkeypatch.setattr(learner.gate, "choose", lambda *_, **__: everything)
     told = torch.randn(8, 4)
     with torch.no_grad():
         without, _, outputs = learner._loss(now, batch, None, rng, 0)
