@@ -5,7 +5,6 @@ A row that ends with "steps of the whole network" has its sparse steps go over a
 """
 
 import argparse
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.once import Record, measure
-from benchmarks.provenance import header, this_command
+from benchmarks.provenance import ROOT, header, keep, this_command
+from benchmarks.table import mean_sd
 from esacl.config import RunConfig
 from esacl.errors import InputError
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tasks", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--out", type=Path, help="where the table goes too")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "wall_time.md")
     args = parser.parse_args(arguments)
     rows = [*ROWS, *[f"{name}{WHOLE}" for name in ROWS if name.startswith("esacl")]]
     took: dict[str, list[Record]] = {name: [] for name in rows}
@@ -53,16 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             config = RunConfig.model_validate({**settings, "seed": turn})
             took[name].append(timed(config, args.data, whole=name.endswith(WHOLE)))
             print(f"{turn + 1}/{args.rounds} {name}: {took[name][-1]['steps']:.1f} s", file=sys.stderr, flush=True)
-        if args.out:  # after each round, lest an hour be lost
-            args.out.write_text(said(took), encoding="utf-8")
-    print(said(took))
+        lines = header("What runs take by the clock", NOTE, this_command("benchmarks.wall_time"))
+        keep(args.out, [*lines, *table(took)])  # after each round, lest an hour be lost
     return 0
-
-
-def said(took: dict[str, list[Record]]) -> str:
-    """The table with its header."""
-    lines = [*header("What runs take by the clock", NOTE, this_command("benchmarks.wall_time")), *table(took)]
-    return "\n".join(lines) + "\n"
 
 
 def timed(config: RunConfig, data: Path | None, *, whole: bool) -> Record:
@@ -103,19 +96,13 @@ def table(took: dict[str, list[Record]]) -> list[str]:
     for name, records in took.items():
         cells = []
         for what in ("steps", "seconds"):
-            cells.append(spread([record[what] for record in records], 1))
+            cells.append(mean_sd([record[what] for record in records], "{:.1f}".format))
             pairs = zip(records, took[REFERENCE], strict=True)
-            cells.append(spread([record[what] / dense[what] for record, dense in pairs], 2))
-        cells += [spread([record["flops"] for record in records], 2)]
-        cells += [spread([100 * record["average_accuracy"] for record in records], 2)]
+            cells.append(mean_sd([record[what] / dense[what] for record, dense in pairs], "{:.2f}".format))
+        cells.append(mean_sd([record["flops"] for record in records], "{:.2f}".format))
+        cells.append(mean_sd([100 * record["average_accuracy"] for record in records], "{:.2f}".format))
         lines.append(f"| {name} | {' | '.join(cells)} | {len(records)} |")
     return lines
-
-
-def spread(values: list[float], decimals: int) -> str:
-    """Mean and sample sd."""
-    sd = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.{decimals}f} ± {sd:.{decimals}f}"
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ class Gate:
         if step % MEASURE_EVERY == 0:
             now = second_moment_ratio(norms, pi)
             self.ratio = now if self.ratio is None else AVERAGE * self.ratio + (1 - AVERAGE) * now
-        if not self.open:  # as in steps that do not ask, but that BatchNorm has seen all: a shut gate is chance
+        if not self.open:  # the rows of a step that does not ask; BatchNorm alone has seen the whole batch
             first, second = self.rows_at_random(fresh, n - fresh, generator)
             rows = torch.cat([first, fresh + second])
             return rows.to(targets.device), torch.ones(len(rows)).to(logits)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from esacl.anchors import Anchors, share_of_way
-from esacl.live import Block, chain_of, laid_as, live_of, memory
 from esacl.mask import Mask
 from esacl.ranking import MOMENT_DECAY
+from esacl.remainder import Block, chain_of, laid_as, memory, remainder_of
 
 DENSEST = 0.2
 FEWEST = 100_000  # weights; of split digits' 16,000 the calls take longer than the sums
@@ -64,7 +64,7 @@ class SparseSteps:
         """Begin where the network stands.
 
         Args:
-            network: a chain (`live.chain_of`) on a CPU, at its mask.
+            network: a chain (`remainder.chain_of`) on a CPU, at its mask.
             mask: of all prunable weights.
             anchors: what pulls them.
             momentum: the optimiser's, by name of the weight; what has not moved yet has none.
@@ -72,7 +72,7 @@ class SparseSteps:
         """
         chain = chain_of(network)
         assert chain is not None
-        self.forward, self.densities = live_of(network, chain, mask), mask.layer_densities()
+        self.forward, self.densities = remainder_of(network, chain, mask), mask.layer_densities()
         self._momentum, self._moments, self._steps = momentum, moments, 0
         self._at_first = {} if moments is None else {name: moments[name].clone() for name in mask}
         self._survivors = {

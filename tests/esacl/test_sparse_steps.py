@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from esacl import networks, pipeline, sparse_steps, training
+from esacl import networks, pipeline, resnet, sparse_steps, training
 from esacl.anchors import Anchors
 from esacl.config import RunConfig
-from esacl.live import Block, Live, chain_of, live_of
 from esacl.mask import Mask
 from esacl.networks import Network, prunable_names
 from esacl.pruning import keep_top
+from esacl.remainder import Block, Remainder, chain_of, remainder_of
 from esacl.sparse_steps import Rates, SparseSteps
 from esacl.units import units_of
 
@@ -58,7 +58,7 @@ def test_passes_are_those_of_the_whole_network(kind, activation, scenario, alloc
         network.to(memory_format=torch.channels_last)
     mask = mask_of(network, scenario, allocation, sparsity)
     mask.apply(network)
-    live = live_of(network, chain_of(network), mask)
+    live = remainder_of(network, chain_of(network), mask)
     inputs = torch.randn(9, 3, 4, 4, dtype=torch.float64)
     target = torch.randn(9, 6, dtype=torch.float64)
     whole = network(inputs)
@@ -90,7 +90,7 @@ def test_what_is_left_is_smaller():
     network = chain("mlp", nn.ReLU)
     mask = mask_of(network, "task", "neuron", 0.8)
     mask.apply(network)
-    live = live_of(network, chain_of(network), mask)
+    live = remainder_of(network, chain_of(network), mask)
     entries = sum(block.weight.numel() for blocks in live.blocks.values() for block in blocks)
     assert entries == mask.kept  # whole units: every entry of what is left is a survivor
 
@@ -102,7 +102,7 @@ def test_units_that_nothing_feeds_are_taken_into_biases():
     mask["body.1.weight"][5:] = False  # 15 of 20 units are the same for every example, and all are read
     mask = Mask(mask)
     mask.apply(network)
-    live = live_of(network, chain_of(network), mask)
+    live = remainder_of(network, chain_of(network), mask)
     assert [tuple(b.weight.shape) for b in live.blocks["body.3.weight"]] == [(15, 15), (15, 5)]
     assert tuple(live.blocks["body.1.weight"][0].weight.shape) == (5, 48)
     inputs = torch.randn(4, 3, 4, 4, dtype=torch.float64)
@@ -195,10 +195,10 @@ def test_a_run_comes_to_the_same(sparsity, form, allocation, monkeypatch):
 
 def in_float64(monkeypatch):
     """Runs in float64: in float32 kinks and ranks make much of last digits."""
-    placed, features, live = networks.placed, Network.features, Live.__call__
+    placed, features, live = networks.placed, Network.features, Remainder.__call__
     monkeypatch.setattr(networks, "placed", lambda *arguments: placed(*arguments).double())
     monkeypatch.setattr(Network, "features", lambda self, inputs: features(self, inputs.double()))
-    monkeypatch.setattr(Live, "__call__", lambda self, inputs: live(self, inputs.double()))
+    monkeypatch.setattr(Remainder, "__call__", lambda self, inputs: live(self, inputs.double()))
 
 
 def last_checkpoint(config, monkeypatch, pays):
@@ -217,7 +217,16 @@ def last_checkpoint(config, monkeypatch, pays):
 
 
 def test_a_residual_network_is_no_chain():
+    residual = Network(resnet.body(1, nn.ReLU, 2), 16, 4)
+    assert chain_of(residual) is None
     assert chain_of(nn.Sequential(nn.Linear(2, 2))) is None
+    assert not sparse_steps.can_shrink(residual, "neuron")
+
+
+def test_a_network_that_convolves_shrinks_by_whole_channels_only():
+    assert sparse_steps.can_shrink(chain("mlp", nn.ReLU), "global")
+    assert sparse_steps.can_shrink(chain("cnn", nn.ReLU), "neuron")
+    assert not sparse_steps.can_shrink(chain("cnn", nn.ReLU), "global")
 
 
 @pytest.mark.parametrize(("form", "sparsity"), [("admm", 0.9), ("progressive", 0.98)])

@@ -4,10 +4,12 @@ A unit that nothing feeds puts out its activation of its bias, whatever the exam
 that into its own bias; a convolution cannot, since its zero padding is no such number, so that there only a channel
 goes which nothing reads either. Every survivor is in what is left. Sums leave out nothing but zeros, yet run in another
 order, so that last digits may differ.
+
+`export.shrunk` leaves out units that nothing reads as well, whose survivors would have no place here to be trained in.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
@@ -94,7 +96,7 @@ class _Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Live:
+class Remainder:
     """Inputs (n, ...) -> outputs (n, c) of a network at its mask.
 
     Attributes:
@@ -104,11 +106,10 @@ class Live:
 
     parts: list[_Layer | nn.Module]
     blocks: Mapping[str, list[Block]]
-    _none: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Outputs, with gradients for biases, weights outside of the mask, and the blocks' weights."""
-        seen, constants = inputs, self._none
+        seen, constants = inputs, inputs.new_zeros(0)
         for part in self.parts:
             if isinstance(part, _Layer):
                 seen, constants = part(seen, constants)
@@ -119,7 +120,7 @@ class Live:
 
 
 @torch.no_grad()
-def live_of(network: nn.Module, chain: list[nn.Module], mask: Mapping[str, Tensor]) -> Live:
+def remainder_of(network: nn.Module, chain: list[nn.Module], mask: Mapping[str, Tensor]) -> Remainder:
     """The passes of a network that stands at its mask.
 
     Args:
@@ -142,7 +143,7 @@ def live_of(network: nn.Module, chain: list[nn.Module], mask: Mapping[str, Tenso
         if survivors is not None:
             blocks[names[id(layer.weight)]] = weights.blocks
         read, constant = rows, still
-    return Live([made[module] if isinstance(module, _LAYERS) else module for module in chain], blocks)
+    return Remainder([made[module] if isinstance(module, _LAYERS) else module for module in chain], blocks)
 
 
 _NONE = torch.zeros(0, dtype=torch.long)
